@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Broker settings: what may change while the broker runs, and what DescribeConfigs tells of a
+//! broker.
+//!
+//! Owns: [`validate_dynamic`], [`describe`]. Invariants: the values described are the ones in
+//! force.
+//! Runs on: any core. Bounded by: the table and the layers handed in.
+
+use bytestring::ByteString;
+
+use super::broker_table::BROKER_SETTINGS;
+pub use super::broker_table::{BrokerSetting, Use};
+use super::definition::{ConfigError, ConfigSource, ConfigType, DescribedConfig};
+use super::layers::BrokerLayers;
+use super::nearest::nearest;
+use super::topic::definitions;
+
+/// Every broker setting, sorted by name.
+#[must_use]
+pub fn settings() -> &'static [BrokerSetting] {
+    BROKER_SETTINGS
+}
+
+/// The setting with this name.
+#[must_use]
+pub fn setting(name: &str) -> Option<&'static BrokerSetting> {
+    let index = BROKER_SETTINGS
+        .binary_search_by(|setting| setting.name.cmp(name))
+        .ok()?;
+    Some(&BROKER_SETTINGS[index])
+}
+
+/// The built-in default of a setting in text form.
+#[must_use]
+pub fn default_of(name: &str) -> Option<&'static str> {
+    setting(name)?.default
+}
+
+/// True for a list, to which one may append and from which one may subtract.
+#[must_use]
+pub fn is_list(name: &str) -> bool {
+    setting(name).is_some_and(|setting| setting.kind == ConfigType::List)
+}
+
+/// The refusal of a name that is not in the table.
+pub(super) fn unknown(name: &str) -> ConfigError {
+    ConfigError::Unknown {
+        name: name.into(),
+        nearest: nearest(name, BROKER_SETTINGS.iter().map(|setting| setting.name)),
+    }
+}
+
+/// Refuses what may not be set on a running broker: unknown names, fixed settings, bad values.
+pub fn validate_dynamic(name: &str, value: &str) -> Result<(), ConfigError> {
+    let setting = setting(name).ok_or_else(|| unknown(name))?;
+    if !setting.dynamic {
+        return Err(ConfigError::ReadOnly { name: name.into() });
+    }
+    setting.check.check(name, value)
+}
+
+/// True if a change of this setting changes the default of a topic setting.
+#[must_use]
+pub fn gives_topic_default(name: &str) -> bool {
+    definitions()
+        .iter()
+        .any(|topic| topic.brokers.iter().any(|(broker, _)| *broker == name))
+}
+
+/// All that DescribeConfigs tells of a broker, sorted by name.
+#[must_use]
+pub fn describe(layers: BrokerLayers<'_>) -> Vec<DescribedConfig> {
+    BROKER_SETTINGS
+        .iter()
+        .map(|setting| describe_one(layers, setting))
+        .collect()
+}
+
+/// The names under which a setting may have been given; `node.id` has an older one.
+fn names(setting: &BrokerSetting) -> Vec<&'static str> {
+    match setting.name {
+        "node.id" => vec!["node.id", "broker.id"],
+        "broker.id" => vec!["broker.id", "node.id"],
+        "log.dirs" => vec!["log.dirs", "log.dir"],
+        "advertised.listeners" => vec!["advertised.listeners", "listeners"],
+        name => vec![name],
+    }
+}
+
+fn describe_one(layers: BrokerLayers<'_>, setting: &'static BrokerSetting) -> DescribedConfig {
+    let mut synonyms = layers.values(&names(setting));
+    if setting.name == "broker.id" {
+        synonyms.retain(|synonym| synonym.value != "-1");
+    }
+    let sensitive = setting.kind == ConfigType::Password;
+    let value: Option<ByteString> = synonyms.first().map(|first| first.value.clone());
+    DescribedConfig {
+        name: setting.name,
+        value: if sensitive { None } else { value },
+        source: synonyms
+            .first()
+            .map_or(ConfigSource::Default, |first| first.source),
+        read_only: !setting.dynamic,
+        sensitive,
+        synonyms: if sensitive { Vec::new() } else { synonyms },
+        kind: setting.kind,
+        documentation: setting.documentation,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::model::ids::BrokerId;
+
+    fn described<'a>(all: &'a [DescribedConfig], name: &str) -> &'a DescribedConfig {
+        all.iter()
+            .find(|config| config.name == name)
+            .expect("it is in the table")
+    }
+
+    #[test]
+    fn the_table_is_sorted_consistent_and_small() {
+        assert!(BROKER_SETTINGS.is_sorted_by(|left, right| left.name < right.name));
+        for setting in BROKER_SETTINGS {
+            if let Some(default) = setting.default {
+                assert_eq!(
+                    setting.check.check(setting.name, default),
+                    Ok(()),
+                    "{}",
+                    setting.name
+                );
+            }
+            assert!(!setting.documentation.is_empty() && setting.documentation.ends_with('.'));
+        }
+        let read = BROKER_SETTINGS
+            .iter()
+            .filter(|setting| setting.usage == Use::Engine)
+            .count();
+        assert!(read <= 40, "{read} settings are read");
+    }
+
+    #[test]
+    fn a_broker_is_described_layer_by_layer() {
+        let file = BTreeMap::from([
+            ("log.retention.ms".into(), "1000".into()),
+            ("broker.id".into(), "7".into()),
+        ]);
+        let dynamic = BTreeMap::from([
+            (
+                None,
+                BTreeMap::from([("log.retention.ms".into(), "2000".into())]),
+            ),
+            (
+                Some(BrokerId(7)),
+                BTreeMap::from([("log.retention.ms".into(), "3000".into())]),
+            ),
+            (
+                Some(BrokerId(8)),
+                BTreeMap::from([("log.retention.ms".into(), "4000".into())]),
+            ),
+        ]);
+        let all = describe(BrokerLayers::new(&dynamic, BrokerId(7), &file));
+        let retention = described(&all, "log.retention.ms");
+        assert_eq!(retention.value.as_deref(), Some("3000"));
+        assert_eq!(retention.source, ConfigSource::DynamicBroker);
+        let sources: Vec<i8> = retention
+            .synonyms
+            .iter()
+            .map(|one| one.source.code())
+            .collect();
+        assert_eq!(sources, [2, 3, 4]);
+        assert!(!retention.read_only);
+        let node = described(&all, "node.id");
+        assert_eq!((node.value.as_deref(), node.read_only), (Some("7"), true));
+        assert_eq!(described(&all, "broker.id").value.as_deref(), Some("7"));
+        assert_eq!(
+            described(&all, "num.io.threads").source,
+            ConfigSource::Default
+        );
+        assert!(described(&all, "ssl.keystore.password").sensitive);
+    }
+
+    #[test]
+    fn only_dynamic_settings_change_while_running() {
+        assert_eq!(validate_dynamic("log.retention.ms", "5"), Ok(()));
+        let fixed = validate_dynamic("listeners", "PLAINTEXT://:1").expect_err("fixed");
+        assert_eq!(
+            fixed,
+            ConfigError::ReadOnly {
+                name: "listeners".into()
+            }
+        );
+        assert!(validate_dynamic("log.retention.ms", "soon").is_err());
+        let unknown = validate_dynamic("log.retention.mss", "5").expect_err("unknown");
+        assert_eq!(
+            unknown.to_string(),
+            "There is no setting \"log.retention.mss\". Did you mean log.retention.ms?"
+        );
+    }
+}

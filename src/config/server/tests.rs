@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Tests of the settings of a server.
+
+use super::*;
+
+fn parse(file: &str) -> ServerConfig {
+    ServerConfig::parse(file, &[]).expect("valid settings")
+}
+
+fn refusal(file: &str) -> String {
+    ServerConfig::parse(file, &[])
+        .expect_err("settings that must be refused")
+        .to_string()
+}
+
+#[test]
+fn nothing_given_serves_on_loopback() {
+    let config = parse("");
+    assert_eq!(config.node_id, BrokerId(1));
+    assert_eq!(config.data_directory, "./furlong-data");
+    assert_eq!(
+        config.listen,
+        Endpoint {
+            host: "127.0.0.1".to_owned(),
+            port: 9092
+        }
+    );
+    assert_eq!(config.advertised, config.listen);
+    assert_eq!((config.cores, config.auto_create_topics), (None, true));
+    assert_eq!(config.frame_bytes_max, 104_857_600);
+    assert_eq!(config.defaults, BrokerDefaults::default());
+    assert!(config.notices.is_empty());
+}
+
+#[test]
+fn a_file_of_apache_kafka_is_understood() {
+    let config = parse(
+        "process.roles=broker,controller\nnode.id=3\ncontroller.quorum.voters=3@localhost:9093\n\
+         listeners=PLAINTEXT://:9092,CONTROLLER://:9093\ninter.broker.listener.name=PLAINTEXT\n\
+         advertised.listeners=PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093\n\
+         controller.listener.names=CONTROLLER\nnum.network.threads=3\nnum.io.threads=8\n\
+         log.dirs=/var/lib/logs\nnum.partitions=4\nlog.retention.hours=1\n",
+    );
+    assert_eq!(config.node_id, BrokerId(3));
+    assert_eq!(
+        config.listen,
+        Endpoint {
+            host: String::new(),
+            port: 9092
+        }
+    );
+    assert_eq!(
+        config.advertised,
+        Endpoint {
+            host: "localhost".to_owned(),
+            port: 9092
+        }
+    );
+    assert_eq!(config.data_directory, "/var/lib/logs");
+    assert_eq!(config.defaults.num_partitions, 4);
+    let notices = config.notices.join("\n");
+    assert!(notices.contains("process.roles") && notices.contains("listener CONTROLLER"));
+    assert!(
+        !notices.contains("num.io.threads"),
+        "a default needs no notice"
+    );
+}
+
+#[test]
+fn flags_beat_the_file() {
+    let flags = [
+        "num.partitions=9".to_owned(),
+        "cores=2".to_owned(),
+        "broker.id=5".to_owned(),
+    ];
+    let config = ServerConfig::parse("num.partitions=4", &flags).expect("valid");
+    assert_eq!((config.defaults.num_partitions, config.cores), (9, Some(2)));
+    assert_eq!(config.node_id, BrokerId(5));
+    let nonsense = ServerConfig::parse("", &["nonsense".to_owned()]).expect_err("no value");
+    assert!(nonsense.to_string().contains("key=value"));
+}
+
+#[test]
+fn what_cannot_be_is_a_sentence() {
+    for (file, part) in [
+        ("num.partition=4", "Did you mean num.partitions?"),
+        ("num.partitions=none", "whole number from 1"),
+        ("num.partitions=0", "whole number from 1"),
+        ("log.dirs=/a,/b", "several directories"),
+        ("log.dirs=", "empty"),
+        ("node.id=1\nbroker.id=2", "mean the same"),
+        ("listeners=SSL://:9092", "PLAINTEXT listeners only"),
+        ("listeners=PLAINTEXT://:9092", "Say in advertised.listeners"),
+        ("listeners=PLAINTEXT://a:1,PLAINTEXT://b:2", "more than one"),
+        ("listeners=localhost:9092", "of the form"),
+        ("listeners=PLAINTEXT://a:70000", "of the form"),
+        ("listeners=PLAINTEXT://::1:9092", "of the form"),
+        ("listeners=CONTROLLER://a:1", "has no PLAINTEXT"),
+        (
+            "advertised.listeners=PLAINTEXT://0.0.0.0:1",
+            "not every address",
+        ),
+        ("authorizer.class.name=org.Acl", "does not have yet"),
+        ("ssl.keystore.location=/k", "does not have yet"),
+        ("security.inter.broker.protocol=SSL", "must be PLAINTEXT"),
+        ("log.retention.ms=soon", "whole number"),
+        (
+            "log.cleaner.min.compaction.lag.ms=9\nlog.cleaner.max.compaction.lag.ms=8",
+            "larger",
+        ),
+    ] {
+        let sentence = refusal(file);
+        assert!(sentence.contains(part), "{file}: {sentence}");
+        assert!(sentence.ends_with(['.', '?']), "{sentence}");
+    }
+}
+
+#[test]
+fn addresses_of_version_six_stand_in_brackets() {
+    let config = parse("listeners=PLAINTEXT://[::1]:9092");
+    assert_eq!(
+        config.listen,
+        Endpoint {
+            host: "::1".to_owned(),
+            port: 9092
+        }
+    );
+}
+
+#[test]
+fn a_setting_without_effect_is_told() {
+    let config = parse("num.io.threads=64");
+    assert_eq!(
+        &*config.notices[0],
+        "The setting num.io.threads has no effect here. Without effect: there is one executor \
+         per core."
+    );
+}

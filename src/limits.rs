@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Every bound of the broker, in one place, with the relations between them checked at compile
+//! time.
+//!
+//! Owns: named constants and nothing else.
+//! Invariants: a queue, buffer or count anywhere in the tree is bounded by a name from this file.
+//! Runs on: every core (constants). Bounded by: itself.
+
+/// Size of one disk block as this broker writes it, in bytes. Direct I/O is done in whole blocks.
+pub const BLOCK_BYTES: usize = 4096;
+
+/// Largest request frame that is accepted after its length field, in bytes. The default of Kafka's
+/// `socket.request.max.bytes`.
+pub const FRAME_BYTES_MAX: usize = 100 * 1024 * 1024;
+
+/// Bytes that are reserved for a frame before any of it has arrived; afterwards the buffer grows
+/// with what really came, so that a lying length field reserves nothing.
+pub const FRAME_BYTES_RESERVED_UNSEEN: usize = 64 * 1024;
+
+/// Memory that is reserved at once for a frame of a connection that has already sent one as large,
+/// in bytes.
+pub const FRAME_BYTES_TRUSTED_MAX: usize = 4 * 1024 * 1024;
+
+/// Largest record batch that a topic accepts unless `max.message.bytes` says otherwise, in bytes.
+/// The default of Kafka: 1 MiB plus the batch header of 12 bytes.
+pub const RECORD_BATCH_BYTES_DEFAULT_MAX: usize = 1024 * 1024 + 12;
+
+/// Largest value that `max.message.bytes` may take, in bytes. A batch must fit one frame with its
+/// envelope.
+pub const RECORD_BATCH_BYTES_MAX: usize = FRAME_BYTES_MAX - 64 * 1024;
+
+/// Largest number of bytes that opening one compressed batch may give.
+pub const DECOMPRESSED_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Bytes that one partition may have written or queued for writing without having been flushed.
+/// Past this, produce requests wait in the partition's queue; recovery relies on it to tell a torn
+/// tail from rot.
+pub const UNFLUSHED_BYTES_MAX: usize = 128 * 1024 * 1024;
+
+/// Requests of one connection that may be under way at once; the connection is not read further
+/// until one is answered.
+pub const REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX: usize = 32;
+
+/// Connections that one shard serves at once; a further one is closed at once.
+pub const CONNECTIONS_PER_SHARD_MAX: usize = 10_000;
+
+/// Bytes that may wait to be sent on one connection; a peer that lets more pile up is cut off. At
+/// half of it no further request is taken from it.
+pub const OUTBOUND_BYTES_PER_CONNECTION_MAX: usize = 4 * FETCH_RESPONSE_BYTES_MAX;
+
+/// Data shards (cores) of one broker.
+pub const SHARDS_MAX: usize = 256;
+
+/// Topics of one cluster.
+pub const TOPICS_MAX: usize = 100_000;
+
+/// Partitions of one topic.
+pub const PARTITIONS_PER_TOPIC_MAX: usize = 10_000;
+
+/// Partitions of one cluster.
+pub const PARTITIONS_MAX: usize = 200_000;
+
+/// Bytes of a topic name (Kafka's rule).
+pub const TOPIC_NAME_BYTES_MAX: usize = 249;
+
+/// Fetches parked on one partition while they wait for data.
+pub const PARKED_FETCHES_PER_PARTITION_MAX: usize = 10_000;
+
+/// Bytes of record data in one answer to a fetch, whatever the client asked for.
+pub const FETCH_RESPONSE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Partitions whose log one shard opens at once; each recovery holds a read buffer.
+pub const OPENING_PARTITIONS_MAX: usize = 64;
+
+/// Least time that `acks=all` waits for its flush and its followers, in milliseconds, however
+/// little the producer allows: Kafka answers a local append at once, so clients with a timeout of 0
+/// exist.
+pub const PRODUCE_WAIT_MS_MIN: u64 = 1000;
+
+/// Effects that a machine emits before it stops and asks to be called again (`next_deadline` =
+/// now). One event may overshoot by what a single event can cause, never by what a queue of waiters
+/// causes.
+pub const EFFECTS_PER_TURN_SOFT_MAX: usize = 1024;
+
+/// Messages in flight from one core to another. When the lane is full the sender keeps the rest and
+/// tries again in its next turn.
+pub const MESH_LANE_MESSAGES_MAX: usize = 4096;
+
+/// Messages that a core keeps back for a full lane before it stops to take new work from clients.
+pub const MESH_OUTBOX_MESSAGES_SOFT_MAX: usize = 4096;
+
+/// Messages that a core takes from one lane in one turn.
+pub const MESH_MESSAGES_PER_TURN_MAX: usize = 512;
+
+/// Producers with idempotence state in one partition; the one that was idle longest goes first.
+pub const PRODUCERS_PER_PARTITION_MAX: usize = 100_000;
+
+/// Batches of one producer that are remembered to recognise a repeated send (Kafka keeps five).
+pub const PRODUCER_BATCHES_REMEMBERED: usize = 5;
+
+/// Producer ids that the controller hands to a broker at once (Kafka's block size).
+pub const PRODUCER_ID_BLOCK_LEN: i64 = 1000;
+
+/// Bytes of the metadata records that one request makes: they are committed as one batch.
+pub const METADATA_BATCH_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Bytes of one batch of a metadata snapshot, before the record that passes it.
+pub const SNAPSHOT_BATCH_BYTES: usize = 1024 * 1024;
+
+/// Snapshots of the metadata that are kept; the older ones serve when the newest is damaged.
+pub const SNAPSHOTS_KEPT: usize = 2;
+
+/// Bytes of one topic or broker setting in text form.
+pub const CONFIG_VALUE_BYTES_MAX: usize = 64 * 1024;
+
+/// Requests that wait for the controller; a further one is told that it is unavailable.
+pub const CONTROL_REQUESTS_PENDING_MAX: usize = 4096;
+
+/// Bytes of a small file that is read whole (checkpoints, snapshots, indexes).
+pub const SMALL_FILE_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// How long a log that could not be opened because the disk is full waits before it tries again.
+pub const OPEN_RETRY_MS: u64 = 1000;
+
+/// Bytes that one read of a recovery scan asks for.
+pub const RECOVERY_READ_BYTES: usize = 1024 * 1024;
+
+/// Largest number of bytes one disk read for a fetch asks for.
+pub const READ_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Bytes that the decoded form of a request may take per byte of its frame, beside
+/// [`DECODED_BYTES_ALLOWANCE`]. Strings and records are slices of the frame and take none.
+pub const DECODED_BYTES_PER_FRAME_BYTE: usize = 2;
+
+/// Bytes that the decoded form of any frame may take, however small the frame: lists of short names
+/// take more memory than bytes on the wire.
+pub const DECODED_BYTES_ALLOWANCE: usize = 4 * 1024 * 1024;
+
+/// Bytes that the decoded form of a response may take per byte of its frame. Responses come from
+/// brokers that this process chose to talk to.
+pub const DECODED_BYTES_PER_RESPONSE_BYTE: usize = 8;
+
+/// Bytes of a byte field that are copied into the frame that is written; longer ones become a part
+/// of their own.
+pub const WRITER_COPY_BYTES_MAX: usize = 512;
+
+/// Brokers of one cluster.
+pub const BROKERS_MAX: usize = 1_000;
+
+/// Replicas of one partition.
+pub const REPLICAS_PER_PARTITION_MAX: usize = BROKERS_MAX;
+
+/// APIs that an answer to ApiVersions may list.
+pub const API_KEYS_MAX: usize = 1_000;
+
+/// Features that an answer to ApiVersions may list.
+pub const FEATURES_MAX: usize = 1_000;
+
+/// Settings of one resource that one request may name or one response may list.
+pub const CONFIGS_PER_RESOURCE_MAX: usize = 1_000;
+
+/// Resources whose settings one request may ask for or change.
+pub const CONFIG_RESOURCES_MAX: usize = TOPICS_MAX + BROKERS_MAX;
+
+/// Groups or transactional ids whose coordinator one request may ask for.
+pub const COORDINATOR_KEYS_MAX: usize = 100_000;
+
+/// Records of one batch that a response may blame for a refusal.
+pub const RECORD_ERRORS_MAX: usize = 100_000;
+
+/// Aborted transactions that the answer to a fetch may list for one partition.
+pub const ABORTED_TRANSACTIONS_MAX: usize = 1_000_000;
+
+/// Largest number of bytes one write of an append round carries; a larger round is several writes
+/// under way at once (on the reference disk 1 MiB at depth 4 is the knee).
+pub const WRITE_BYTES_MAX: usize = 1024 * 1024;
+
+/// Write buffers that one partition keeps for its next rounds while it is busy; freed after
+/// `WRITE_BUFFERS_IDLE_MS` without a round.
+pub const WRITE_BUFFERS_KEPT_BYTES_MAX: usize = 4 * WRITE_BYTES_MAX;
+
+/// Newest bytes of one partition that stay in memory for consumers at the tip; freed with its write
+/// buffers.
+pub const TAIL_CACHE_BYTES_PER_LOG_MAX: usize = 4 * WRITE_BYTES_MAX;
+
+/// How long an idle partition keeps its write buffers.
+pub const WRITE_BUFFERS_IDLE_MS: u64 = 1000;
+
+/// Sealed segments of one partition whose file is open and whose indexes are in memory. The one
+/// that was not read for longest is closed.
+pub const WARM_SEGMENTS_PER_LOG_MAX: usize = 4;
+
+/// How often a log looks for segments that retention may remove (Kafka's default is five minutes).
+pub const RETENTION_CHECK_MS: u64 = 30_000;
+
+const _: () = assert!(BLOCK_BYTES.is_power_of_two());
+const _: () = assert!(WRITE_BYTES_MAX.is_multiple_of(BLOCK_BYTES));
+const _: () = assert!(RECORD_BATCH_BYTES_DEFAULT_MAX < RECORD_BATCH_BYTES_MAX);
+const _: () = assert!(FRAME_BYTES_RESERVED_UNSEEN <= FRAME_BYTES_TRUSTED_MAX);
+const _: () = assert!(FRAME_BYTES_TRUSTED_MAX <= FRAME_BYTES_MAX);
+// A batch of the largest size must be able to wait for its flush.
+const _: () = assert!(RECORD_BATCH_BYTES_MAX < UNFLUSHED_BYTES_MAX);
+const _: () = assert!(RECORD_BATCH_BYTES_MAX < FRAME_BYTES_MAX);
+const _: () = assert!(RECOVERY_READ_BYTES.is_multiple_of(BLOCK_BYTES));
+const _: () = assert!(READ_BYTES_MAX.is_multiple_of(BLOCK_BYTES));
+const _: () = assert!(PARTITIONS_PER_TOPIC_MAX <= PARTITIONS_MAX);
+// A metadata request that names every topic by its id (18 bytes each, 48 decoded) must fit the
+// memory of its frame.
+const _: () = assert!(
+    TOPICS_MAX * 48 <= TOPICS_MAX * 18 * DECODED_BYTES_PER_FRAME_BYTE + DECODED_BYTES_ALLOWANCE
+);
+// A fetch of every partition by topic id (33 bytes each, 64 decoded) must, too.
+const _: () = assert!(
+    PARTITIONS_MAX * 64
+        <= PARTITIONS_MAX * 33 * DECODED_BYTES_PER_FRAME_BYTE + DECODED_BYTES_ALLOWANCE
+);
+// The records of one request, with what a batch adds, must fit one batch.
+const _: () = assert!(METADATA_BATCH_BYTES_MAX + 1024 < RECORD_BATCH_BYTES_MAX);
+const _: () = assert!(CONFIG_VALUE_BYTES_MAX < SNAPSHOT_BATCH_BYTES);

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Words that every layer shares: identifiers, time, aligned buffers, disk requests, error codes,
+//! the metadata image.
+//!
+//! Owns: plain data types without behaviour of their own.
+//! Invariants: nothing here imports another folder but `limits`.
+//! Runs on: every core. Bounded by: `limits`.
+
+pub mod block_buffer;
+pub mod disk;
+pub mod error_code;
+pub mod ids;
+pub mod image;
+pub mod time;
+pub mod topic_config;

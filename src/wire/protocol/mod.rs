@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Kafka's request and response messages: one description per API, all versions of Apache Kafka 4.3
+//! that are stable.
+//!
+//! Owns: the messages, their keys, the frames around them.
+//! Invariants: decoding is total and bounded; what a version cannot say is dropped only where Kafka
+//! drops it.
+//! Runs on: every core. Bounded by: `limits`, by the `max` of each array field.
+
+pub mod describe;
+mod frame;
+
+pub mod api_versions;
+pub mod create_topics;
+pub mod delete_topics;
+pub mod describe_cluster;
+pub mod describe_configs;
+pub mod fetch;
+pub mod find_coordinator;
+pub mod incremental_alter_configs;
+pub mod init_producer_id;
+pub mod list_offsets;
+pub mod metadata;
+pub mod produce;
+
+#[cfg(test)]
+mod tests;
+
+use std::ops::RangeInclusive;
+
+use crate::wire::codec::{DecodeError, EncodeError, Reader, Writer};
+use describe::{Place, WireStruct};
+
+pub use frame::{
+    RequestHeader, decode_request, decode_request_header, decode_response, encode_request,
+    encode_response,
+};
+
+/// The body of a request or a response.
+pub trait Message: Default {
+    /// The number of its API.
+    const API_KEY: i16;
+    /// The versions that can be read and written.
+    const VERSIONS: RangeInclusive<i16>;
+    /// The first version with compact lengths and tagged fields; `i16::MAX` if there is none.
+    const FLEXIBLE_FROM: i16;
+
+    /// Reads a body, which must be all that is left.
+    fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError>;
+
+    /// Writes a body.
+    fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError>;
+}
+
+/// The body of a request.
+pub trait Request: Message {
+    /// The body of its answer.
+    type Response: Message;
+}
+
+macro_rules! api_keys {
+    ($($(#[$doc:meta])* $name:ident = $key:literal: $module:ident::$request:ident,)*) => {
+        /// An API of this broker.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[repr(i16)]
+        pub enum ApiKey { $($(#[$doc])* $name = $key,)* }
+
+        impl ApiKey {
+            /// Every API, by rising number.
+            pub const ALL: &[ApiKey] = &[$(ApiKey::$name),*];
+
+            /// The API with this number, if it is described here.
+            #[must_use]
+            pub const fn from_code(code: i16) -> Option<ApiKey> {
+                match code { $($key => Some(ApiKey::$name),)* _ => None }
+            }
+
+            /// Its number on the wire.
+            #[must_use]
+            pub const fn code(self) -> i16 {
+                match self { $(ApiKey::$name => $key,)* }
+            }
+
+            /// Its name.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $(ApiKey::$name => stringify!($name),)* }
+            }
+
+            /// The versions that can be read and written.
+            #[must_use]
+            pub const fn versions(self) -> RangeInclusive<i16> {
+                match self { $(ApiKey::$name => <$module::$request as Message>::VERSIONS,)* }
+            }
+
+            /// The first version with compact lengths and tagged fields.
+            #[must_use]
+            pub const fn flexible_from(self) -> i16 {
+                match self { $(ApiKey::$name => <$module::$request as Message>::FLEXIBLE_FROM,)* }
+            }
+        }
+    };
+}
+
+api_keys! {
+    /// Appends record batches.
+    Produce = 0: produce::ProduceRequest,
+    /// Reads record batches.
+    Fetch = 1: fetch::FetchRequest,
+    /// Finds offsets by timestamp.
+    ListOffsets = 2: list_offsets::ListOffsetsRequest,
+    /// Names brokers, topics and leaders.
+    Metadata = 3: metadata::MetadataRequest,
+    /// Names the broker that coordinates a group or transaction.
+    FindCoordinator = 10: find_coordinator::FindCoordinatorRequest,
+    /// Names the versions of every API.
+    ApiVersions = 18: api_versions::ApiVersionsRequest,
+    /// Creates topics.
+    CreateTopics = 19: create_topics::CreateTopicsRequest,
+    /// Deletes topics.
+    DeleteTopics = 20: delete_topics::DeleteTopicsRequest,
+    /// Hands out a producer id.
+    InitProducerId = 22: init_producer_id::InitProducerIdRequest,
+    /// Reads configurations.
+    DescribeConfigs = 32: describe_configs::DescribeConfigsRequest,
+    /// Changes configurations.
+    IncrementalAlterConfigs = 44: incremental_alter_configs::IncrementalAlterConfigsRequest,
+    /// Names the brokers and the controller.
+    DescribeCluster = 60: describe_cluster::DescribeClusterRequest,
+}
+
+/// Reads a described message that fills the rest of `reader`.
+pub(crate) fn decode_message<M: Message + WireStruct>(
+    reader: &mut Reader,
+    version: i16,
+) -> Result<M, DecodeError> {
+    if !M::VERSIONS.contains(&version) {
+        return Err(DecodeError::Version {
+            api_key: M::API_KEY,
+            version,
+        });
+    }
+    let place = Place::message(M::LAYOUT.name, version, version >= M::FLEXIBLE_FROM);
+    let message = M::read(reader, place)?;
+    reader.expect_end()?;
+    Ok(message)
+}
+
+/// Writes a described message.
+pub(crate) fn encode_message<M: Message + WireStruct>(
+    message: &M,
+    writer: &mut Writer,
+    version: i16,
+) -> Result<(), EncodeError> {
+    if !M::VERSIONS.contains(&version) {
+        return Err(EncodeError::Version {
+            api_key: M::API_KEY,
+            version,
+        });
+    }
+    let place = Place::message(M::LAYOUT.name, version, version >= M::FLEXIBLE_FROM);
+    message.write(writer, place)
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+//! An allocator that counts, so that a test can say how much memory a frame took.
+//!
+//! Owns: the global allocator of this test binary. Invariants: counts are per thread, so that tests
+//! may run side by side.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+struct Counting;
+
+thread_local! {
+    static NOW: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
+    static LARGEST: Cell<usize> = const { Cell::new(0) };
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn count(change: isize) {
+    // A thread that is going away has no counters any more.
+    let _ = NOW.try_with(|now| {
+        now.set(now.get() + change);
+        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(now.get())));
+    });
+}
+
+fn grown(bytes: usize) {
+    let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(bytes)));
+    count(isize::try_from(bytes).expect("an allocation fits half the address space"));
+}
+
+fn shrunk(bytes: usize) {
+    count(-isize::try_from(bytes).expect("an allocation fits half the address space"));
+}
+
+// SAFETY: every call is handed to the system allocator unchanged, and the counters are plain
+// thread-local cells that neither allocate nor unwind, so the contract of `GlobalAlloc` is the
+// system allocator's own.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        grown(layout.size());
+        // SAFETY: the caller's promises about `layout` are passed on as they are.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        shrunk(layout.size());
+        // SAFETY: `pointer` came from `System` through this allocator, with this layout.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+}
+
+/// What running something took.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// The most bytes that were held at once beyond what was held before.
+    pub peak: usize,
+    /// The largest single allocation.
+    pub largest: usize,
+}
+
+/// Runs `work` on this thread and says what memory it took.
+pub fn measure<T>(work: impl FnOnce() -> T) -> (T, Memory) {
+    let before = NOW.get();
+    PEAK.set(before);
+    LARGEST.set(0);
+    let result = work();
+    let peak = usize::try_from(PEAK.get() - before).expect("the peak is no lower than the start");
+    (
+        result,
+        Memory {
+            peak,
+            largest: LARGEST.get(),
+        },
+    )
+}
+
+#[test]
+fn the_allocator_sees_what_is_held() {
+    let (vector, memory) = measure(|| {
+        drop(Vec::<u8>::with_capacity(5000));
+        Vec::<u8>::with_capacity(3000)
+    });
+    assert_eq!(vector.capacity(), 3000);
+    assert_eq!((memory.peak, memory.largest), (5000, 5000));
+}

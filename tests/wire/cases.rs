@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Every message of every API in one table, beside its counterpart in the crate `kafka-protocol`.
+//!
+//! Owns: the table. Invariants: each described API has two rows, its request and its response.
+
+use std::ops::RangeInclusive;
+
+use bytes::{Bytes, BytesMut};
+use furlong::wire::codec::{DecodeError, EncodeError, Reader, Writer};
+use furlong::wire::protocol::describe::{Layout, WireStruct};
+use furlong::wire::protocol::{
+    ApiKey, Message, Request, decode_request, decode_response, encode_request, encode_response,
+};
+use furlong::wire::protocol::{
+    api_versions, create_topics, delete_topics, describe_cluster, describe_configs, fetch,
+    find_coordinator, incremental_alter_configs, init_producer_id, list_offsets, metadata, produce,
+};
+use kafka_protocol::messages as theirs;
+use kafka_protocol::protocol::{Decodable, Encodable, Message as TheirMessage};
+
+/// A message as both implementations see it, its type forgotten.
+pub struct Case {
+    /// The name of the message.
+    pub name: &'static str,
+    /// Its API.
+    pub api: ApiKey,
+    /// Its layout.
+    pub layout: &'static Layout,
+    /// The versions described here.
+    pub versions: RangeInclusive<i16>,
+    /// The versions the other implementation knows.
+    pub their_versions: RangeInclusive<i16>,
+    /// Reads a body of one version and writes it in another; also says how it looks.
+    pub convert: fn(Bytes, i16, i16) -> Result<Converted, DecodeError>,
+    /// The same by the other implementation.
+    pub convert_theirs: fn(Bytes, i16, i16) -> Option<Their>,
+    /// Reads a body and gives back whether that worked.
+    pub decode: fn(Bytes, i16) -> Result<(), DecodeError>,
+    /// The whole frame of a body, with header and length prefix.
+    pub frame: fn(Bytes, i16) -> Vec<u8>,
+    /// Reads a whole frame behind its length prefix and writes it again.
+    pub reframe: fn(Bytes, i16) -> Result<Vec<u8>, DecodeError>,
+}
+
+/// The correlation id of every frame of [`Case::frame`].
+pub const CORRELATION_ID: i32 = 0x0102_0304;
+
+/// The client id of every frame of [`Case::frame`].
+pub const CLIENT_ID: &str = "furlong";
+
+/// What became of a body.
+pub struct Converted {
+    /// The value in text.
+    pub shown: String,
+    /// The value in bytes of the other version.
+    pub bytes: Result<Vec<u8>, EncodeError>,
+}
+
+/// What the other implementation made of a body.
+pub struct Their {
+    /// The value in text.
+    pub shown: String,
+    /// The value in bytes of the other version, or what it says.
+    pub bytes: Result<Vec<u8>, String>,
+}
+
+impl Case {
+    /// Whether lengths are compact in `version`.
+    pub fn is_flexible(&self, version: i16) -> bool {
+        version >= self.api.flexible_from()
+    }
+}
+
+fn convert<M: Message + std::fmt::Debug>(
+    body: Bytes,
+    from: i16,
+    to: i16,
+) -> Result<Converted, DecodeError> {
+    let message = M::decode(&mut Reader::new(body), from)?;
+    let mut writer = Writer::new();
+    let result = message.encode(&mut writer, to);
+    let bytes = result.map(|()| writer.finish().concat());
+    Ok(Converted {
+        shown: format!("{message:?}"),
+        bytes,
+    })
+}
+
+fn convert_theirs<M: Decodable + Encodable + std::fmt::Debug>(
+    mut body: Bytes,
+    from: i16,
+    to: i16,
+) -> Option<Their> {
+    let message = M::decode(&mut body, from).ok()?;
+    assert!(
+        body.is_empty(),
+        "the other implementation leaves {} bytes",
+        body.len()
+    );
+    let mut out = BytesMut::new();
+    let bytes = message
+        .encode(&mut out, to)
+        .map(|()| out.to_vec())
+        .map_err(|e| e.to_string());
+    Some(Their {
+        shown: format!("{message:?}"),
+        bytes,
+    })
+}
+
+fn decode<M: Message>(body: Bytes, version: i16) -> Result<(), DecodeError> {
+    M::decode(&mut Reader::new(body), version).map(drop)
+}
+
+fn request_frame<M: Request>(body: Bytes, version: i16) -> Vec<u8> {
+    let message = M::decode(&mut Reader::new(body), version).expect("the body is valid");
+    let frame = encode_request(CORRELATION_ID, CLIENT_ID, version, &message);
+    frame.expect("what was read can be written").concat()
+}
+
+fn request_reframe<M: Request>(frame: Bytes, version: i16) -> Result<Vec<u8>, DecodeError> {
+    let (header, message) = decode_request::<M>(frame)?;
+    assert_eq!((header.api_key, header.api_version), (M::API_KEY, version));
+    assert_eq!(header.correlation_id, CORRELATION_ID);
+    assert_eq!(header.client_id.as_deref(), Some(CLIENT_ID));
+    let frame = encode_request(CORRELATION_ID, CLIENT_ID, version, &message);
+    Ok(frame.expect("what was read can be written").concat())
+}
+
+fn response_frame<M: Request>(body: Bytes, version: i16) -> Vec<u8> {
+    let message = M::Response::decode(&mut Reader::new(body), version).expect("the body is valid");
+    let frame = encode_response(CORRELATION_ID, version, &message);
+    frame.expect("what was read can be written").concat()
+}
+
+fn response_reframe<M: Request>(frame: Bytes, version: i16) -> Result<Vec<u8>, DecodeError> {
+    let (correlation_id, message) = decode_response::<M>(frame, version)?;
+    assert_eq!(correlation_id, CORRELATION_ID);
+    let frame = encode_response(CORRELATION_ID, version, &message);
+    Ok(frame.expect("what was read can be written").concat())
+}
+
+macro_rules! cases {
+    ($($api:ident: $module:ident::{$request:ident, $response:ident};)*) => {
+        /// The table.
+        pub fn all() -> Vec<Case> {
+            vec![ $(
+                cases!(@row $api, $module::$request, $request,
+                    request_frame::<$module::$request>, request_reframe::<$module::$request>),
+                cases!(@row $api, $module::$response, $response,
+                    response_frame::<$module::$request>, response_reframe::<$module::$request>),
+            )* ]
+        }
+    };
+    (@row $api:ident, $ours:path, $theirs:ident, $frame:expr, $reframe:expr) => {
+        Case {
+            name: stringify!($theirs),
+            api: ApiKey::$api,
+            layout: &<$ours>::LAYOUT,
+            versions: <$ours>::VERSIONS,
+            their_versions: {
+                let range = <theirs::$theirs as TheirMessage>::VERSIONS;
+                range.min..=range.max
+            },
+            convert: convert::<$ours>,
+            convert_theirs: convert_theirs::<theirs::$theirs>,
+            decode: decode::<$ours>,
+            frame: $frame,
+            reframe: $reframe,
+        }
+    };
+}
+
+cases! {
+    Produce: produce::{ProduceRequest, ProduceResponse};
+    Fetch: fetch::{FetchRequest, FetchResponse};
+    ListOffsets: list_offsets::{ListOffsetsRequest, ListOffsetsResponse};
+    Metadata: metadata::{MetadataRequest, MetadataResponse};
+    FindCoordinator: find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
+    ApiVersions: api_versions::{ApiVersionsRequest, ApiVersionsResponse};
+    CreateTopics: create_topics::{CreateTopicsRequest, CreateTopicsResponse};
+    DeleteTopics: delete_topics::{DeleteTopicsRequest, DeleteTopicsResponse};
+    InitProducerId: init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
+    DescribeConfigs: describe_configs::{DescribeConfigsRequest, DescribeConfigsResponse};
+    IncrementalAlterConfigs: incremental_alter_configs::{
+        IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse
+    };
+    DescribeCluster: describe_cluster::{DescribeClusterRequest, DescribeClusterResponse};
+}
+
+#[test]
+fn every_api_has_its_two_rows() {
+    let cases = all();
+    for api in ApiKey::ALL {
+        assert_eq!(
+            cases.iter().filter(|case| case.api == *api).count(),
+            2,
+            "{}",
+            api.name()
+        );
+    }
+    assert_eq!(cases.len(), 2 * ApiKey::ALL.len());
+}

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Appends: check everything, then give offsets, then copy once into the gathering tail.
+//!
+//! Owns: the order of the checks. Invariants: nothing is changed before every batch of the append
+//! has passed; offsets are handed out without a gap; leader epochs never fall. Runs on: the core of
+//! the partition.
+//! Bounded by: `UNFLUSHED_BYTES_MAX`; past it an append is refused as busy.
+
+use bytes::Bytes;
+
+use super::config::AppendRules;
+use super::event::{AppendError, Appended};
+use super::partition_log::{PartitionLog, Phase};
+use super::producer_state::{RememberedBatch, SequenceCheck};
+use super::tail_buffer::file_len;
+use crate::limits::UNFLUSHED_BYTES_MAX;
+use crate::model::disk::DiskQueue;
+use crate::model::ids::{LeaderEpoch, Offset};
+use crate::model::time::Now;
+use crate::model::topic_config::TimestampType;
+use crate::wire::record::{
+    BATCH_HEADER_BYTES, BatchHeader, CheckedBatch, check_batch, patch_offsets, set_log_append_time,
+    set_max_timestamp, split_batches,
+};
+
+/// A batch that passed, and its header as it will be stored, offsets aside.
+#[derive(Debug)]
+struct ReadyBatch {
+    bytes: Bytes,
+    header: BatchHeader,
+}
+
+impl PartitionLog {
+    /// Validates all batches, gives them offsets and starts their way to the disk. The records are
+    /// durable once `DurableEnd` exceeds `last_offset`.
+    pub fn handle_append(
+        &mut self,
+        now: Now,
+        leader_epoch: LeaderEpoch,
+        records: &Bytes,
+        rules: AppendRules,
+        disk: &mut DiskQueue,
+    ) -> Result<Appended, AppendError> {
+        match self.phase {
+            Phase::Open => {}
+            Phase::Failed => return Err(AppendError::Failed),
+            _ => return Err(AppendError::NotOpen),
+        }
+        assert!(leader_epoch >= 0);
+        if self
+            .epochs
+            .latest()
+            .is_some_and(|latest| leader_epoch < latest)
+        {
+            // Only rot in a batch's epoch, which no checksum covers, can claim an epoch that is
+            // still to come.
+            return Err(AppendError::Failed);
+        }
+        if self.cut.is_some() || self.unflushed_bytes + records.len() > UNFLUSHED_BYTES_MAX {
+            return Err(AppendError::Busy);
+        }
+        let batches = self.check_batches(now, records, rules)?;
+        if file_len(records.len()) > self.segment_bytes_max() {
+            return Err(AppendError::LargerThanSegment);
+        }
+        if rules.idempotence
+            && let Some(old) = self.check_sequences(&batches)?
+        {
+            return Ok(self.answer_duplicate(&old));
+        }
+        let append_time = self.append_time(now, rules);
+        let base_offset = self.log_end;
+        self.roll_if_due(now, &batches, records.len());
+        for (place, batch) in batches.iter().enumerate() {
+            let more = batches[place + 1..]
+                .iter()
+                .map(|batch| batch.bytes.len())
+                .sum();
+            self.append_batch(leader_epoch, batch, more, rules);
+        }
+        self.active_since.get_or_insert(now.monotonic_us);
+        self.unflushed_bytes += records.len();
+        self.touch_pool(now);
+        self.pump(disk);
+        assert!(self.log_end > base_offset);
+        Ok(Appended {
+            base_offset,
+            last_offset: self.log_end - 1,
+            log_append_time_ms: append_time.unwrap_or(-1),
+            log_start_offset: self.log_start,
+            duplicate: false,
+        })
+    }
+
+    fn append_time(&self, now: Now, rules: AppendRules) -> Option<i64> {
+        let replaces = rules.client && self.config.timestamp_type == TimestampType::LogAppendTime;
+        replaces.then_some(now.wall_ms)
+    }
+
+    fn check_batches(
+        &self,
+        now: Now,
+        records: &Bytes,
+        rules: AppendRules,
+    ) -> Result<Vec<ReadyBatch>, AppendError> {
+        let batch_rules = self.config.batch_rules(now, rules);
+        let append_time = self.append_time(now, rules);
+        let mut ready = Vec::new();
+        for batch in split_batches(records) {
+            let bytes = batch?;
+            let checked = check_batch(&bytes, &batch_rules)?;
+            ready.push(settle_timestamps(bytes, &checked, append_time));
+        }
+        if ready.is_empty() {
+            return Err(AppendError::Empty);
+        }
+        Ok(ready)
+    }
+
+    /// Checks the producers' sequences; the old batch if the append is a repetition.
+    fn check_sequences(
+        &self,
+        batches: &[ReadyBatch],
+    ) -> Result<Option<RememberedBatch>, AppendError> {
+        let mut checker = self.producers.checker();
+        for (place, batch) in batches.iter().enumerate() {
+            if batch.header.producer_id < 0 {
+                continue;
+            }
+            match checker.check(&batch.header) {
+                SequenceCheck::InOrder => {}
+                // A client sends one batch at a time; half a repetition would be ambiguous.
+                SequenceCheck::Duplicate(old) if place == 0 && batches.len() == 1 => {
+                    return Ok(Some(old));
+                }
+                SequenceCheck::Duplicate(_) | SequenceCheck::OutOfOrder => {
+                    return Err(AppendError::OutOfOrderSequence);
+                }
+                SequenceCheck::Fenced => return Err(AppendError::ProducerFenced),
+            }
+        }
+        Ok(None)
+    }
+
+    fn answer_duplicate(&self, old: &RememberedBatch) -> Appended {
+        let stamped = self.config.timestamp_type == TimestampType::LogAppendTime;
+        Appended {
+            base_offset: old.base_offset(),
+            last_offset: old.last_offset,
+            log_append_time_ms: if stamped { old.timestamp } else { -1 },
+            log_start_offset: self.log_start,
+            duplicate: true,
+        }
+    }
+
+    fn roll_if_due(&mut self, now: Now, batches: &[ReadyBatch], len_bytes: usize) {
+        let count: i64 = batches
+            .iter()
+            .map(|batch| i64::from(batch.header.record_count))
+            .sum();
+        let max_timestamp = batches.iter().map(|batch| batch.header.max_timestamp).max();
+        let last_offset: Offset = self.log_end + count - 1;
+        let max_timestamp = max_timestamp.expect("an append has a batch");
+        if self.must_roll(now, file_len(len_bytes), last_offset, max_timestamp) {
+            self.roll_in_memory();
+        }
+    }
+
+    fn append_batch(
+        &mut self,
+        leader_epoch: LeaderEpoch,
+        batch: &ReadyBatch,
+        more: usize,
+        rules: AppendRules,
+    ) {
+        let header = BatchHeader {
+            base_offset: self.log_end,
+            partition_leader_epoch: leader_epoch,
+            ..batch.header
+        };
+        let interval_bytes = self.config.index_interval_bytes;
+        let active = self.active_mut();
+        active.add_batch(&header, active.mark.size_bytes, interval_bytes);
+        let size_bytes = active.mark.size_bytes;
+        self.epochs.assign(leader_epoch, header.base_offset);
+        if rules.idempotence && header.producer_id >= 0 {
+            let remembered = RememberedBatch::of(&header);
+            self.producers
+                .remember(header.producer_id, remembered, self.durable_end);
+        }
+        let mut patched = [0; BATCH_HEADER_BYTES];
+        patched.copy_from_slice(&batch.bytes[..BATCH_HEADER_BYTES]);
+        patch_offsets(&mut patched, header.base_offset, leader_epoch);
+        let body = &batch.bytes[BATCH_HEADER_BYTES..];
+        let stage = self.stages.back_mut().expect("an open log has a stage");
+        stage
+            .tail
+            .append(&patched, body.len() + more, &mut self.pool);
+        stage.tail.append(body, more, &mut self.pool);
+        assert_eq!(stage.tail.end(), size_bytes);
+        self.log_end = header.last_offset() + 1;
+    }
+}
+
+/// Gives the batch the timestamps that it is stored with. Most batches stay as they are, uncopied.
+fn settle_timestamps(bytes: Bytes, checked: &CheckedBatch, append_time: Option<i64>) -> ReadyBatch {
+    let header = checked.header;
+    let lies = checked
+        .largest_timestamp
+        .filter(|largest| *largest != header.max_timestamp);
+    let settled = match (append_time, lies) {
+        (None, None) => return ReadyBatch { bytes, header },
+        (Some(wall_ms), _) => {
+            let mut copy = bytes.to_vec();
+            set_log_append_time(&mut copy, wall_ms);
+            copy
+        }
+        (None, Some(largest)) => {
+            let mut copy = bytes.to_vec();
+            set_max_timestamp(&mut copy, largest);
+            copy
+        }
+    };
+    let header = BatchHeader::parse(&settled).expect("only timestamps were changed");
+    ReadyBatch {
+        bytes: Bytes::from(settled),
+        header,
+    }
+}

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The settings of one log, narrowed from those of its topic.
+//!
+//! Owns: [`LogConfig`], [`AppendRules`]. Invariants: a compacted topic's batches need keys.
+//! Runs on: the core of the partition. Bounded by: its fields.
+
+use crate::limits::{DECOMPRESSED_BYTES_MAX, RECORD_BATCH_BYTES_MAX};
+use crate::model::time::Now;
+use crate::model::topic_config::{CleanupPolicy, TimestampType, TopicConfig};
+use crate::wire::record::BatchRules;
+
+/// What a log needs to know of its topic's settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// `cleanup.policy`.
+    pub cleanup_policy: CleanupPolicy,
+    /// `retention.ms`; `None` keeps for ever.
+    pub retention_ms: Option<u64>,
+    /// `retention.bytes`; `None` is without limit.
+    pub retention_bytes: Option<u64>,
+    /// `segment.bytes`.
+    pub segment_bytes: u32,
+    /// `segment.ms`.
+    pub segment_ms: u64,
+    /// `index.interval.bytes`.
+    pub index_interval_bytes: u32,
+    /// `segment.index.bytes`.
+    pub segment_index_bytes: u32,
+    /// `max.message.bytes`.
+    pub max_message_bytes: u32,
+    /// `message.timestamp.type`.
+    pub timestamp_type: TimestampType,
+    /// `message.timestamp.before.max.ms`.
+    pub timestamp_before_max_ms: u64,
+    /// `message.timestamp.after.max.ms`.
+    pub timestamp_after_max_ms: u64,
+}
+
+impl From<&TopicConfig> for LogConfig {
+    fn from(topic: &TopicConfig) -> LogConfig {
+        LogConfig {
+            cleanup_policy: topic.cleanup_policy,
+            retention_ms: topic.retention_ms,
+            retention_bytes: topic.retention_bytes,
+            segment_bytes: topic.segment_bytes,
+            segment_ms: topic.segment_ms,
+            index_interval_bytes: topic.index_interval_bytes,
+            segment_index_bytes: topic.segment_index_bytes,
+            max_message_bytes: topic.max_message_bytes,
+            timestamp_type: topic.timestamp_type,
+            timestamp_before_max_ms: topic.timestamp_before_max_ms,
+            timestamp_after_max_ms: topic.timestamp_after_max_ms,
+        }
+    }
+}
+
+impl LogConfig {
+    /// What a batch must satisfy to enter this log at this moment.
+    #[must_use]
+    pub(super) fn batch_rules(&self, now: Now, rules: AppendRules) -> BatchRules {
+        if rules == AppendRules::INTERNAL {
+            return BatchRules::BROKER;
+        }
+        let checks_time = self.timestamp_type == TimestampType::CreateTime;
+        let earliest = now
+            .wall_ms
+            .saturating_sub_unsigned(self.timestamp_before_max_ms);
+        let latest = now
+            .wall_ms
+            .saturating_add_unsigned(self.timestamp_after_max_ms);
+        BatchRules {
+            size_bytes_max: usize::try_from(self.max_message_bytes)
+                .map_or(RECORD_BATCH_BYTES_MAX, |max| {
+                    max.min(RECORD_BATCH_BYTES_MAX)
+                }),
+            timestamp_min: if checks_time { earliest } else { i64::MIN },
+            timestamp_max: if checks_time { latest } else { i64::MAX },
+            key_required: self.cleanup_policy.compact,
+            opened_bytes_max: DECOMPRESSED_BYTES_MAX,
+            ..BatchRules::CLIENT
+        }
+    }
+}
+
+/// Which checks an append passes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppendRules {
+    /// The batches come from a client: its topic's settings hold, no control batches, timestamps
+    /// are checked or replaced. Without it only the form of the batches is checked.
+    pub client: bool,
+    /// Producer ids, epochs and sequences are checked and remembered.
+    pub idempotence: bool,
+}
+
+impl AppendRules {
+    /// A produce request.
+    pub const CLIENT: AppendRules = AppendRules {
+        client: true,
+        idempotence: true,
+    };
+    /// The broker's own records.
+    pub const INTERNAL: AppendRules = AppendRules {
+        client: false,
+        idempotence: false,
+    };
+}

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One partition's log on disk: segments, their indexes, leader epochs and producer state, and the
+//! machine that joins them.
+//!
+//! Owns: everything inside one partition directory. Invariants: what `LogEvent::DurableEnd` has
+//! named is never lost, moved or changed; offsets are handed out once; a segment is created only
+//! after the one before it is durable, exact in length and indexed. Runs on: the core of the
+//! partition. Bounded by: `limits`, and by the segments that are retained.
+
+mod append;
+pub mod batch_scanner;
+mod batch_search;
+pub mod clean_marker;
+pub mod config;
+mod cut;
+mod delay;
+mod delete;
+pub mod event;
+pub mod leader_epochs;
+mod lookup;
+pub mod offset_index;
+mod open;
+mod operations;
+pub mod partition_log;
+pub mod partition_metadata;
+pub mod producer_snapshot;
+pub mod producer_state;
+mod read;
+mod recover;
+mod retention;
+mod roll;
+pub mod segment;
+mod stop;
+mod tail_buffer;
+mod tail_cache;
+mod task;
+pub mod time_index;
+mod warm;
+mod write;
+
+pub use config::{AppendRules, LogConfig};
+pub use event::{
+    AppendError, Appended, LogEvent, LookupStart, ReadError, ReadStart, RecoveryReport,
+    TimestampedOffset,
+};
+pub use partition_log::PartitionLog;

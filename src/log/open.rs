@@ -1,0 +1,536 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Opening: look at the directory, make it or take over what a clean stop left; anything else is
+//! recovered (`recover`).
+//!
+//! One request at a time:
+//! ```text
+//! make directory -> list -> partition.metadata -> clean-shutdown -> leader-epoch-checkpoint
+//!   no segment:  write metadata -> make the first segment -> sync directory -> open
+//!   clean:       snapshot -> indexes of the last segment -> open it -> its last block -> (end)
+//!   else:        snapshot -> scan -> cut -> flush -> last block -> (end)
+//!   (end):       remove the marker -> sync directory -> remove what belongs to no segment -> open
+//! ```
+//!
+//! Owns: [`Opening`]. Invariants: the marker is durably gone before the first append; a directory
+//! of another topic is not touched. Runs on: the core of the partition. Bounded by: the files of
+//! the directory.
+
+use std::collections::BTreeMap;
+
+use super::clean_marker::{CLEAN_SHUTDOWN, CleanMarker};
+use super::event::{LogEvent, RecoveryReport};
+use super::leader_epochs::{LEADER_EPOCH_CHECKPOINT, LeaderEpochs};
+use super::offset_index::OffsetIndex;
+use super::operations::Pending;
+use super::partition_log::{PartitionLog, Phase};
+use super::partition_metadata::{self, PARTITION_METADATA};
+use super::producer_snapshot;
+use super::producer_state::ProducerState;
+use super::recover::Scan;
+use super::segment::{FileKind, Segment, SegmentIndexes, Warmth, parse_file_name};
+use super::tail_buffer::{BLOCK, block_floor, memory_len};
+use super::time_index::TimeIndex;
+use super::write::Stage;
+use crate::limits::{BLOCK_BYTES, RETENTION_CHECK_MS};
+use crate::model::block_buffer::BlockBuffer;
+use crate::model::disk::{
+    DirectoryEntry, DiskError, DiskOperation, DiskOutcome, DiskQueue, FileId,
+};
+use crate::model::ids::Offset;
+use crate::model::time::Now;
+
+/// The request whose completion is awaited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OpenStep {
+    MakeDirectory,
+    List,
+    ReadMetadata,
+    ReadMarker,
+    ReadCheckpoint,
+    WriteMetadata,
+    MakeFirst,
+    SyncFirst,
+    CleanSnapshot,
+    CleanIndex,
+    CleanTimeIndex,
+    CleanFile,
+    RecoverySnapshot(Offset),
+    ScanFile,
+    Cut,
+    Flush,
+    Tail,
+    RemoveMarker,
+    SyncMarker,
+    Tidy { left: usize },
+}
+
+/// What is known of the directory so far.
+#[derive(Debug)]
+pub(super) struct Opening {
+    step: OpenStep,
+    pub(super) stop_wanted: bool,
+    pub(super) report: RecoveryReport,
+    /// Length of each segment file by base offset.
+    pub(super) logs: BTreeMap<Offset, u64>,
+    /// Indexes and snapshots.
+    others: Vec<(Offset, FileKind)>,
+    has_metadata: bool,
+    has_marker: bool,
+    has_checkpoint: bool,
+    marker: Option<CleanMarker>,
+    /// The checkpoint could be read.
+    pub(super) epochs_trusted: bool,
+    clean_offsets: Option<OffsetIndex>,
+    pub(super) scan: Option<Scan>,
+    tail: Vec<u8>,
+}
+
+/// The contents of a small file, if it could be read.
+fn contents(result: Result<DiskOutcome, DiskError>) -> Option<Vec<u8>> {
+    match result {
+        Ok(DiskOutcome::FileRead { contents }) => Some(contents),
+        _ => None,
+    }
+}
+
+impl PartitionLog {
+    /// Opens the directory, makes it if it is missing, recovers what is in it. Ends in
+    /// `LogEvent::Opened` (or `WrongTopic`, or `Failed`).
+    pub fn handle_open(&mut self, _now: Now, disk: &mut DiskQueue) {
+        assert!(matches!(self.phase, Phase::Closed));
+        assert!(self.operations.is_empty());
+        self.phase = Phase::Opening(Box::new(Opening {
+            step: OpenStep::MakeDirectory,
+            stop_wanted: false,
+            report: RecoveryReport::default(),
+            logs: BTreeMap::new(),
+            others: Vec::new(),
+            has_metadata: false,
+            has_marker: false,
+            has_checkpoint: false,
+            marker: None,
+            epochs_trusted: false,
+            clean_offsets: None,
+            scan: None,
+            tail: Vec::new(),
+        }));
+        let path = self.directory.clone();
+        self.push(
+            Pending::Opening,
+            DiskOperation::CreateDirectory { path },
+            disk,
+        );
+    }
+
+    pub(super) fn opening(&mut self) -> &mut Opening {
+        match &mut self.phase {
+            Phase::Opening(opening) => opening,
+            _ => unreachable!("only an opening asks so"),
+        }
+    }
+
+    /// Sends the next request of the opening.
+    pub(super) fn open_next(
+        &mut self,
+        step: OpenStep,
+        operation: DiskOperation,
+        disk: &mut DiskQueue,
+    ) {
+        self.opening().step = step;
+        self.push(Pending::Opening, operation, disk);
+    }
+
+    fn open_read(&mut self, step: OpenStep, path: Box<str>, disk: &mut DiskQueue) {
+        self.open_next(step, DiskOperation::ReadFile { path }, disk);
+    }
+
+    pub(super) fn step_opening(
+        &mut self,
+        now: Now,
+        result: Result<DiskOutcome, DiskError>,
+        disk: &mut DiskQueue,
+        events: &mut Vec<LogEvent>,
+    ) {
+        let step = self.opening().step;
+        let must_succeed = !matches!(
+            step,
+            OpenStep::ReadMetadata
+                | OpenStep::ReadMarker
+                | OpenStep::ReadCheckpoint
+                | OpenStep::CleanSnapshot
+                | OpenStep::CleanIndex
+                | OpenStep::CleanTimeIndex
+                | OpenStep::RecoverySnapshot(_)
+                | OpenStep::Tidy { .. }
+        );
+        if must_succeed && let Err(error) = result {
+            if error == DiskError::NoSpace {
+                return self.delay_opening(now, disk, events);
+            }
+            return self.fail(&format!("opening ({step:?})"), error, events);
+        }
+        match step {
+            OpenStep::MakeDirectory => {
+                let path = self.directory.clone();
+                self.open_next(OpenStep::List, DiskOperation::ListDirectory { path }, disk);
+            }
+            OpenStep::List => self.take_listing(result, disk),
+            OpenStep::ReadMetadata => self.take_metadata(result, disk, events),
+            OpenStep::ReadMarker => self.take_marker(result, disk),
+            OpenStep::ReadCheckpoint => self.take_checkpoint(result, disk),
+            OpenStep::WriteMetadata => self.start_segments(disk),
+            OpenStep::MakeFirst => {
+                let path = self.directory.clone();
+                self.open_next(
+                    OpenStep::SyncFirst,
+                    DiskOperation::SyncDirectory { path },
+                    disk,
+                );
+            }
+            OpenStep::SyncFirst => self.finish_open(now, disk, events),
+            OpenStep::CleanSnapshot => self.take_clean_snapshot(result, disk),
+            OpenStep::CleanIndex => self.take_clean_index(result, disk),
+            OpenStep::CleanTimeIndex => self.take_clean_time_index(result, disk),
+            OpenStep::CleanFile => self.read_tail(disk),
+            OpenStep::RecoverySnapshot(base) => self.take_recovery_snapshot(base, result, disk),
+            OpenStep::ScanFile => self.take_scan_file(result, disk),
+            OpenStep::Cut => self.flush_scanned(disk),
+            OpenStep::Flush => self.read_tail(disk),
+            OpenStep::Tail => self.take_tail(result, disk, events),
+            OpenStep::RemoveMarker => {
+                let path = self.directory.clone();
+                self.open_next(
+                    OpenStep::SyncMarker,
+                    DiskOperation::SyncDirectory { path },
+                    disk,
+                );
+            }
+            OpenStep::SyncMarker => self.tidy(now, disk, events),
+            OpenStep::Tidy { left } if left > 1 => {
+                self.opening().step = OpenStep::Tidy { left: left - 1 };
+            }
+            OpenStep::Tidy { .. } => self.finish_open(now, disk, events),
+        }
+    }
+
+    fn take_listing(&mut self, result: Result<DiskOutcome, DiskError>, disk: &mut DiskQueue) {
+        let Ok(DiskOutcome::Listed { entries }) = result else {
+            unreachable!("a listing brings entries");
+        };
+        let opening = self.opening();
+        for DirectoryEntry {
+            name,
+            is_directory,
+            len_bytes,
+        } in entries
+        {
+            match (parse_file_name(&name), &*name) {
+                _ if is_directory => {}
+                (Some((base_offset, FileKind::Log)), _) => {
+                    opening.logs.insert(base_offset, len_bytes);
+                }
+                (Some(other), _) => opening.others.push(other),
+                (None, PARTITION_METADATA) => opening.has_metadata = true,
+                (None, CLEAN_SHUTDOWN) => opening.has_marker = true,
+                (None, LEADER_EPOCH_CHECKPOINT) => opening.has_checkpoint = true,
+                (None, _) => {}
+            }
+        }
+        if opening.has_metadata {
+            let path = self.path(PARTITION_METADATA);
+            self.open_read(OpenStep::ReadMetadata, path, disk);
+        } else {
+            self.after_metadata(disk);
+        }
+    }
+
+    fn take_metadata(
+        &mut self,
+        result: Result<DiskOutcome, DiskError>,
+        disk: &mut DiskQueue,
+        events: &mut Vec<LogEvent>,
+    ) {
+        match contents(result).and_then(|file| partition_metadata::decode(&file)) {
+            Some(found) if found != self.topic_id => {
+                self.phase = Phase::Closed;
+                events.push(LogEvent::WrongTopic { found });
+            }
+            Some(_) => self.after_metadata(disk),
+            None => {
+                // Damaged: written anew, for the name says whose directory it is.
+                let opening = self.opening();
+                opening.has_metadata = false;
+                opening.report.files_rebuilt += 1;
+                self.after_metadata(disk);
+            }
+        }
+    }
+
+    fn after_metadata(&mut self, disk: &mut DiskQueue) {
+        if self.opening().has_marker {
+            let path = self.path(CLEAN_SHUTDOWN);
+            self.open_read(OpenStep::ReadMarker, path, disk);
+        } else {
+            self.after_marker(disk);
+        }
+    }
+
+    fn take_marker(&mut self, result: Result<DiskOutcome, DiskError>, disk: &mut DiskQueue) {
+        let opening = self.opening();
+        let last = opening
+            .logs
+            .last_key_value()
+            .map(|(base, len)| (*base, *len));
+        opening.marker = contents(result)
+            .and_then(|file| CleanMarker::decode(&file))
+            .filter(|marker| Some((marker.segment_base, marker.segment_bytes)) == last);
+        self.after_marker(disk);
+    }
+
+    fn after_marker(&mut self, disk: &mut DiskQueue) {
+        if self.opening().has_checkpoint {
+            let path = self.path(LEADER_EPOCH_CHECKPOINT);
+            self.open_read(OpenStep::ReadCheckpoint, path, disk);
+        } else {
+            // A log that never rolled nor stopped has none.
+            let opening = self.opening();
+            opening.epochs_trusted = opening.logs.len() <= 1 && opening.marker.is_none();
+            self.after_checkpoint(disk);
+        }
+    }
+
+    fn take_checkpoint(&mut self, result: Result<DiskOutcome, DiskError>, disk: &mut DiskQueue) {
+        let epochs = contents(result).and_then(|file| LeaderEpochs::decode(&file));
+        self.opening().epochs_trusted = epochs.is_some();
+        self.epochs = epochs.unwrap_or_default();
+        self.after_checkpoint(disk);
+    }
+
+    fn after_checkpoint(&mut self, disk: &mut DiskQueue) {
+        if self.opening().has_metadata {
+            return self.start_segments(disk);
+        }
+        let path = self.path(PARTITION_METADATA);
+        let contents = partition_metadata::encode(self.topic_id);
+        let write = DiskOperation::ReplaceFile { path, contents };
+        self.open_next(OpenStep::WriteMetadata, write, disk);
+    }
+
+    /// Lists the segments and decides how to open them.
+    fn start_segments(&mut self, disk: &mut DiskQueue) {
+        let opening = self.opening();
+        if opening.logs.is_empty() {
+            opening.report.created = true;
+            return self.make_first(disk);
+        }
+        let logs: Vec<(Offset, u64)> = opening
+            .logs
+            .iter()
+            .map(|(base, len)| (*base, *len))
+            .collect();
+        let is_clean = opening.marker.is_some() && opening.epochs_trusted;
+        for pair in logs.windows(2) {
+            let [(base_offset, len_bytes), (next_offset, _)] = *pair else {
+                unreachable!("windows of two");
+            };
+            self.segments
+                .push_back(Segment::sealed(base_offset, next_offset, len_bytes));
+        }
+        let (last_base, _) = logs[logs.len() - 1];
+        self.segments.push_back(Segment::empty(last_base));
+        if is_clean {
+            let log_end = self.opening().marker.expect("just checked").log_end;
+            let path = self.segment_path(log_end, FileKind::Snapshot);
+            self.open_read(OpenStep::CleanSnapshot, path, disk);
+        } else {
+            self.start_recovery(disk);
+        }
+    }
+
+    fn make_first(&mut self, disk: &mut DiskQueue) {
+        let file = self.new_file();
+        let mut first = Segment::empty(0);
+        first.file = Some(file);
+        self.epochs = LeaderEpochs::new();
+        self.segments.push_back(first);
+        let path = self.segment_path(0, FileKind::Log);
+        let create = true;
+        self.open_next(
+            OpenStep::MakeFirst,
+            DiskOperation::Open { file, path, create },
+            disk,
+        );
+    }
+
+    /// A file that a clean stop wrote is missing or damaged.
+    fn give_up_clean(&mut self, disk: &mut DiskQueue) {
+        let opening = self.opening();
+        opening.marker = None;
+        opening.report.files_rebuilt += 1;
+        self.producers = ProducerState::new();
+        self.start_recovery(disk);
+    }
+
+    fn take_clean_snapshot(
+        &mut self,
+        result: Result<DiskOutcome, DiskError>,
+        disk: &mut DiskQueue,
+    ) {
+        let marker = self.opening().marker.expect("the clean path has a marker");
+        match contents(result).and_then(|file| producer_snapshot::decode(&file, marker.log_end)) {
+            None => self.give_up_clean(disk),
+            Some(producers) => {
+                self.producers = producers;
+                let path = self.segment_path(marker.segment_base, FileKind::Index);
+                self.open_read(OpenStep::CleanIndex, path, disk);
+            }
+        }
+    }
+
+    fn take_clean_index(&mut self, result: Result<DiskOutcome, DiskError>, disk: &mut DiskQueue) {
+        let marker = self.opening().marker.expect("the clean path has a marker");
+        let (base, end) = (marker.segment_base, marker.log_end);
+        let offsets = contents(result)
+            .and_then(|file| OffsetIndex::decode(base, end, marker.segment_bytes, &file));
+        if offsets.is_none() {
+            return self.give_up_clean(disk);
+        }
+        self.opening().clean_offsets = offsets;
+        let path = self.segment_path(base, FileKind::TimeIndex);
+        self.open_read(OpenStep::CleanTimeIndex, path, disk);
+    }
+
+    fn take_clean_time_index(
+        &mut self,
+        result: Result<DiskOutcome, DiskError>,
+        disk: &mut DiskQueue,
+    ) {
+        let marker = self.opening().marker.expect("the clean path has a marker");
+        let (base, end) = (marker.segment_base, marker.log_end);
+        let times = contents(result).and_then(|file| TimeIndex::decode(base, end, &file));
+        let offsets = self.opening().clean_offsets.take();
+        let (Some(times), Some(offsets)) = (times, offsets) else {
+            return self.give_up_clean(disk);
+        };
+        let file = self.new_file();
+        let active = self.active_mut();
+        let last_entry = offsets.last_position().unwrap_or(0);
+        active.mark.size_bytes = marker.segment_bytes;
+        active.mark.next_offset = end;
+        active.mark.bytes_since_entry = marker.segment_bytes - last_entry;
+        active.mark.max_timestamp = times.last();
+        active.durable = active.mark;
+        active.indexes = Some(SegmentIndexes { offsets, times });
+        active.file = Some(file);
+        self.opening().report.clean = true;
+        let path = self.segment_path(base, FileKind::Log);
+        let create = false;
+        self.open_next(
+            OpenStep::CleanFile,
+            DiskOperation::Open { file, path, create },
+            disk,
+        );
+    }
+
+    /// Reads the partly filled last block, which the next append begins with.
+    pub(super) fn read_tail(&mut self, disk: &mut DiskQueue) {
+        let active = self.active_mut();
+        let size_bytes = active.mark.size_bytes;
+        let file: FileId = active.file.expect("the last segment is open");
+        if size_bytes.is_multiple_of(BLOCK) {
+            return self.remove_marker(disk);
+        }
+        let read = DiskOperation::Read {
+            file,
+            position_bytes: block_floor(size_bytes),
+            buffer: BlockBuffer::zeroed(BLOCK_BYTES),
+        };
+        self.open_next(OpenStep::Tail, read, disk);
+    }
+
+    fn take_tail(
+        &mut self,
+        result: Result<DiskOutcome, DiskError>,
+        disk: &mut DiskQueue,
+        events: &mut Vec<LogEvent>,
+    ) {
+        let Ok(DiskOutcome::Read { buffer, len_bytes }) = result else {
+            unreachable!("a read brings bytes");
+        };
+        let inside = memory_len(self.active_mut().mark.size_bytes % BLOCK);
+        if usize::try_from(len_bytes).map_or(true, |len| len < inside) {
+            return self.fail("reading the last block", DiskError::Io(0), events);
+        }
+        self.opening().tail = buffer.as_slice()[..inside].to_vec();
+        self.remove_marker(disk);
+    }
+
+    fn remove_marker(&mut self, disk: &mut DiskQueue) {
+        let path = self.path(CLEAN_SHUTDOWN);
+        self.open_next(
+            OpenStep::RemoveMarker,
+            DiskOperation::RemoveFile { path },
+            disk,
+        );
+    }
+
+    /// Removes small files that belong to no segment.
+    fn tidy(&mut self, now: Now, disk: &mut DiskQueue, events: &mut Vec<LogEvent>) {
+        let opening = self.opening();
+        let logs = std::mem::take(&mut opening.logs);
+        let others = std::mem::take(&mut opening.others);
+        let orphans: Vec<(Offset, FileKind)> = others
+            .into_iter()
+            .filter(|(base, _)| !logs.contains_key(base))
+            .collect();
+        if orphans.is_empty() {
+            return self.finish_open(now, disk, events);
+        }
+        self.opening().step = OpenStep::Tidy {
+            left: orphans.len(),
+        };
+        for (base_offset, kind) in orphans {
+            let path = self.segment_path(base_offset, kind);
+            self.push(Pending::Opening, DiskOperation::RemoveFile { path }, disk);
+        }
+    }
+
+    fn finish_open(&mut self, now: Now, disk: &mut DiskQueue, events: &mut Vec<LogEvent>) {
+        let opening = self.opening();
+        let (report, stop_wanted) = (opening.report, opening.stop_wanted);
+        let tail = std::mem::take(&mut opening.tail);
+        let active = self.segments.back().expect("an open log has a segment");
+        assert!(matches!(active.warmth, Warmth::Warm));
+        let stage = Stage::of(active, &tail);
+        self.log_end = active.mark.next_offset;
+        self.durable_end = self.log_end;
+        self.active_since = (active.mark.size_bytes > 0).then_some(now.monotonic_us);
+        self.log_start = self
+            .segments
+            .front()
+            .expect("an open log has a segment")
+            .base_offset;
+        self.epochs.truncate_from_start(self.log_start);
+        self.stages.push_back(stage);
+        self.retention.due = Some(now.after_ms(RETENTION_CHECK_MS));
+        self.phase = Phase::Open;
+        self.cool_down(disk);
+        events.push(LogEvent::Opened { report });
+        if stop_wanted {
+            self.start_stop(disk, events);
+        }
+    }
+
+    /// Snapshots that a recovery may start from: of segments, newest first.
+    pub(super) fn snapshots_of_segments(&mut self) -> Vec<Offset> {
+        let opening = self.opening();
+        let mut snapshots: Vec<Offset> = opening
+            .others
+            .iter()
+            .filter(|(base, kind)| *kind == FileKind::Snapshot && opening.logs.contains_key(base))
+            .map(|(base, _)| *base)
+            .collect();
+        snapshots.sort_unstable_by(|a, b| b.cmp(a));
+        snapshots
+    }
+}

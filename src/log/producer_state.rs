@@ -1,0 +1,314 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a partition remembers of idempotent producers (KIP-98): enough to answer a repeated send
+//! with its old offsets and to refuse a gap.
+//!
+//! Owns: the remembered batches by producer id. Invariants: of one producer at least the last five
+//! DURABLE batches of its newest epoch are remembered (undurable ones on top), so that losing an
+//! undurable tail never loses the sequence; offsets of one producer ascend. Runs on: the core of
+//! the partition.
+//! Bounded by: `PRODUCERS_PER_PARTITION_MAX`; past it the producer that was idle longest goes.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::limits::{PRODUCER_BATCHES_REMEMBERED, PRODUCERS_PER_PARTITION_MAX};
+use crate::model::ids::Offset;
+use crate::wire::record::BatchHeader;
+
+/// One batch of a producer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RememberedBatch {
+    /// Epoch of the producer.
+    pub producer_epoch: i16,
+    /// Sequence of the last record.
+    pub last_sequence: i32,
+    /// Offset of the last record.
+    pub last_offset: Offset,
+    /// Last offset minus first offset.
+    pub offset_delta: i32,
+    /// Largest timestamp.
+    pub timestamp: i64,
+}
+
+impl RememberedBatch {
+    /// What to remember of a batch with its final offsets.
+    #[must_use]
+    pub fn of(header: &BatchHeader) -> RememberedBatch {
+        RememberedBatch {
+            producer_epoch: header.producer_epoch,
+            last_sequence: header.last_sequence(),
+            last_offset: header.last_offset(),
+            offset_delta: header.last_offset_delta,
+            timestamp: header.max_timestamp,
+        }
+    }
+
+    /// Sequence of the first record; after the largest `i32` comes 0.
+    fn base_sequence(&self) -> i32 {
+        let span = i64::from(i32::MAX) + 1;
+        let first = i64::from(self.last_sequence) - i64::from(self.offset_delta);
+        i32::try_from(first.rem_euclid(span)).expect("a sequence is below 2^31")
+    }
+
+    /// Offset of the first record.
+    #[must_use]
+    pub fn base_offset(&self) -> Offset {
+        self.last_offset - i64::from(self.offset_delta)
+    }
+}
+
+/// What a producer's batch is to this partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SequenceCheck {
+    /// The next one.
+    InOrder,
+    /// It was appended before.
+    Duplicate(RememberedBatch),
+    /// A gap, or older than what is remembered.
+    OutOfOrder,
+    /// Its epoch is older than the newest one seen.
+    Fenced,
+}
+
+/// The newest batch of a producer as far as an append in the making has got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Last {
+    producer_epoch: i16,
+    last_sequence: i32,
+}
+
+/// Where a producer must go on of which every batch was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FirstLost {
+    producer_epoch: i16,
+    base_sequence: i32,
+}
+
+impl FirstLost {
+    /// Batches that were sent behind the lost ones must not pass for the first of a new producer:
+    /// the lost ones, sent again, would be refused for ever.
+    fn check(self, header: &BatchHeader) -> SequenceCheck {
+        let expected = match header.producer_epoch.cmp(&self.producer_epoch) {
+            Ordering::Less => return SequenceCheck::Fenced,
+            Ordering::Equal => self.base_sequence,
+            Ordering::Greater => 0,
+        };
+        if header.base_sequence == expected {
+            SequenceCheck::InOrder
+        } else {
+            SequenceCheck::OutOfOrder
+        }
+    }
+}
+
+/// The sequence after this one: after the largest `i32` comes 0.
+fn next_sequence(sequence: i32) -> i32 {
+    sequence.checked_add(1).unwrap_or(0)
+}
+
+fn check_next(last: Option<Last>, header: &BatchHeader) -> SequenceCheck {
+    let Some(last) = last else {
+        // Nothing is known of the producer (retention or the bound forgot it): any sequence may
+        // start (KIP-360).
+        return SequenceCheck::InOrder;
+    };
+    if header.producer_epoch < last.producer_epoch {
+        return SequenceCheck::Fenced;
+    }
+    let expected = if header.producer_epoch > last.producer_epoch {
+        0
+    } else {
+        next_sequence(last.last_sequence)
+    };
+    if header.base_sequence == expected {
+        SequenceCheck::InOrder
+    } else {
+        SequenceCheck::OutOfOrder
+    }
+}
+
+/// Checks the batches of one append in turn, without changing what is remembered.
+#[derive(Debug)]
+pub struct SequenceChecker<'a> {
+    state: &'a ProducerState,
+    appended: Vec<(i64, Last)>,
+}
+
+impl SequenceChecker<'_> {
+    /// Checks the next batch of the append.
+    pub fn check(&mut self, header: &BatchHeader) -> SequenceCheck {
+        assert!(header.producer_id >= 0);
+        let in_append = self
+            .appended
+            .iter()
+            .rev()
+            .find(|(id, _)| *id == header.producer_id);
+        let check = match in_append {
+            Some((_, last)) => check_next(Some(*last), header),
+            None => self.state.check(header),
+        };
+        if check == SequenceCheck::InOrder {
+            self.appended.push((
+                header.producer_id,
+                Last {
+                    producer_epoch: header.producer_epoch,
+                    last_sequence: header.last_sequence(),
+                },
+            ));
+        }
+        check
+    }
+}
+
+/// The producers of one partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProducerState {
+    producers: BTreeMap<i64, VecDeque<RememberedBatch>>,
+    /// (last offset, producer id): who was idle longest comes first.
+    by_last_offset: BTreeSet<(Offset, i64)>,
+    /// Producers that are unknown only because the disk was full, by producer id. In memory alone:
+    /// a process that ends takes the connections with it, and with them what was sent behind.
+    lost: BTreeMap<i64, FirstLost>,
+}
+
+impl ProducerState {
+    /// Nobody yet.
+    #[must_use]
+    pub fn new() -> ProducerState {
+        ProducerState::default()
+    }
+
+    /// How many producers are remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.producers.len()
+    }
+
+    /// True if nobody is remembered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.producers.is_empty()
+    }
+
+    /// The remembered batches, by producer id, oldest first.
+    pub fn iter(&self) -> impl Iterator<Item = (i64, &RememberedBatch)> {
+        self.producers
+            .iter()
+            .flat_map(|(id, batches)| batches.iter().map(move |batch| (*id, batch)))
+    }
+
+    /// The newest batch of a producer.
+    #[must_use]
+    pub fn newest(&self, producer_id: i64) -> Option<&RememberedBatch> {
+        self.producers.get(&producer_id).and_then(VecDeque::back)
+    }
+
+    /// Starts the checks of one append.
+    #[must_use]
+    pub fn checker(&self) -> SequenceChecker<'_> {
+        SequenceChecker {
+            state: self,
+            appended: Vec::new(),
+        }
+    }
+
+    fn check(&self, header: &BatchHeader) -> SequenceCheck {
+        let Some(batches) = self.producers.get(&header.producer_id) else {
+            let lost = self.lost.get(&header.producer_id);
+            return lost.map_or(SequenceCheck::InOrder, |lost| lost.check(header));
+        };
+        let repeated = batches.iter().rev().find(|batch| {
+            batch.producer_epoch == header.producer_epoch
+                && batch.last_sequence == header.last_sequence()
+                && batch.offset_delta == header.last_offset_delta
+        });
+        let newest = batches.back().map(|batch| Last {
+            producer_epoch: batch.producer_epoch,
+            last_sequence: batch.last_sequence,
+        });
+        match repeated {
+            Some(batch)
+                if newest.is_some_and(|last| last.producer_epoch == batch.producer_epoch) =>
+            {
+                SequenceCheck::Duplicate(*batch)
+            }
+            _ => check_next(newest, header),
+        }
+    }
+
+    /// Remembers an appended batch. Batches at or above `durable_end` may yet be lost.
+    pub fn remember(&mut self, producer_id: i64, batch: RememberedBatch, durable_end: Offset) {
+        assert!(producer_id >= 0);
+        self.lost.remove(&producer_id);
+        let batches = self.producers.entry(producer_id).or_default();
+        if let Some(last) = batches.back() {
+            assert!(
+                batch.last_offset > last.last_offset,
+                "offsets of one producer ascend"
+            );
+            let was_listed = self.by_last_offset.remove(&(last.last_offset, producer_id));
+            assert!(was_listed);
+        }
+        batches.push_back(batch);
+        let durable = batches
+            .iter()
+            .filter(|batch| batch.last_offset < durable_end)
+            .count();
+        // Batches that may yet be lost do not push out durable ones.
+        batches.drain(..durable.saturating_sub(PRODUCER_BATCHES_REMEMBERED));
+        self.by_last_offset.insert((batch.last_offset, producer_id));
+        if self.producers.len() > PRODUCERS_PER_PARTITION_MAX {
+            self.forget_idlest();
+        }
+        debug_assert_eq!(self.producers.len(), self.by_last_offset.len());
+    }
+
+    fn forget_idlest(&mut self) {
+        if let Some((_, producer_id)) = self.by_last_offset.pop_first() {
+            self.producers.remove(&producer_id);
+        }
+    }
+
+    /// Forgets every batch that reaches `offset` or beyond: the log was cut there.
+    pub fn truncate_from_end(&mut self, offset: Offset) {
+        while let Some(&(last_offset, producer_id)) = self.by_last_offset.last() {
+            if last_offset < offset {
+                break;
+            }
+            self.by_last_offset.pop_last();
+            let batches = self
+                .producers
+                .get_mut(&producer_id)
+                .expect("listed producers are known");
+            let mut first_lost = None;
+            while let Some(batch) = batches.pop_back_if(|batch| batch.last_offset >= offset) {
+                first_lost = Some(batch);
+            }
+            match batches.back() {
+                Some(batch) => {
+                    self.by_last_offset.insert((batch.last_offset, producer_id));
+                }
+                None => {
+                    self.producers.remove(&producer_id);
+                    let batch = first_lost.expect("the newest batch is at or above the offset");
+                    self.note_lost(producer_id, &batch);
+                }
+            }
+        }
+    }
+
+    fn note_lost(&mut self, producer_id: i64, batch: &RememberedBatch) {
+        let first = FirstLost {
+            producer_epoch: batch.producer_epoch,
+            base_sequence: batch.base_sequence(),
+        };
+        self.lost.insert(producer_id, first);
+        if self.lost.len() > PRODUCERS_PER_PARTITION_MAX {
+            // Ids ascend, so the first one is the oldest.
+            self.lost.pop_first();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

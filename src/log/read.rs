@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Reads: from an offset to whole batches.
+//!
+//! Owns: [`ReadTask`]. Invariants: what is answered starts with the batch that holds the offset, is
+//! whole, below the bound and matches its checksums; damage is answered as damage and never
+//! skipped. Runs on: the core of the partition.
+//! Bounded by: `READ_BYTES_MAX` and the size of one batch.
+
+use bytes::Bytes;
+
+use super::event::{LogEvent, ReadError, ReadStart};
+use super::partition_log::{PartitionLog, Phase};
+use super::tail_buffer::{file_len, memory_len};
+use super::task::{Found, Progress, Task, TaskKind, Window, is_intact};
+use crate::model::disk::DiskQueue;
+use crate::model::ids::Offset;
+
+/// What a read wants.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ReadTask {
+    /// The number its caller chose.
+    pub(super) read: u64,
+    offset: Offset,
+    max_bytes: usize,
+    bound: Offset,
+    minimum_one_batch: bool,
+}
+
+/// Where a walk through a window ended.
+enum Walk {
+    Done(Result<Bytes, ReadError>),
+    /// The segment holds nothing from the offset on.
+    EndOfSegment,
+    Need {
+        position: u64,
+        len_bytes: u64,
+    },
+    /// What the index named is no batch at or before the offset.
+    IndexLies,
+}
+
+impl ReadTask {
+    /// Looks for the batch that holds the offset, from a batch at or before it on; `indexed` is
+    /// where the index said that such a batch starts.
+    fn walk(&self, window: &Window, position: &mut u64, end: u64, indexed: u64) -> Walk {
+        let mut next_offset = 0;
+        loop {
+            let is_indexed = *position == indexed && indexed > 0;
+            let header = match window.batch_at(*position, end) {
+                Found::Batch(header) => header,
+                Found::End => return Walk::EndOfSegment,
+                Found::Need(len_bytes) => {
+                    return Walk::Need {
+                        position: *position,
+                        len_bytes,
+                    };
+                }
+                Found::Corrupt if is_indexed => return Walk::IndexLies,
+                Found::Corrupt => return Walk::Done(Err(ReadError::Corrupt)),
+            };
+            if is_indexed && header.base_offset > self.offset {
+                return Walk::IndexLies;
+            }
+            if header.base_offset < next_offset {
+                return Walk::Done(Err(ReadError::Corrupt));
+            }
+            next_offset = header.last_offset().saturating_add(1);
+            let size = file_len(header.size_bytes());
+            if header.last_offset() < self.offset {
+                *position += size;
+                continue;
+            }
+            let is_too_large = header.size_bytes() > self.max_bytes && !self.minimum_one_batch;
+            if header.last_offset() >= self.bound || is_too_large {
+                return Walk::Done(Ok(Bytes::new()));
+            }
+            return match window.whole(*position, &header) {
+                None => Walk::Need {
+                    position: *position,
+                    len_bytes: size,
+                },
+                Some(first) if !is_intact(&first, &header) => Walk::Done(Err(ReadError::Corrupt)),
+                Some(_) => Walk::Done(Ok(self.collect(window, *position, size, end))),
+            };
+        }
+    }
+
+    /// Takes as many further batches as the window, the bound and the size allow.
+    fn collect(&self, window: &Window, start: u64, first_size: u64, end: u64) -> Bytes {
+        let mut position = start + first_size;
+        while let Found::Batch(header) = window.batch_at(position, end) {
+            let size = file_len(header.size_bytes());
+            let fits = memory_len(position + size - start) <= self.max_bytes;
+            if !fits || header.last_offset() >= self.bound {
+                break;
+            }
+            match window.whole(position, &header) {
+                // A damaged batch ends the answer; the read that starts at it is told.
+                Some(batch) if is_intact(&batch, &header) => position += size,
+                _ => break,
+            }
+        }
+        let range = window
+            .range(start, position - start)
+            .expect("the batches were just seen");
+        range.slice(..)
+    }
+
+    fn done(&self, result: Result<Bytes, ReadError>) -> Progress {
+        let result = result.map(trim);
+        Progress::Done(LogEvent::ReadDone {
+            read: self.read,
+            result,
+        })
+    }
+}
+
+/// Gives memory back if the answer is only a small part of what was read.
+fn trim(bytes: Bytes) -> Bytes {
+    const SMALL: usize = 16 * 1024;
+    if bytes.len() <= SMALL {
+        Bytes::copy_from_slice(&bytes)
+    } else {
+        bytes
+    }
+}
+
+impl PartitionLog {
+    /// Reads whole batches from the one that holds `offset` on, none of which reaches `bound`, at
+    /// most `max_bytes`, except that the first batch comes whole however large it is if
+    /// `minimum_one_batch`.
+    pub fn handle_read(
+        &mut self,
+        read: u64,
+        offset: Offset,
+        max_bytes: usize,
+        bound: Offset,
+        minimum_one_batch: bool,
+        disk: &mut DiskQueue,
+    ) -> Result<ReadStart, ReadError> {
+        if !matches!(self.phase, Phase::Open) {
+            return Err(ReadError::NotOpen);
+        }
+        if offset < self.log_start || offset > self.log_end {
+            return Err(ReadError::OffsetOutOfRange);
+        }
+        let bound = bound.min(self.durable_end);
+        if offset >= bound {
+            return Ok(ReadStart::Empty);
+        }
+        let segment = self
+            .segment_of(offset)
+            .expect("the offset is inside the log");
+        let task = ReadTask {
+            read,
+            offset,
+            max_bytes,
+            bound,
+            minimum_one_batch,
+        };
+        let number = self.new_task();
+        match self.run_task(number, Task::new(TaskKind::Read(task), segment), disk) {
+            None => Ok(ReadStart::Started),
+            Some(LogEvent::ReadDone { result, .. }) => result.map(ReadStart::Ready),
+            Some(event) => unreachable!("a read ended with {event:?}"),
+        }
+    }
+
+    /// One step of a read.
+    pub(super) fn step_read(&mut self, task: &mut Task) -> Progress {
+        let TaskKind::Read(read) = task.kind else {
+            unreachable!("the caller looked");
+        };
+        loop {
+            let Some(segment) = self.segment_mut(task.segment) else {
+                return read.done(Err(ReadError::OffsetOutOfRange));
+            };
+            let end = segment.durable.size_bytes;
+            let position = match (task.position, &segment.indexes) {
+                (Some(position), _) => position,
+                (None, Some(indexes)) => {
+                    task.indexed = indexes.offsets.floor(read.offset).position;
+                    task.indexed
+                }
+                (None, None) => return Progress::Warm(task.segment),
+            };
+            let mut next = position;
+            let walk = read.walk(&task.window, &mut next, end, task.indexed);
+            task.position = Some(next);
+            match walk {
+                Walk::IndexLies if task.may_rebuild => {
+                    task.may_rebuild = false;
+                    task.enter(task.segment);
+                    return Progress::Rebuild(task.segment);
+                }
+                Walk::IndexLies => return read.done(Err(ReadError::Corrupt)),
+                Walk::Done(result) => return read.done(result),
+                Walk::Need {
+                    position,
+                    len_bytes,
+                } => {
+                    let interval = u64::from(self.config.index_interval_bytes);
+                    let useful_bytes = file_len(read.max_bytes)
+                        .saturating_add(interval)
+                        .min(end - position);
+                    return Progress::Need {
+                        position,
+                        len_bytes,
+                        useful_bytes,
+                    };
+                }
+                Walk::EndOfSegment => match self.segment_after(task.segment) {
+                    Some(segment) if segment < read.bound => task.enter(segment),
+                    _ => return read.done(Ok(Bytes::new())),
+                },
+            }
+        }
+    }
+}

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Recovery after anything but a clean stop: the last segment is read from its start and cut behind
+//! its last good batch.
+//!
+//! Every sealed segment was durable before the last one was made, so only the last one can be torn.
+//! Sealed ones are read only where a producer snapshot or the leader epochs are missing or damaged,
+//! and are never cut.
+//!
+//! Rot and a torn write look the same near the end of the file. But no more than
+//! `UNFLUSHED_BYTES_MAX` are ever written past what is durable, so if bytes reach further than that
+//! behind the first bad batch, it is rot: the walk goes on at the next good batch, and nothing
+//! behind the damage is cut.
+//!
+//! Owns: [`Scan`]. Invariants: nothing is served before the cut is flushed, so no byte that was
+//! read once can be gone later; what was read is flushed, too: it may so far have been in a
+//! volatile cache only.
+//! Runs on: the core of the partition. Bounded by: one segment (all of them after damage), in
+//! `RECOVERY_READ_BYTES` steps.
+
+use super::batch_scanner::{BatchScanner, Continuity, ScannedBatch};
+use super::batch_search::BatchSearch;
+use super::event::LogEvent;
+use super::leader_epochs::LeaderEpochs;
+use super::open::OpenStep;
+use super::operations::Pending;
+use super::partition_log::PartitionLog;
+use super::producer_snapshot;
+use super::producer_state::{ProducerState, RememberedBatch};
+use super::segment::{FileKind, Segment, Warmth};
+use super::tail_buffer::{block_floor, file_len, memory_len};
+use crate::limits::{RECOVERY_READ_BYTES, UNFLUSHED_BYTES_MAX};
+use crate::model::block_buffer::BlockBuffer;
+use crate::model::disk::{DiskError, DiskOperation, DiskOutcome, DiskQueue, FileId};
+use crate::model::ids::Offset;
+use crate::model::time::Now;
+
+/// One segment being read.
+#[derive(Debug)]
+pub(super) struct Scan {
+    scanner: BatchScanner,
+    /// Collects what is known of the segment.
+    scratch: Segment,
+    file: FileId,
+    file_bytes: u64,
+    position: u64,
+    /// Bytes at `position` that the walk does not want.
+    skip: usize,
+    mode: Mode,
+    is_last: bool,
+}
+
+/// What the bytes that come next are for.
+#[derive(Debug)]
+enum Mode {
+    /// The walk over good batches, and behind them to the end of the file.
+    Reading,
+    /// Looking for a batch behind damage.
+    Searching(BatchSearch),
+    /// Checking what was found at this position.
+    Trying(u64, Box<BatchScanner>),
+    /// Nothing good lies behind the damage.
+    GaveUp,
+}
+
+impl Scan {
+    /// Goes on at any position.
+    fn seek(&mut self, position: u64) {
+        self.position = block_floor(position);
+        self.skip = memory_len(position - self.position);
+    }
+
+    fn search_from(&mut self, position: u64) {
+        let (next, epoch) = (self.scanner.next_offset(), self.scanner.leader_epoch());
+        self.seek(position);
+        self.mode = Mode::Searching(BatchSearch::new(position, next, epoch));
+    }
+
+    /// Takes the next piece of the file; the good batches that end in it, and whether to read on.
+    fn take(&mut self, bytes: &[u8], at_end: bool) -> (Vec<ScannedBatch>, bool) {
+        let fresh = &bytes[self.skip.min(bytes.len())..];
+        self.position += file_len(bytes.len());
+        self.skip = 0;
+        let mut found = Vec::new();
+        match &mut self.mode {
+            Mode::Reading | Mode::GaveUp => {
+                self.scanner.feed(fresh, |batch| found.push(batch));
+            }
+            Mode::Searching(search) => {
+                if let Some(position) = search.feed(fresh) {
+                    let scanner = Box::new(self.scanner.resumed(position));
+                    self.mode = Mode::Trying(position, scanner);
+                    self.seek(position);
+                    return (found, true);
+                }
+                if at_end {
+                    self.mode = Mode::GaveUp;
+                }
+            }
+            Mode::Trying(position, scanner) => {
+                scanner.feed(fresh, |batch| found.push(batch));
+                if !found.is_empty() {
+                    self.scratch.skip_to(*position);
+                    self.scanner = (**scanner).clone();
+                    self.mode = Mode::Reading;
+                } else if scanner.is_bad() || at_end {
+                    let next = *position + 1;
+                    self.search_from(next);
+                    return (found, true);
+                }
+            }
+        }
+        let is_rot = self.scanner.is_bad()
+            && self.scanner.torn_bytes() > file_len(UNFLUSHED_BYTES_MAX)
+            && matches!(self.mode, Mode::Reading);
+        if at_end && self.is_last && is_rot {
+            self.search_from(self.scanner.good_end() + 1);
+            return (found, true);
+        }
+        // Behind the first bad batch the last segment is read to its end, to tell rot from a tear.
+        let goes_on = !at_end && (self.is_last || !self.scanner.is_bad());
+        (found, goes_on)
+    }
+}
+
+impl PartitionLog {
+    /// Chooses the segment from which to read: the newest one with a good snapshot, if the leader
+    /// epochs before it are known.
+    pub(super) fn start_recovery(&mut self, disk: &mut DiskQueue) {
+        self.producers = ProducerState::new();
+        let first = self
+            .segments
+            .front()
+            .expect("there are segments")
+            .base_offset;
+        if !self.opening().epochs_trusted {
+            self.opening().report.files_rebuilt += 1;
+            self.epochs = LeaderEpochs::new();
+            return self.scan_segment(first, disk);
+        }
+        match self.snapshots_of_segments().first() {
+            Some(newest) => self.read_snapshot(*newest, disk),
+            None => self.scan_segment(first, disk),
+        }
+    }
+
+    fn read_snapshot(&mut self, base_offset: Offset, disk: &mut DiskQueue) {
+        let path = self.segment_path(base_offset, FileKind::Snapshot);
+        let step = OpenStep::RecoverySnapshot(base_offset);
+        self.open_next(step, DiskOperation::ReadFile { path }, disk);
+    }
+
+    pub(super) fn take_recovery_snapshot(
+        &mut self,
+        base_offset: Offset,
+        result: Result<DiskOutcome, DiskError>,
+        disk: &mut DiskQueue,
+    ) {
+        let producers = match result {
+            Ok(DiskOutcome::FileRead { contents }) => {
+                producer_snapshot::decode(&contents, base_offset)
+            }
+            _ => None,
+        };
+        if let Some(producers) = producers {
+            self.producers = producers;
+            return self.scan_segment(base_offset, disk);
+        }
+        self.opening().report.files_rebuilt += 1;
+        let older = self
+            .snapshots_of_segments()
+            .into_iter()
+            .find(|base| *base < base_offset);
+        match older {
+            Some(older) => self.read_snapshot(older, disk),
+            None => {
+                let first = self
+                    .segments
+                    .front()
+                    .expect("there are segments")
+                    .base_offset;
+                self.scan_segment(first, disk);
+            }
+        }
+    }
+
+    fn scan_segment(&mut self, base_offset: Offset, disk: &mut DiskQueue) {
+        let is_last = self.segment_after(base_offset).is_none();
+        let segment = self.segment_mut(base_offset).expect("a listed segment");
+        let scanner = if is_last {
+            BatchScanner::new(base_offset, Offset::MAX, Continuity::Exact)
+        } else {
+            BatchScanner::new(base_offset, segment.mark.next_offset, Continuity::Ascending)
+        };
+        // What the batches say themselves counts more than what was noted of them.
+        self.epochs.truncate_from_end(base_offset);
+        let file = self.new_file();
+        self.segment_mut(base_offset)
+            .expect("a listed segment")
+            .file = Some(file);
+        self.opening().scan = Some(Scan {
+            scanner,
+            scratch: Segment::empty(base_offset),
+            file,
+            file_bytes: 0,
+            position: 0,
+            skip: 0,
+            mode: Mode::Reading,
+            is_last,
+        });
+        let path = self.segment_path(base_offset, FileKind::Log);
+        let create = false;
+        self.open_next(
+            OpenStep::ScanFile,
+            DiskOperation::Open { file, path, create },
+            disk,
+        );
+    }
+
+    fn scan(&mut self) -> &mut Scan {
+        self.opening().scan.as_mut().expect("a scan is under way")
+    }
+
+    pub(super) fn take_scan_file(
+        &mut self,
+        result: Result<DiskOutcome, DiskError>,
+        disk: &mut DiskQueue,
+    ) {
+        let Ok(DiskOutcome::Opened { len_bytes }) = result else {
+            unreachable!("an open brings a length");
+        };
+        self.scan().file_bytes = len_bytes;
+        self.read_for_scan(disk);
+    }
+
+    fn read_for_scan(&mut self, disk: &mut DiskQueue) {
+        let scan = self.scan();
+        let read = DiskOperation::Read {
+            file: scan.file,
+            position_bytes: scan.position,
+            buffer: BlockBuffer::zeroed(RECOVERY_READ_BYTES),
+        };
+        self.push(Pending::Scan, read, disk);
+    }
+
+    /// Takes the next piece of a segment.
+    pub(super) fn step_scan(
+        &mut self,
+        _now: Now,
+        result: Result<DiskOutcome, DiskError>,
+        disk: &mut DiskQueue,
+        events: &mut Vec<LogEvent>,
+    ) {
+        let (buffer, len_bytes) = match result {
+            Ok(DiskOutcome::Read { buffer, len_bytes }) => (buffer, len_bytes),
+            Ok(outcome) => unreachable!("a read ended with {outcome:?}"),
+            Err(error) => return self.fail("reading a segment for recovery", error, events),
+        };
+        let len = usize::try_from(len_bytes).expect("a read fits memory");
+        let at_end = len < buffer.len();
+        let scan = self.scan();
+        let was_trying = matches!(scan.mode, Mode::Trying(..));
+        let (found, goes_on) = scan.take(&buffer.as_slice()[..len], at_end);
+        if was_trying && !found.is_empty() {
+            self.opening().report.damaged_places += 1;
+        }
+        if self.take_scanned(&found) {
+            // The checkpoint names a newer epoch than the batches after it: it is damaged.
+            let opening = self.opening();
+            opening.epochs_trusted = false;
+            let file = self.scan().file;
+            self.push(Pending::Ignored, DiskOperation::Close { file }, disk);
+            return self.start_recovery(disk);
+        }
+        if goes_on {
+            return self.read_for_scan(disk);
+        }
+        self.finish_segment(disk);
+    }
+
+    /// Takes note of good batches. True if they contradict the leader epochs noted before them.
+    fn take_scanned(&mut self, found: &[ScannedBatch]) -> bool {
+        let interval_bytes = self.config.index_interval_bytes;
+        for batch in found {
+            let header = &batch.header;
+            let latest = self.epochs.latest().unwrap_or(-1);
+            let contradicts = header.partition_leader_epoch < latest;
+            let scan = self.scan();
+            if contradicts && scan.is_last && scan.scratch.mark.size_bytes == 0 {
+                return true;
+            }
+            scan.scratch
+                .add_batch(header, batch.position, interval_bytes);
+            self.opening().report.batches_scanned += 1;
+            self.epochs
+                .assign(header.partition_leader_epoch, header.base_offset);
+            if header.producer_id >= 0 && !header.attributes.is_control() {
+                let remembered = RememberedBatch::of(header);
+                self.producers
+                    .remember(header.producer_id, remembered, Offset::MAX);
+            }
+        }
+        false
+    }
+
+    fn finish_segment(&mut self, disk: &mut DiskQueue) {
+        let Scan {
+            scanner,
+            mut scratch,
+            file,
+            file_bytes,
+            is_last,
+            ..
+        } = self.opening().scan.take().expect("a scan is under way");
+        let base_offset = scratch.base_offset;
+        scratch.file = Some(file);
+        if is_last {
+            assert_eq!(scratch.mark.size_bytes, scanner.good_end());
+            self.opening().report.torn_bytes_cut = scanner.torn_bytes();
+            scratch.durable = scratch.mark;
+            *self.active_mut() = scratch;
+            return self.cut_scanned(file_bytes, disk);
+        }
+        scratch.finish_time_index();
+        let segment = self.segment_mut(base_offset).expect("a listed segment");
+        segment.mark.max_timestamp = scratch.mark.max_timestamp;
+        segment.durable = segment.mark;
+        segment.times_known = true;
+        segment.indexes = scratch.indexes;
+        segment.warmth = Warmth::Warm;
+        let next = self
+            .segment_after(base_offset)
+            .expect("this was not the last segment");
+        self.cool_scanned(base_offset, disk);
+        self.scan_segment(next, disk);
+    }
+
+    /// A sealed segment that was only read for what lies in its batches is closed again.
+    fn cool_scanned(&mut self, base_offset: Offset, disk: &mut DiskQueue) {
+        let segment = self.segment_mut(base_offset).expect("a listed segment");
+        segment.indexes = None;
+        segment.warmth = Warmth::Cold;
+        if let Some(file) = segment.file.take() {
+            self.push(Pending::Ignored, DiskOperation::Close { file }, disk);
+        }
+    }
+
+    fn cut_scanned(&mut self, file_bytes: u64, disk: &mut DiskQueue) {
+        let active = self.active_mut();
+        let len_bytes = active.mark.size_bytes;
+        let file = active.file.expect("the last segment is open");
+        assert!(len_bytes <= file_bytes);
+        if len_bytes < file_bytes {
+            let cut = DiskOperation::SetLength { file, len_bytes };
+            self.open_next(OpenStep::Cut, cut, disk);
+        } else {
+            self.flush_scanned(disk);
+        }
+    }
+
+    pub(super) fn flush_scanned(&mut self, disk: &mut DiskQueue) {
+        let file = self.active_mut().file.expect("the last segment is open");
+        self.open_next(OpenStep::Flush, DiskOperation::Flush { file }, disk);
+    }
+}

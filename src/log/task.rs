@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What reads and look-ups share: they walk the batches of a segment through a window of bytes that
+//! is read as needed, and wait for cold segments.
+//!
+//! Owns: [`Task`], [`Window`]. Invariants: a task has one disk request under way at most; it is
+//! listed from its first wait to its answer; every read is whole blocks and at most
+//! `READ_BYTES_MAX`. Runs on: the core of the partition.
+//! Bounded by: its callers (fetches and look-ups in flight); a window by one batch or
+//! `READ_BYTES_MAX`.
+
+use bytes::Bytes;
+
+use super::event::{LogEvent, ReadError};
+use super::lookup::Lookup;
+use super::operations::Pending;
+use super::partition_log::PartitionLog;
+use super::read::ReadTask;
+use super::tail_buffer::{BLOCK, block_floor, file_len, memory_len};
+use crate::limits::READ_BYTES_MAX;
+use crate::model::block_buffer::BlockBuffer;
+use crate::model::disk::{DiskError, DiskOperation, DiskOutcome, DiskQueue};
+use crate::model::ids::Offset;
+use crate::wire::checksum::crc32c;
+use crate::wire::record::{BATCH_HEADER_BYTES, BatchHeader};
+
+use super::batch_scanner::CHECKSUMMED_AT;
+
+/// Largest part of a read that is merely useful: with its block it fits one disk request.
+const USEFUL_MAX: u64 = 4 * 1024 * 1024 - BLOCK;
+const _: () = assert!(READ_BYTES_MAX == 4 * 1024 * 1024);
+
+/// Bytes of a file in memory.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Window {
+    start: u64,
+    bytes: Bytes,
+}
+
+/// What is at a position.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// A batch with this header; its records may lie outside the window.
+    Batch(BatchHeader),
+    /// The segment ends here.
+    End,
+    /// The window does not reach: so many bytes from the position on are needed.
+    Need(u64),
+    /// No batch.
+    Corrupt,
+}
+
+impl Window {
+    /// The part of the window from `position` on.
+    fn from(&self, position: u64) -> &[u8] {
+        let Some(skipped) = position.checked_sub(self.start) else {
+            return &[];
+        };
+        let skipped = usize::try_from(skipped).unwrap_or(usize::MAX);
+        self.bytes.get(skipped..).unwrap_or(&[])
+    }
+
+    /// What is at `position` of a segment that is readable up to `end`.
+    pub(super) fn batch_at(&self, position: u64, end: u64) -> Found {
+        if position >= end {
+            return Found::End;
+        }
+        let header_bytes = file_len(BATCH_HEADER_BYTES);
+        if end - position < header_bytes {
+            return Found::Corrupt;
+        }
+        let bytes = self.from(position);
+        if bytes.len() < BATCH_HEADER_BYTES {
+            return Found::Need(header_bytes);
+        }
+        match BatchHeader::parse(bytes) {
+            Ok(header) if file_len(header.size_bytes()) <= end - position => Found::Batch(header),
+            _ => Found::Corrupt,
+        }
+    }
+
+    /// The whole batch at `position`, if the window holds it.
+    pub(super) fn whole(&self, position: u64, header: &BatchHeader) -> Option<Bytes> {
+        self.range(position, file_len(header.size_bytes()))
+    }
+
+    /// A range of the file, if the window holds it.
+    pub(super) fn range(&self, position: u64, len_bytes: u64) -> Option<Bytes> {
+        let from = memory_len(position.checked_sub(self.start)?);
+        let to = from + memory_len(len_bytes);
+        (to <= self.bytes.len()).then(|| self.bytes.slice(from..to))
+    }
+}
+
+/// True if the batch's bytes match its checksum.
+pub(super) fn is_intact(batch: &[u8], header: &BatchHeader) -> bool {
+    crc32c(&batch[CHECKSUMMED_AT..]) == header.crc
+}
+
+/// A window being read.
+#[derive(Debug)]
+struct Fill {
+    /// Up to where bytes are needed.
+    wanted_end: u64,
+    start: u64,
+    collected: Vec<u8>,
+}
+
+/// What a task is for.
+#[derive(Debug)]
+pub(super) enum TaskKind {
+    /// A read of batches.
+    Read(ReadTask),
+    /// A look-up by timestamp.
+    Lookup(Lookup),
+}
+
+/// Where a task stands in the log.
+#[derive(Debug)]
+pub(super) struct Task {
+    pub(super) kind: TaskKind,
+    /// The segment in which it is.
+    pub(super) segment: Offset,
+    /// The batch it looks at next; `None` before it looked into the index of the segment.
+    pub(super) position: Option<u64>,
+    pub(super) window: Window,
+    /// Where the index sent it.
+    pub(super) indexed: u64,
+    /// An index that lies may be rebuilt once for this task.
+    pub(super) may_rebuild: bool,
+    /// The cold segment that it waits for.
+    waits_for: Option<Offset>,
+    fill: Option<Fill>,
+    /// The file ended before the bytes that the segment must have.
+    is_short: bool,
+}
+
+/// How far a task got.
+#[derive(Debug)]
+pub(super) enum Progress {
+    /// The answer.
+    Done(LogEvent),
+    /// Bytes of the segment are needed: position and length, and how much more may be useful.
+    Need {
+        position: u64,
+        len_bytes: u64,
+        useful_bytes: u64,
+    },
+    /// This segment must be warm first.
+    Warm(Offset),
+    /// The index of this segment is wrong.
+    Rebuild(Offset),
+}
+
+impl Task {
+    pub(super) fn new(kind: TaskKind, segment: Offset) -> Task {
+        Task {
+            kind,
+            segment,
+            position: None,
+            window: Window::default(),
+            indexed: 0,
+            may_rebuild: true,
+            waits_for: None,
+            fill: None,
+            is_short: false,
+        }
+    }
+
+    /// Goes on in another segment.
+    pub(super) fn enter(&mut self, segment: Offset) {
+        self.segment = segment;
+        self.position = None;
+        self.window = Window::default();
+        self.is_short = false;
+    }
+}
+
+/// The answer of a failed task.
+pub(super) fn failure(kind: &TaskKind, error: ReadError) -> LogEvent {
+    match kind {
+        TaskKind::Read(task) => LogEvent::ReadDone {
+            read: task.read,
+            result: Err(error),
+        },
+        TaskKind::Lookup(lookup) => LogEvent::TimestampFound {
+            lookup: lookup.lookup,
+            result: Err(error),
+        },
+    }
+}
+
+impl PartitionLog {
+    /// Runs a task until it is answered or waits; an answer that needed no wait comes back at once.
+    pub(super) fn run_task(
+        &mut self,
+        number: u64,
+        mut task: Task,
+        disk: &mut DiskQueue,
+    ) -> Option<LogEvent> {
+        loop {
+            let progress = match task.kind {
+                TaskKind::Read(_) => self.step_read(&mut task),
+                TaskKind::Lookup(_) => self.step_lookup(&mut task),
+            };
+            match progress {
+                Progress::Done(event) => return Some(event),
+                Progress::Warm(base_offset) => {
+                    if self.warm(base_offset, disk) {
+                        continue;
+                    }
+                    task.waits_for = Some(base_offset);
+                }
+                Progress::Rebuild(base_offset) => {
+                    if !self.rebuild_again(base_offset, disk) {
+                        return Some(failure(&task.kind, ReadError::Corrupt));
+                    }
+                    task.waits_for = Some(base_offset);
+                }
+                Progress::Need {
+                    position,
+                    len_bytes,
+                    useful_bytes,
+                } => {
+                    let base_offset = task.segment;
+                    let cached =
+                        self.tail_cache
+                            .read(base_offset, position, len_bytes, useful_bytes);
+                    if let Some(bytes) = cached {
+                        let start = position;
+                        task.window = Window { start, bytes };
+                        continue;
+                    }
+                    if task.is_short {
+                        return Some(failure(&task.kind, ReadError::Corrupt));
+                    }
+                    if self.warm(base_offset, disk) {
+                        let wanted_end = position + len_bytes.max(useful_bytes.min(USEFUL_MAX));
+                        self.start_fill(number, &mut task, position, wanted_end, disk);
+                    } else {
+                        task.waits_for = Some(base_offset);
+                    }
+                }
+            }
+            self.tasks.insert(number, task);
+            return None;
+        }
+    }
+
+    fn start_fill(
+        &mut self,
+        number: u64,
+        task: &mut Task,
+        position: u64,
+        wanted_end: u64,
+        disk: &mut DiskQueue,
+    ) {
+        task.fill = Some(Fill {
+            wanted_end,
+            start: block_floor(position),
+            collected: Vec::new(),
+        });
+        self.fill_window(number, task, disk);
+    }
+
+    fn fill_window(&mut self, number: u64, task: &Task, disk: &mut DiskQueue) {
+        let fill = task.fill.as_ref().expect("a window is being read");
+        let position_bytes = fill.start + file_len(fill.collected.len());
+        let segment = self
+            .segment_mut(task.segment)
+            .expect("the caller warmed it");
+        let file = segment.file.expect("a warm segment is open");
+        let wanted = memory_len(fill.wanted_end - position_bytes);
+        let buffer = BlockBuffer::zeroed(wanted.min(READ_BYTES_MAX));
+        let read = DiskOperation::Read {
+            file,
+            position_bytes,
+            buffer,
+        };
+        self.push(Pending::Task(number), read, disk);
+    }
+
+    pub(super) fn end_task_read(
+        &mut self,
+        number: u64,
+        result: Result<DiskOutcome, DiskError>,
+        disk: &mut DiskQueue,
+        events: &mut Vec<LogEvent>,
+    ) {
+        let Some(mut task) = self.tasks.remove(&number) else {
+            return;
+        };
+        let (buffer, len_bytes) = match result {
+            Ok(DiskOutcome::Read { buffer, len_bytes }) => (buffer, len_bytes),
+            Ok(outcome) => unreachable!("a read ended with {outcome:?}"),
+            Err(error) => return events.push(failure(&task.kind, ReadError::Disk(error))),
+        };
+        let len = usize::try_from(len_bytes).expect("a read fits memory");
+        let at_file_end = len < buffer.len();
+        let mut fill = task.fill.take().expect("a window is being read");
+        let read_end = fill.start + file_len(fill.collected.len() + len);
+        let is_filled = read_end >= fill.wanted_end;
+        if !is_filled && !at_file_end {
+            // Larger than one read: a batch that must come whole.
+            fill.collected.extend_from_slice(&buffer.as_slice()[..len]);
+            task.fill = Some(fill);
+            if self
+                .segment_mut(task.segment)
+                .is_none_or(|segment| segment.file.is_none())
+            {
+                // Cooled down or removed in between: begin anew.
+                task.fill = None;
+                return self.rerun_task(number, task, disk, events);
+            }
+            self.fill_window(number, &task, disk);
+            self.tasks.insert(number, task);
+            return;
+        }
+        task.is_short = at_file_end && !is_filled;
+        let bytes = if fill.collected.is_empty() {
+            Bytes::from_owner(buffer).slice(..len)
+        } else {
+            fill.collected.extend_from_slice(&buffer.as_slice()[..len]);
+            Bytes::from(fill.collected)
+        };
+        task.window = Window {
+            start: fill.start,
+            bytes,
+        };
+        self.rerun_task(number, task, disk, events);
+    }
+
+    fn rerun_task(
+        &mut self,
+        number: u64,
+        task: Task,
+        disk: &mut DiskQueue,
+        events: &mut Vec<LogEvent>,
+    ) {
+        events.extend(self.run_task(number, task, disk));
+    }
+
+    /// Goes on with the tasks that waited for this segment.
+    pub(super) fn resume_tasks(
+        &mut self,
+        base_offset: Offset,
+        disk: &mut DiskQueue,
+        events: &mut Vec<LogEvent>,
+    ) {
+        for number in self.waiting_tasks(base_offset) {
+            let mut task = self.tasks.remove(&number).expect("just listed");
+            task.waits_for = None;
+            self.rerun_task(number, task, disk, events);
+        }
+    }
+
+    /// Answers the tasks that waited for this segment.
+    pub(super) fn fail_waiting_tasks(
+        &mut self,
+        base_offset: Offset,
+        error: ReadError,
+        events: &mut Vec<LogEvent>,
+    ) {
+        for number in self.waiting_tasks(base_offset) {
+            let task = self.tasks.remove(&number).expect("just listed");
+            events.push(failure(&task.kind, error));
+        }
+    }
+
+    fn waiting_tasks(&self, base_offset: Offset) -> Vec<u64> {
+        let waits = |task: &Task| task.waits_for == Some(base_offset);
+        self.tasks
+            .iter()
+            .filter(|(_, task)| waits(task))
+            .map(|(number, _)| *number)
+            .collect()
+    }
+
+    /// A number for a new task.
+    pub(super) fn new_task(&mut self) -> u64 {
+        self.next_task += 1;
+        self.next_task
+    }
+
+    /// The segment that holds `offset`, or would.
+    pub(super) fn segment_of(&self, offset: Offset) -> Option<Offset> {
+        let after = self
+            .segments
+            .partition_point(|segment| segment.base_offset <= offset);
+        after
+            .checked_sub(1)
+            .map(|place| self.segments[place].base_offset)
+    }
+
+    /// The segment after this one.
+    pub(super) fn segment_after(&self, base_offset: Offset) -> Option<Offset> {
+        let after = self
+            .segments
+            .partition_point(|segment| segment.base_offset <= base_offset);
+        self.segments.get(after).map(|segment| segment.base_offset)
+    }
+}

@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Tests of one partition's log on a disk in memory that loses what was not flushed.
+//!
+//! Owns: nothing. Invariants: none. Runs on: tests. Bounded by: each test.
+
+mod crash;
+mod disk;
+mod host;
+mod idempotence;
+mod index_damage;
+mod lifecycle;
+mod lookup;
+mod no_space;

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+//! From the errors of the machines to Kafka's codes: the one place where codes of the data path are
+//! chosen.
+//!
+//! Owns: the table. Invariants: an error that may pass is answered with a code that clients try
+//! again on.
+//! Runs on: the shard that accepted the connection. Bounded by: nothing to bound.
+
+use crate::log::{AppendError, ReadError};
+use crate::model::error_code::ErrorCode;
+use crate::partition::{FetchError, ProduceError};
+use crate::wire::record::{BatchError, BatchFault};
+
+impl From<ProduceError> for ErrorCode {
+    fn from(error: ProduceError) -> ErrorCode {
+        match error {
+            ProduceError::NotLeader => ErrorCode::NotLeaderOrFollower,
+            ProduceError::NotEnoughReplicas => ErrorCode::NotEnoughReplicas,
+            ProduceError::NotEnoughReplicasAfterAppend => ErrorCode::NotEnoughReplicasAfterAppend,
+            ProduceError::Append(error) => error.into(),
+            ProduceError::DiskFull | ProduceError::Offline => ErrorCode::KafkaStorageError,
+            ProduceError::TimedOut => ErrorCode::RequestTimedOut,
+        }
+    }
+}
+
+impl From<AppendError> for ErrorCode {
+    fn from(error: AppendError) -> ErrorCode {
+        match error {
+            AppendError::Batch(error) => error.into(),
+            AppendError::Empty => ErrorCode::InvalidRecord,
+            AppendError::LargerThanSegment => ErrorCode::RecordListTooLarge,
+            AppendError::Busy | AppendError::NotOpen => ErrorCode::NotLeaderOrFollower,
+            AppendError::Failed => ErrorCode::KafkaStorageError,
+            AppendError::OutOfOrderSequence => ErrorCode::OutOfOrderSequenceNumber,
+            AppendError::ProducerFenced => ErrorCode::InvalidProducerEpoch,
+        }
+    }
+}
+
+impl From<BatchError> for ErrorCode {
+    fn from(error: BatchError) -> ErrorCode {
+        match error.fault() {
+            BatchFault::Corrupt => ErrorCode::CorruptMessage,
+            BatchFault::Invalid => ErrorCode::InvalidRecord,
+            BatchFault::Timestamp => ErrorCode::InvalidTimestamp,
+            BatchFault::TooLarge => ErrorCode::MessageTooLarge,
+            BatchFault::Codec => ErrorCode::UnsupportedCompressionType,
+            BatchFault::Format => ErrorCode::UnsupportedForMessageFormat,
+        }
+    }
+}
+
+impl From<FetchError> for ErrorCode {
+    fn from(error: FetchError) -> ErrorCode {
+        match error {
+            FetchError::NotLeader => ErrorCode::NotLeaderOrFollower,
+            FetchError::FencedLeaderEpoch => ErrorCode::FencedLeaderEpoch,
+            FetchError::UnknownLeaderEpoch => ErrorCode::UnknownLeaderEpoch,
+            FetchError::OffsetOutOfRange => ErrorCode::OffsetOutOfRange,
+            FetchError::OffsetNotAvailable => ErrorCode::OffsetNotAvailable,
+            FetchError::Read(error) => match error {
+                ReadError::OffsetOutOfRange => ErrorCode::OffsetOutOfRange,
+                ReadError::Corrupt => ErrorCode::CorruptMessage,
+                ReadError::Disk(_) => ErrorCode::KafkaStorageError,
+                ReadError::NotOpen => ErrorCode::NotLeaderOrFollower,
+            },
+        }
+    }
+}

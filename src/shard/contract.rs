@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the shell and the simulator see of a machine: events in, effects out.
+//!
+//! Owns: [`Event`], [`Effects`], [`Machine`]. Invariants: a machine acts only when called; effects
+//! of different queues have no order between them, so the shell needs none: whatever depends on a
+//! completion is emitted by the handler of that completion. Runs on: the core of the machine.
+//! Bounded by: `EFFECTS_PER_TURN_SOFT_MAX`; past it a machine sets `next_deadline` to now and goes
+//! on there.
+
+use bytes::Bytes;
+
+use super::mesh_message::MeshMessage;
+use crate::limits::EFFECTS_PER_TURN_SOFT_MAX;
+use crate::model::disk::{DiskCompletion, DiskQueue};
+use crate::model::ids::{ConnectionId, ShardId};
+use crate::model::time::{MonotonicUs, Now};
+
+/// What happens to a machine.
+#[derive(Debug)]
+pub enum Event {
+    /// The first event of a machine, before any other.
+    Start,
+    /// A client connected. The machine grants the first frame with `ReceiveNext`.
+    Connected {
+        /// The new connection.
+        connection: ConnectionId,
+    },
+    /// One whole request frame, without its length field, at most `FRAME_BYTES_MAX`.
+    Frame {
+        /// From whom.
+        connection: ConnectionId,
+        /// The bytes after the length field.
+        frame: Bytes,
+    },
+    /// The connection is gone (for whatever reason, `Close` included). No further event names it.
+    Disconnected {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// A disk request ended.
+    Disk(DiskCompletion),
+    /// A message from another core.
+    Mesh {
+        /// From whom.
+        from: ShardId,
+        /// What.
+        message: Box<MeshMessage>,
+    },
+    /// Stop gracefully; `ProcessEffect::Stopped` says when all is on disk.
+    Stop,
+}
+
+/// What a machine wants of the network.
+#[derive(Debug)]
+pub enum NetworkEffect {
+    /// Start to accept connections on this core.
+    Listen,
+    /// Deliver one more frame of this connection (one effect, one frame), once the client has taken
+    /// most of what was sent to it: a client that asks and does not read must not fill the memory.
+    ReceiveNext {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// Send these bytes, parts in order, after everything sent before on this connection.
+    Send {
+        /// To whom.
+        connection: ConnectionId,
+        /// A whole response, length field included.
+        parts: Vec<Bytes>,
+    },
+    /// Close once everything sent before is out.
+    Close {
+        /// Which.
+        connection: ConnectionId,
+    },
+}
+
+/// A message for another core.
+#[derive(Debug)]
+pub struct MeshEffect {
+    /// To whom.
+    pub to: ShardId,
+    /// What.
+    pub message: Box<MeshMessage>,
+}
+
+/// What concerns the whole process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ProcessEffect {
+    /// Everything is recovered and serving (control shard, once).
+    Ready,
+    /// Everything is on disk; this machine needs no more events.
+    Stopped,
+    /// The process cannot go on: print the sentence, exit with an error.
+    Fatal {
+        /// What happened, to which file, what to do.
+        sentence: Box<str>,
+    },
+    /// Something a person should know: print the sentence.
+    Notice {
+        /// What happened.
+        sentence: Box<str>,
+    },
+}
+
+/// Where a machine puts its effects. Reused from event to event; the shell drains each queue in
+/// order.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// For the disk.
+    pub disk: DiskQueue,
+    /// For the network.
+    pub network: Vec<NetworkEffect>,
+    /// For other cores.
+    pub mesh: Vec<MeshEffect>,
+    /// For the process.
+    pub process: Vec<ProcessEffect>,
+}
+
+impl Effects {
+    /// True once a machine should stop working through waiters and ask to be called again.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.disk.len() + self.network.len() + self.mesh.len() >= EFFECTS_PER_TURN_SOFT_MAX
+    }
+}
+
+/// The contract of a machine that owns a core: four families of methods and nothing else.
+pub trait Machine {
+    /// Handles one event.
+    fn handle_event(&mut self, now: Now, event: Event, effects: &mut Effects);
+    /// The moment at which `handle_timeout` wants to be called, if any; a moment that has passed
+    /// means at once.
+    fn next_deadline(&self) -> Option<MonotonicUs>;
+    /// Does what has become due.
+    fn handle_timeout(&mut self, now: Now, effects: &mut Effects);
+}
+
+const _: () = assert!(std::mem::size_of::<NetworkEffect>() <= 64);
+const _: () = assert!(std::mem::size_of::<MeshEffect>() <= 64);

@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Published metadata becomes partitions of this shard.
+//!
+//! Owns: [`ImageProgress`]. Invariants: an image is answered once every partition that it brings is
+//! open and every one that it takes away is gone; images are answered in order; two partitions
+//! never use one directory at a time.
+//! Runs on: its shard. Bounded by: the metadata.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use super::contract::{Effects, ProcessEffect};
+use super::machine::{Phase, Shard};
+use super::mesh_message::MeshMessage;
+use super::parts::SubId;
+use crate::limits::OPENING_PARTITIONS_MAX;
+use crate::log::RecoveryReport;
+use crate::model::ids::{ShardId, TopicId, TopicPartition};
+use crate::model::image::{MetadataImage, PartitionImage};
+use crate::model::time::Now;
+use crate::partition::{Partition, PartitionEvent, PartitionSpec};
+
+/// Images that are being applied.
+#[derive(Debug, Default)]
+pub struct ImageProgress {
+    /// Version and the slots that have to open or go first, oldest image first.
+    images: VecDeque<(i64, BTreeSet<u32>)>,
+    /// Slots that are being opened or removed.
+    busy: BTreeSet<u32>,
+    /// Slots that are to be removed.
+    leaving: BTreeSet<u32>,
+    /// Slots whose log is being opened.
+    opening: BTreeSet<u32>,
+    /// Partitions that are to be opened, with their slots.
+    to_open: VecDeque<(PartitionSpec, u32)>,
+    /// Those of them whose directory another slot still uses.
+    blocked: Vec<(PartitionSpec, u32)>,
+}
+
+impl Shard {
+    /// Applies an image.
+    pub(super) fn handle_image(
+        &mut self,
+        now: Now,
+        image: Arc<MetadataImage>,
+        effects: &mut Effects,
+    ) {
+        assert!(
+            image.version >= self.image.version,
+            "metadata never goes back"
+        );
+        let before = std::mem::replace(&mut self.image, Arc::clone(&image));
+        let wanted = self.changed_partitions(&before, &image);
+        self.remove_unwanted(now, &image, effects);
+        for spec in wanted {
+            self.apply_spec(spec);
+        }
+        self.open_waiting(now, effects);
+        let strays = self.start_strays(effects);
+        self.progress.busy.extend(strays);
+        let outstanding = self.progress.busy.clone();
+        self.progress.images.push_back((image.version, outstanding));
+        self.answer_images(effects);
+    }
+
+    /// The partitions of this shard in topics that an image changes.
+    fn changed_partitions(
+        &self,
+        before: &MetadataImage,
+        image: &MetadataImage,
+    ) -> Vec<PartitionSpec> {
+        let mut specs = Vec::new();
+        for (name, topic) in &image.topics {
+            let is_same = before
+                .topics
+                .get(name)
+                .is_some_and(|old| Arc::ptr_eq(old, topic) || old == topic);
+            if is_same {
+                continue;
+            }
+            for (index, partition) in (0..).zip(&topic.partitions) {
+                if self.owns(partition) {
+                    specs.push(PartitionSpec::new(topic, index, partition));
+                }
+            }
+        }
+        specs
+    }
+
+    fn owns(&self, partition: &PartitionImage) -> bool {
+        partition.shard == self.config.shard && partition.replicas.contains(&self.config.node_id)
+    }
+
+    fn remove_unwanted(&mut self, now: Now, image: &MetadataImage, effects: &mut Effects) {
+        let unwanted: Vec<u32> = self
+            .partitions
+            .iter()
+            .filter(|(slot, _)| !self.progress.leaving.contains(slot))
+            .filter(|(_, partition)| {
+                image
+                    .partition(partition.at())
+                    .is_none_or(|(_, wanted)| !self.owns(wanted))
+            })
+            .map(|(slot, _)| slot)
+            .collect();
+        for slot in unwanted {
+            self.delete_slot(now, slot, effects);
+        }
+        // A partition that waited to be opened may be unwanted before it was.
+        let blocked = std::mem::take(&mut self.progress.blocked);
+        let waiting = std::mem::take(&mut self.progress.to_open);
+        for (spec, slot) in blocked.into_iter().chain(waiting) {
+            if image.partition(spec.at).is_some() {
+                self.progress.to_open.push_back((spec, slot));
+            } else {
+                self.finish_slot(slot);
+            }
+        }
+    }
+
+    fn delete_slot(&mut self, now: Now, slot: u32, effects: &mut Effects) {
+        self.progress.leaving.insert(slot);
+        self.progress.busy.insert(slot);
+        self.on_slot(slot, |partition, events| {
+            partition.handle_delete(now, &mut effects.disk, events);
+        });
+    }
+
+    fn apply_spec(&mut self, spec: PartitionSpec) {
+        if let Some(slot) = self.partitions.slot(spec.at) {
+            self.on_slot(slot, |partition, events| {
+                partition.handle_spec(spec, events);
+            });
+            return;
+        }
+        if let Some(waiting) = self.progress.waiting_spec(spec.at) {
+            *waiting = spec;
+            return;
+        }
+        let slot = self.partitions.next_slot();
+        self.progress.busy.insert(slot);
+        self.progress.to_open.push_back((spec, slot));
+    }
+
+    /// Opens partitions that wait for it, a bounded number at a time, each once its directory is
+    /// free.
+    fn open_waiting(&mut self, now: Now, effects: &mut Effects) {
+        if self.phase != Phase::Running {
+            // Nobody would stop it again.
+            self.drop_unopened();
+            return;
+        }
+        while self.progress.opening.len() < OPENING_PARTITIONS_MAX {
+            let Some((spec, slot)) = self.progress.to_open.pop_front() else {
+                return;
+            };
+            if self.partitions.uses_directory(&spec.directory) {
+                self.progress.blocked.push((spec, slot));
+                continue;
+            }
+            let partition = Partition::new(slot, self.config.node_id, spec);
+            self.partitions.insert(slot, partition);
+            self.progress.opening.insert(slot);
+            self.on_slot(slot, |partition, _| {
+                partition.handle_open(now, &mut effects.disk);
+            });
+        }
+    }
+
+    /// Forgets what has not been opened: the shard stops.
+    pub(super) fn drop_unopened(&mut self) {
+        self.progress.to_open.clear();
+        self.progress.blocked.clear();
+    }
+
+    /// A partition said something.
+    pub(super) fn handle_slot_event(
+        &mut self,
+        now: Now,
+        slot: u32,
+        event: PartitionEvent,
+        effects: &mut Effects,
+    ) {
+        match event {
+            PartitionEvent::Opened { report } => {
+                self.notice_recovery(slot, &report, effects);
+                self.progress.opening.remove(&slot);
+                if !self.progress.leaving.contains(&slot) {
+                    self.finish_slot(slot);
+                }
+                self.open_waiting(now, effects);
+            }
+            PartitionEvent::OpenDelayed => self.take_open_delayed(now, slot, effects),
+            PartitionEvent::WrongTopic { found } => {
+                self.take_wrong_topic(now, slot, found, effects)
+            }
+            PartitionEvent::Deleted => self.take_deleted(now, slot, effects),
+            PartitionEvent::Stopped => {
+                self.remove_partition(slot);
+            }
+            PartitionEvent::Failed { sentence } => {
+                self.phase = Phase::Failed;
+                effects.process.push(ProcessEffect::Fatal { sentence });
+            }
+            PartitionEvent::Produced { waiter, result } => {
+                self.handle_produced(SubId::unpack(waiter), result, effects);
+                return;
+            }
+            PartitionEvent::Fetched { read, result } => {
+                self.handle_fetched(SubId::unpack(read), result, effects);
+                return;
+            }
+            PartitionEvent::OffsetFound { lookup, result } => {
+                self.handle_offset_found(SubId::unpack(lookup), result, effects);
+                return;
+            }
+            PartitionEvent::Woken(woken) => {
+                self.handle_woken(woken, effects);
+                return;
+            }
+        }
+        self.answer_images(effects);
+        self.finish_stop(effects);
+    }
+
+    /// There is no space to open a partition: nothing waits for it any longer, it serves once it
+    /// has opened by itself.
+    fn take_open_delayed(&mut self, now: Now, slot: u32, effects: &mut Effects) {
+        if let Some(partition) = self.partitions.get(slot) {
+            let sentence = format!(
+                "{} cannot be opened: the file system is full. Free space; it is tried again \
+                 every second, and until then the partition refuses reads and writes.",
+                partition.spec().directory
+            );
+            effects.process.push(ProcessEffect::Notice {
+                sentence: sentence.into(),
+            });
+        }
+        self.progress.opening.remove(&slot);
+        if !self.progress.leaving.contains(&slot) {
+            self.finish_slot(slot);
+        }
+        self.open_waiting(now, effects);
+    }
+
+    /// The directory holds another topic's log. If that topic is known to be gone (its name was
+    /// given to the topic that wants the directory), its log is removed; the new one follows.
+    fn take_wrong_topic(&mut self, now: Now, slot: u32, found: TopicId, effects: &mut Effects) {
+        let Some(partition) = self.partitions.get(slot) else {
+            return;
+        };
+        let directory = partition.spec().directory.clone();
+        if self.image.topic_names.contains_key(&found) {
+            self.phase = Phase::Failed;
+            let sentence = format!(
+                "The directory {directory} holds the log of another topic ({found}), which still \
+                 exists. Move the directory back to where it belongs."
+            );
+            effects.process.push(ProcessEffect::Fatal {
+                sentence: sentence.into(),
+            });
+            return;
+        }
+        let sentence = format!("Removing {directory}: its topic ({found}) was deleted.");
+        effects.process.push(ProcessEffect::Notice {
+            sentence: sentence.into(),
+        });
+        self.on_slot(slot, |partition, events| {
+            partition.handle_delete(now, &mut effects.disk, events);
+        });
+    }
+
+    fn take_deleted(&mut self, now: Now, slot: u32, effects: &mut Effects) {
+        let partition = self.remove_partition(slot);
+        self.progress.opening.remove(&slot);
+        let is_leaving = self.progress.leaving.remove(&slot);
+        match partition {
+            // Another topic's log was in the way; ours is opened under a new number.
+            Some(partition) if !is_leaving => {
+                let next = self.partitions.next_slot();
+                self.progress.rename(slot, next);
+                let spec = partition.spec().clone();
+                self.progress.to_open.push_back((spec, next));
+            }
+            _ => self.finish_slot(slot),
+        }
+        let freed = std::mem::take(&mut self.progress.blocked);
+        self.progress.to_open.extend(freed);
+        self.open_waiting(now, effects);
+    }
+
+    /// What an image waited for is done.
+    pub(super) fn finish_slot(&mut self, slot: u32) {
+        self.progress.busy.remove(&slot);
+        for (_, outstanding) in &mut self.progress.images {
+            outstanding.remove(&slot);
+        }
+    }
+
+    pub(super) fn answer_images(&mut self, effects: &mut Effects) {
+        while let Some((version, outstanding)) = self.progress.images.front() {
+            if !outstanding.is_empty() {
+                return;
+            }
+            let version = *version;
+            self.progress.images.pop_front();
+            let applied = MeshMessage::ImageApplied { version };
+            self.send(ShardId::CONTROL, applied, effects);
+        }
+    }
+
+    fn notice_recovery(&self, slot: u32, report: &RecoveryReport, effects: &mut Effects) {
+        let Some(partition) = self.partitions.get(slot) else {
+            return;
+        };
+        if report.torn_bytes_cut > 0 {
+            let sentence = format!(
+                "{}: cut {} bytes of a torn write at offset {}; nothing of it was acknowledged.",
+                partition.spec().directory,
+                report.torn_bytes_cut,
+                partition.log_end_offset()
+            );
+            effects.process.push(ProcessEffect::Notice {
+                sentence: sentence.into(),
+            });
+        }
+    }
+}
+
+impl ImageProgress {
+    /// A partition that has not been opened yet.
+    fn waiting_spec(&mut self, at: TopicPartition) -> Option<&mut PartitionSpec> {
+        let waiting = self.to_open.iter_mut().chain(&mut self.blocked);
+        waiting.map(|(spec, _)| spec).find(|spec| spec.at == at)
+    }
+
+    fn rename(&mut self, from: u32, to: u32) {
+        if self.busy.remove(&from) {
+            self.busy.insert(to);
+        }
+        for (_, outstanding) in &mut self.images {
+            if outstanding.remove(&from) {
+                outstanding.insert(to);
+            }
+        }
+    }
+}

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Messages from core to core.
+//!
+//! Owns: [`MeshMessage`]. Invariants: one message per foreign shard and request (a fetch that waits
+//! takes a second one); record bytes cross as `Bytes`; a shard that asks itself uses the same
+//! messages, without the mesh.
+//! Runs on: made on one core, consumed on another. Bounded by: `MESH_LANE_MESSAGES_MAX` per pair of
+//! cores.
+
+use std::sync::Arc;
+
+use super::parts::fetch::{FetchParts, FetchedParts};
+use super::parts::offsets::{OffsetLookup, OffsetResult};
+use super::parts::produce::{ProduceParts, ProduceResult};
+use crate::control::request::{ControlAnswer, ControlRequest};
+use crate::model::image::MetadataImage;
+
+/// What one core tells another. Requests carry a number of the asker's choosing that comes back
+/// with the answer.
+#[derive(Debug)]
+pub enum MeshMessage {
+    /// Any shard to the control shard.
+    ControlRequest {
+        /// Comes back with the answer.
+        request: u64,
+        /// What is asked.
+        body: ControlRequest,
+    },
+    /// The control shard's answer; sent after every shard has applied the image that makes it true.
+    ControlAnswer {
+        /// Of the request.
+        request: u64,
+        /// The outcome.
+        body: ControlAnswer,
+    },
+    /// The control shard publishes new metadata to a data shard.
+    Image(Arc<MetadataImage>),
+    /// A data shard has applied an image: its partitions are open (or deleted) accordingly.
+    ImageApplied {
+        /// `MetadataImage::version`.
+        version: i64,
+    },
+    /// The control shard tells a data shard that all are ready: start to listen.
+    Serve,
+    /// Append to partitions of the shard that gets this.
+    Produce {
+        /// Comes back with `Produced`.
+        request: u64,
+        /// What.
+        body: ProduceParts,
+    },
+    /// How the appends ended.
+    Produced {
+        /// Of the request.
+        request: u64,
+        /// One for each.
+        results: Vec<ProduceResult>,
+    },
+    /// Read from partitions of the shard that gets this.
+    Fetch {
+        /// Comes back with `Fetched`.
+        request: u64,
+        /// What.
+        body: FetchParts,
+    },
+    /// A fetch that waits is to be answered now with what there is.
+    FetchFinish {
+        /// Of the request.
+        request: u64,
+    },
+    /// A fetch that waits is not wanted any more.
+    FetchCancel {
+        /// Of the request.
+        request: u64,
+    },
+    /// What was read.
+    Fetched {
+        /// Of the request.
+        request: u64,
+        /// The outcome.
+        body: FetchedParts,
+    },
+    /// Bytes came for a fetch that waits on several shards, too few to end it by themselves.
+    FetchProgress {
+        /// Of the request.
+        request: u64,
+        /// Bytes that it could read on this shard now.
+        bytes: u64,
+    },
+    /// Find offsets in partitions of the shard that gets this.
+    Offsets {
+        /// Comes back with `OffsetsFound`.
+        request: u64,
+        /// What.
+        lookups: Vec<OffsetLookup>,
+    },
+    /// The offsets.
+    OffsetsFound {
+        /// Of the request.
+        request: u64,
+        /// One for each.
+        results: Vec<OffsetResult>,
+    },
+}

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+//! All that one core owns.
+//!
+//! Owns: the shard machine. Invariants: see `contract`. Runs on: one core each. Bounded by:
+//! `limits`.
+
+pub mod api;
+pub mod connection;
+pub mod contract;
+pub mod control_shard;
+mod image_apply;
+pub mod machine;
+pub mod mesh_message;
+mod partition_table;
+pub mod parts;
+mod request_table;
+mod strays;
+mod timers;
+
+pub use machine::{Shard, ShardConfig};

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: Apache-2.0
+//! This shard's parts of requests, whichever shard's client made them: what is under way on its own
+//! partitions.
+//!
+//! Owns: [`PartTable`]. Invariants: a part is answered once to the shard that asked and then
+//! forgotten; what comes in for a forgotten part is dropped. Runs on: the shard that owns the
+//! partitions.
+//! Bounded by: the requests in flight of all shards.
+
+pub mod fetch;
+pub mod offsets;
+pub mod produce;
+
+use std::collections::BTreeMap;
+
+use crate::model::ids::ShardId;
+use fetch::FetchPart;
+use offsets::OffsetsPart;
+use produce::ProducePart;
+
+/// Bits of a [`SubId`] that name the place within its part.
+const PLACE_BITS: u32 = 24;
+
+/// Most partitions that one part may name.
+pub const PLACES_MAX: usize = 1 << PLACE_BITS;
+
+/// Names one partition's share of a part, so that its end finds its way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SubId {
+    /// The part.
+    pub part: u64,
+    /// The place within the part.
+    pub place: usize,
+}
+
+impl SubId {
+    /// As one number.
+    #[must_use]
+    pub fn pack(self) -> u64 {
+        assert!(self.place < PLACES_MAX, "requests are bounded before");
+        let place = u64::try_from(self.place).expect("bounded above");
+        self.part << PLACE_BITS | place
+    }
+
+    /// From one number.
+    #[must_use]
+    pub fn unpack(number: u64) -> SubId {
+        let place = number & ((1 << PLACE_BITS) - 1);
+        SubId {
+            part: number >> PLACE_BITS,
+            place: usize::try_from(place).expect("24 bits fit"),
+        }
+    }
+}
+
+/// A part under way.
+#[derive(Debug)]
+pub enum Part {
+    /// Appends.
+    Produce(ProducePart),
+    /// Reads.
+    Fetch(FetchPart),
+    /// Look-ups of offsets.
+    Offsets(OffsetsPart),
+}
+
+/// All parts under way.
+#[derive(Debug, Default)]
+pub struct PartTable {
+    parts: BTreeMap<u64, Part>,
+    /// Parts of fetches by who asked, since the asker may end them.
+    fetches: BTreeMap<(ShardId, u64), u64>,
+    next: u64,
+}
+
+impl PartTable {
+    /// A number for a part.
+    pub fn next_number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// How many are under way.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// True if none is under way.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.parts.is_empty()
+    }
+
+    fn insert(&mut self, number: u64, part: Part) {
+        if let Part::Fetch(fetch) = &part {
+            self.fetches.insert((fetch.asker, fetch.request), number);
+        }
+        let before = self.parts.insert(number, part);
+        assert!(before.is_none(), "a number is used once");
+    }
+
+    fn get_mut(&mut self, number: u64) -> Option<&mut Part> {
+        self.parts.get_mut(&number)
+    }
+
+    fn remove(&mut self, number: u64) -> Option<Part> {
+        let part = self.parts.remove(&number)?;
+        if let Part::Fetch(fetch) = &part {
+            self.fetches.remove(&(fetch.asker, fetch.request));
+        }
+        Some(part)
+    }
+
+    fn fetch_number(&self, asker: ShardId, request: u64) -> Option<u64> {
+        self.fetches.get(&(asker, request)).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sub_id_survives_packing() {
+        for part in [0, 1, u64::from(u32::MAX)] {
+            for place in [0, 1, PLACES_MAX - 1] {
+                let id = SubId { part, place };
+                assert_eq!(SubId::unpack(id.pack()), id);
+            }
+        }
+    }
+}

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: Apache-2.0
+//! All shards of one broker, driven by hand.
+//!
+//! Owns: the shards, the disk, the clock, what the network was told. Invariants: events are
+//! delivered in the order in which they were caused. Runs on: the test's thread.
+//! Bounded by: the test.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use furlong::config::layers::Settings;
+use furlong::model::disk::{DiskOperation, DiskRequest};
+use furlong::model::ids::{ConnectionId, ShardId, TopicId};
+use furlong::model::image::MetadataImage;
+use furlong::model::time::Now;
+use furlong::shard::contract::{Effects, Event, Machine, NetworkEffect, ProcessEffect};
+use furlong::shard::mesh_message::MeshMessage;
+use furlong::shard::{Shard, ShardConfig};
+
+use crate::controller::{Controller, NODE};
+use crate::memory_disk::MemoryDisk;
+
+/// What a client sees of its connection.
+#[derive(Default)]
+pub struct Wire {
+    pub shard: usize,
+    pub grants: usize,
+    pub responses: VecDeque<Bytes>,
+    pub closed: bool,
+}
+
+/// Which disk requests a test holds back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    Nothing,
+    Flushes,
+    Everything,
+}
+
+fn shards(shard_count: u16) -> Vec<Shard> {
+    let shards = (0..shard_count).map(|shard| {
+        Shard::new(ShardConfig {
+            shard: ShardId(shard),
+            shard_count,
+            node_id: NODE,
+            auto_create_topics: true,
+            settings: Arc::new(Settings::new()),
+        })
+    });
+    shards.collect()
+}
+
+/// One broker.
+pub struct Broker {
+    pub shards: Vec<Shard>,
+    pub controller: Controller,
+    pub disk: MemoryDisk,
+    pub hold: Hold,
+    held: VecDeque<(usize, DiskRequest)>,
+    pub now: Now,
+    events: VecDeque<(usize, Event)>,
+    to_controller: VecDeque<(ShardId, MeshMessage)>,
+    pub wires: BTreeMap<ConnectionId, Wire>,
+    next_connection: u64,
+    pub process: Vec<(usize, ProcessEffect)>,
+    /// Messages between data shards, by kind.
+    pub mesh_messages: usize,
+    /// Most effects that one call of a machine emitted.
+    pub largest_turn: usize,
+    effects: Effects,
+}
+
+impl Broker {
+    /// A broker that serves, without topics.
+    pub fn new(shard_count: u16) -> Broker {
+        let mut broker = Broker {
+            shards: shards(shard_count),
+            controller: Controller::new(shard_count),
+            disk: MemoryDisk::default(),
+            hold: Hold::Nothing,
+            held: VecDeque::new(),
+            now: Now {
+                monotonic_us: 1_000_000,
+                wall_ms: 1_700_000_000_000,
+            },
+            events: VecDeque::new(),
+            to_controller: VecDeque::new(),
+            wires: BTreeMap::new(),
+            next_connection: 1,
+            process: Vec::new(),
+            mesh_messages: 0,
+            largest_turn: 0,
+            effects: Effects::default(),
+        };
+        broker.start();
+        broker
+    }
+
+    /// New shards over the same disk and metadata, once the old ones have stopped.
+    pub fn restart(&mut self) {
+        self.shards = shards(u16::try_from(self.shards.len()).expect("few"));
+        self.wires.clear();
+        self.process.clear();
+        self.start();
+    }
+
+    fn start(&mut self) {
+        for shard in 0..self.shards.len() {
+            self.events.push_back((shard, Event::Start));
+        }
+        self.publish(|_| {});
+        for shard in 0..self.shards.len() {
+            self.push_mesh(shard, ShardId::CONTROL, MeshMessage::Serve);
+        }
+        self.settle();
+    }
+
+    /// A broker with one topic.
+    pub fn with_topic(shard_count: u16, name: &str, partitions: i32) -> Broker {
+        let mut broker = Broker::new(shard_count);
+        broker.add_topic(name, partitions, &[]);
+        broker
+    }
+
+    /// Adds a topic and waits until it is served.
+    pub fn add_topic(&mut self, name: &str, partitions: i32, settings: &[(&str, &str)]) -> TopicId {
+        let id = self.controller.add_topic(name, partitions, settings);
+        self.publish(|_| {});
+        self.settle();
+        assert!(self.controller.is_applied());
+        id
+    }
+
+    /// Publishes changed metadata to all shards.
+    pub fn publish(&mut self, change: impl FnOnce(&mut MetadataImage)) {
+        let image = self.controller.publish(change);
+        for shard in 0..self.shards.len() {
+            let message = MeshMessage::Image(Arc::clone(&image));
+            self.push_mesh(shard, ShardId::CONTROL, message);
+        }
+    }
+
+    /// A client on the given shard.
+    pub fn connect(&mut self, shard: usize) -> ConnectionId {
+        let connection = ConnectionId(self.next_connection);
+        self.next_connection += 1;
+        let wire = Wire {
+            shard,
+            ..Wire::default()
+        };
+        self.wires.insert(connection, wire);
+        self.events
+            .push_back((shard, Event::Connected { connection }));
+        self.settle();
+        connection
+    }
+
+    /// The client goes away.
+    pub fn disconnect(&mut self, connection: ConnectionId) {
+        let wire = self.wires.remove(&connection).expect("connected");
+        let event = Event::Disconnected { connection };
+        self.events.push_back((wire.shard, event));
+        self.settle();
+    }
+
+    /// Delivers a frame (without its length) and does all that follows at once.
+    pub fn send(&mut self, connection: ConnectionId, frame: Bytes) {
+        let wire = self.wires.get_mut(&connection).expect("connected");
+        assert!(wire.grants > 0, "the shard has not asked for a frame");
+        wire.grants -= 1;
+        let event = Event::Frame { connection, frame };
+        self.events.push_back((wire.shard, event));
+        self.settle();
+    }
+
+    /// Hands an event to a shard.
+    pub fn event(&mut self, shard: usize, event: Event) {
+        self.events.push_back((shard, event));
+        self.settle();
+    }
+
+    /// Lets held disk requests through.
+    pub fn release(&mut self) {
+        self.hold = Hold::Nothing;
+        for (shard, request) in std::mem::take(&mut self.held) {
+            let completion = self.disk.perform(shard as u16, request);
+            self.events.push_back((shard, Event::Disk(completion)));
+        }
+        self.settle();
+    }
+
+    /// How many disk requests are held.
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Lets time pass.
+    pub fn advance_ms(&mut self, ms: u64) {
+        self.now.monotonic_us += ms * 1000;
+        self.now.wall_ms += i64::try_from(ms).expect("short");
+        self.settle();
+    }
+
+    /// Does everything that is due, until nothing is.
+    pub fn settle(&mut self) {
+        loop {
+            if let Some((shard, event)) = self.events.pop_front() {
+                let mut effects = std::mem::take(&mut self.effects);
+                self.shards[shard].handle_event(self.now, event, &mut effects);
+                self.take_effects(shard, effects);
+            } else if let Some((from, message)) = self.to_controller.pop_front() {
+                self.drive_controller(from, message);
+            } else if !self.drive_timeouts() {
+                return;
+            }
+        }
+    }
+
+    fn drive_controller(&mut self, from: ShardId, message: MeshMessage) {
+        for (to, reply) in self.controller.handle(from, message) {
+            for shard in 0..self.shards.len() {
+                let is_for = to.is_none_or(|to| usize::from(to.0) == shard);
+                if is_for {
+                    self.push_mesh(shard, ShardId::CONTROL, reply.message());
+                }
+            }
+        }
+    }
+
+    fn drive_timeouts(&mut self) -> bool {
+        let mut was_due = false;
+        for shard in 0..self.shards.len() {
+            let deadline = self.shards[shard].next_deadline();
+            if deadline.is_some_and(|at| at <= self.now.monotonic_us) {
+                was_due = true;
+                let mut effects = std::mem::take(&mut self.effects);
+                self.shards[shard].handle_timeout(self.now, &mut effects);
+                self.take_effects(shard, effects);
+            }
+        }
+        was_due
+    }
+
+    fn push_mesh(&mut self, shard: usize, from: ShardId, message: MeshMessage) {
+        let message = Box::new(message);
+        self.events
+            .push_back((shard, Event::Mesh { from, message }));
+    }
+
+    fn take_effects(&mut self, shard: usize, mut effects: Effects) {
+        let emitted = effects.disk.len() + effects.network.len() + effects.mesh.len();
+        self.largest_turn = self.largest_turn.max(emitted);
+        for request in effects.disk.drain() {
+            let is_held = match self.hold {
+                Hold::Nothing => false,
+                Hold::Flushes => matches!(request.operation, DiskOperation::Flush { .. }),
+                Hold::Everything => true,
+            };
+            if is_held {
+                self.held.push_back((shard, request));
+            } else {
+                let completion = self.disk.perform(shard as u16, request);
+                self.events.push_back((shard, Event::Disk(completion)));
+            }
+        }
+        for effect in effects.network.drain(..) {
+            self.take_network(effect);
+        }
+        for effect in effects.mesh.drain(..) {
+            let from = ShardId(shard as u16);
+            if effect.to == ShardId::CONTROL {
+                self.to_controller.push_back((from, *effect.message));
+            } else {
+                self.mesh_messages += 1;
+                self.push_mesh(usize::from(effect.to.0), from, *effect.message);
+            }
+        }
+        for effect in effects.process.drain(..) {
+            self.process.push((shard, effect));
+        }
+        self.effects = effects;
+    }
+
+    fn take_network(&mut self, effect: NetworkEffect) {
+        match effect {
+            NetworkEffect::Listen => {}
+            NetworkEffect::ReceiveNext { connection } => {
+                if let Some(wire) = self.wires.get_mut(&connection) {
+                    wire.grants += 1;
+                }
+            }
+            NetworkEffect::Send { connection, parts } => {
+                if let Some(wire) = self.wires.get_mut(&connection) {
+                    assert!(!wire.closed, "nothing is sent after a close");
+                    let whole = parts.concat();
+                    let announced = u32::from_be_bytes(whole[..4].try_into().expect("four"));
+                    assert_eq!(announced as usize, whole.len() - 4, "the length is true");
+                    wire.responses.push_back(Bytes::from(whole).slice(4..));
+                }
+            }
+            NetworkEffect::Close { connection } => {
+                if let Some(wire) = self.wires.get_mut(&connection) {
+                    wire.closed = true;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The shards of one broker in memory: frames in, frames out, over a disk that completes what it is
+//! asked, as soon or as late as a test wants. Each test name states the rule it checks.
+
+mod admin;
+mod api_versions;
+mod broker;
+mod client;
+mod controller;
+mod cross_shard;
+mod disk_faults;
+mod fetch;
+mod hostile;
+mod list_offsets;
+mod memory_disk;
+mod metadata;
+mod partition;
+mod pipelining;
+mod produce;
+mod random;
+mod replicas;
+mod stop;
+mod topics;

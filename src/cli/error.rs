@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Errors of the commands: sentences for the person at the terminal.
+//!
+//! Owns: [`CliError`], [`ClientError`].
+//! Invariants: a sentence names what happened, to which topic, file or address, and what to do next
+//! where that is known. Runs on: the command's threads. Bounded by: one sentence.
+
+use crate::model::error_code::ErrorCode;
+use std::fmt;
+use std::io;
+
+/// Why a command failed.
+#[derive(Debug)]
+pub struct CliError(String);
+
+impl CliError {
+    /// An error with this sentence.
+    pub fn new(sentence: impl Into<String>) -> CliError {
+        CliError(sentence.into())
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for CliError {}
+
+impl From<ClientError> for CliError {
+    fn from(error: ClientError) -> CliError {
+        CliError(error.to_string())
+    }
+}
+
+/// Why a call to a broker failed.
+#[derive(Debug)]
+pub enum ClientError {
+    /// No connection came about.
+    Connect {
+        /// Where to.
+        address: String,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// An open connection broke.
+    Lost {
+        /// Where to.
+        address: String,
+        /// What happened.
+        cause: String,
+    },
+    /// The two do not understand each other.
+    Protocol {
+        /// Where to.
+        address: String,
+        /// What is not understood.
+        sentence: String,
+    },
+    /// The broker answered with an error code.
+    Refused {
+        /// What was refused.
+        what: String,
+        /// The code.
+        code: i16,
+        /// What the broker says about it.
+        message: Option<String>,
+    },
+}
+
+impl ClientError {
+    /// Trying again, after asking for the leaders again, may help.
+    #[must_use]
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            ClientError::Connect { .. } | ClientError::Lost { .. } => true,
+            ClientError::Protocol { .. } => false,
+            ClientError::Refused { code, .. } => is_retriable(*code),
+        }
+    }
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ClientError::Connect { address, cause } => write!(
+                f,
+                "no connection to {address}: {cause}; is the broker running, and is this the \
+                 address to give to --bootstrap-server?"
+            ),
+            ClientError::Lost { address, cause } => {
+                write!(f, "the connection to {address} broke: {cause}")
+            }
+            ClientError::Protocol { address, sentence } => write!(f, "{address}: {sentence}"),
+            ClientError::Refused {
+                what,
+                code,
+                message,
+            } => f.write_str(&refusal(what, *code, message.as_deref())),
+        }
+    }
+}
+
+impl std::error::Error for ClientError {}
+
+/// Codes that pass by themselves, or after the leaders were asked for again.
+#[must_use]
+pub fn is_retriable(code: i16) -> bool {
+    use ErrorCode as E;
+    ErrorCode::from_code(code).is_some_and(|code| {
+        matches!(
+            code,
+            E::CorruptMessage
+                | E::UnknownTopicOrPartition
+                | E::LeaderNotAvailable
+                | E::NotLeaderOrFollower
+                | E::RequestTimedOut
+                | E::CoordinatorLoadInProgress
+                | E::CoordinatorNotAvailable
+                | E::NotCoordinator
+                | E::NotEnoughReplicas
+                | E::NotEnoughReplicasAfterAppend
+                | E::NotController
+                | E::FencedLeaderEpoch
+                | E::UnknownLeaderEpoch
+                | E::OffsetNotAvailable
+                | E::ThrottlingQuotaExceeded
+        )
+    })
+}
+
+/// What was refused and why: in the broker's words if it has some, else in ours.
+#[must_use]
+pub fn refusal(what: &str, code: i16, message: Option<&str>) -> String {
+    match (message, ErrorCode::from_code(code)) {
+        (Some(message), Some(known)) if !message.is_empty() => {
+            format!("{what}: {message} ({known:?})")
+        }
+        _ => format!("{what}: {}", describe(code)),
+    }
+}
+
+/// What a code means, in words, and what to do where a person can do something.
+#[must_use]
+pub fn describe(code: i16) -> String {
+    use ErrorCode as E;
+    let Some(known) = ErrorCode::from_code(code) else {
+        return format!("error {code}, which this client does not know");
+    };
+    let words = match known {
+        E::UnknownTopicOrPartition => {
+            "there is no such topic or partition; `furlong topic list` names the topics"
+        }
+        E::TopicAlreadyExists => "the topic exists already",
+        E::InvalidTopicException => {
+            "the name is not allowed (1 to 249 letters, digits, '.', '_' and '-')"
+        }
+        E::MessageTooLarge => {
+            "the batch is larger than the topic's max.message.bytes allows; send smaller records \
+             or raise it"
+        }
+        E::InvalidPartitions => "the number of partitions is not allowed",
+        E::InvalidReplicationFactor => {
+            "the replication factor is not possible with the brokers there are"
+        }
+        E::InvalidConfig => "a setting is not known or its value is not allowed",
+        E::KafkaStorageError => "the broker's disk failed; its log says how",
+        E::NotEnoughReplicas | E::NotEnoughReplicasAfterAppend => {
+            "too few replicas are in sync (min.insync.replicas)"
+        }
+        E::LeaderNotAvailable => "the partition has no leader just now",
+        E::NotLeaderOrFollower => "the broker does not lead the partition",
+        E::RequestTimedOut => "the broker did not finish in time",
+        E::CorruptMessage => "the record batch is damaged",
+        E::OffsetOutOfRange => "the offset is outside the log",
+        E::UnsupportedVersion => "the broker does not support the version of the request",
+        E::TopicDeletionDisabled => "the broker does not allow topics to be deleted",
+        _ => return format!("{known:?} ({code})"),
+    };
+    format!("{words} ({known:?})")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sentences_name_what_failed_and_what_to_do() {
+        let refused = ClientError::Refused {
+            what: "topic peas".into(),
+            code: 36,
+            message: Some("It is there since Monday.".into()),
+        };
+        assert_eq!(
+            refused.to_string(),
+            "topic peas: It is there since Monday. (TopicAlreadyExists)"
+        );
+        assert!(!refused.is_retriable());
+        assert_eq!(
+            describe(9999),
+            "error 9999, which this client does not know"
+        );
+        assert!(is_retriable(6));
+        assert!(!is_retriable(10));
+        assert!(!is_retriable(9999));
+    }
+}

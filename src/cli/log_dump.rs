@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `furlong log dump`: what stands in the files of a partition.
+//!
+//! Owns: reading `.log`, `.index`, `.timeindex` and checkpoint files, outside of any broker.
+//! Invariants: reads only; a damaged batch is named with its position and fails the command; the
+//! names of the fields are those of Kafka's own tool.
+//! Runs on: the caller's thread. Bounded by: one batch (`limits::RECORD_BATCH_BYTES_MAX`), one
+//! checkpoint file (`limits::SMALL_FILE_BYTES_MAX`).
+
+mod index;
+
+use index::Kind;
+
+use super::CliError;
+use crate::limits::{DECOMPRESSED_BYTES_MAX, SMALL_FILE_BYTES_MAX};
+use crate::model::topic_config::TimestampType;
+use crate::wire::record::{
+    BATCH_HEADER_BYTES, BatchError, BatchHeader, BatchRules, RecordView, records, validate_batch,
+};
+use bytes::Bytes;
+use clap::Args;
+use std::fs::{self, File};
+use std::io::{self, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+
+const READ_BYTES: usize = 1024 * 1024;
+
+/// Arguments of `furlong log dump`.
+#[derive(Clone, Debug, Args)]
+pub struct DumpArguments {
+    /// A .log, .index, .timeindex or checkpoint file, or a partition's directory
+    #[arg(value_name = "FILE|DIRECTORY", required = true)]
+    paths: Vec<PathBuf>,
+    /// Prints the records of each batch, too
+    #[arg(short = 'r', long)]
+    records: bool,
+    /// Prints the entries of index files, too
+    #[arg(short = 'i', long)]
+    entries: bool,
+}
+
+/// What a dump found wrong.
+#[derive(Debug, Default)]
+struct Findings {
+    damaged: Vec<String>,
+}
+
+enum DumpError {
+    Input(PathBuf, io::Error),
+    Output(io::Error),
+}
+
+impl From<io::Error> for DumpError {
+    fn from(error: io::Error) -> DumpError {
+        DumpError::Output(error)
+    }
+}
+
+/// Carries out the command.
+pub fn run(arguments: &DumpArguments) -> Result<(), CliError> {
+    let mut output = io::BufWriter::new(io::stdout().lock());
+    let mut findings = Findings::default();
+    let result = arguments
+        .paths
+        .iter()
+        .try_for_each(|path| dump_path(path, arguments, &mut output, &mut findings))
+        .and_then(|()| Ok(output.flush()?));
+    match result {
+        Err(DumpError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        Err(DumpError::Output(error)) => Err(CliError::new(format!(
+            "the output cannot be written: {error}"
+        ))),
+        Err(DumpError::Input(path, error)) => Err(CliError::new(format!(
+            "{} cannot be read: {error}",
+            path.display()
+        ))),
+        Ok(()) if findings.damaged.is_empty() => Ok(()),
+        Ok(()) => Err(CliError::new(findings.damaged.join("\n"))),
+    }
+}
+
+fn dump_path(
+    path: &Path,
+    arguments: &DumpArguments,
+    output: &mut impl Write,
+    findings: &mut Findings,
+) -> Result<(), DumpError> {
+    let unreadable = |error| DumpError::Input(path.to_path_buf(), error);
+    if !fs::metadata(path).map_err(unreadable)?.is_dir() {
+        return dump_file(path, arguments, output, findings);
+    }
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path).map_err(unreadable)? {
+        let entry = entry.map_err(unreadable)?;
+        if entry.file_type().map_err(unreadable)?.is_file() {
+            files.push(entry.path());
+        }
+    }
+    files.sort();
+    if files.is_empty() {
+        writeln!(output, "{}: no files", path.display())?;
+    }
+    files
+        .iter()
+        .try_for_each(|file| dump_file(file, arguments, output, findings))
+}
+
+fn dump_file(
+    path: &Path,
+    arguments: &DumpArguments,
+    output: &mut impl Write,
+    findings: &mut Findings,
+) -> Result<(), DumpError> {
+    let unreadable = |error| DumpError::Input(path.to_path_buf(), error);
+    let file = File::open(path).map_err(unreadable)?;
+    let size = file.metadata().map_err(unreadable)?.len();
+    writeln!(output, "Dumping {} ({size} bytes)", path.display())?;
+    match path.extension().and_then(|ending| ending.to_str()) {
+        Some("log") => {
+            let mut dump = LogDump {
+                path,
+                size,
+                position: 0,
+                input: BufReader::with_capacity(READ_BYTES, file),
+                with_records: arguments.records,
+            };
+            dump.run(output, findings)
+        }
+        Some("index") => dump_index(Kind::Offset, path, file, arguments, output, findings),
+        Some("timeindex") => dump_index(Kind::Time, path, file, arguments, output, findings),
+        _ if is_text(path) => {
+            for line in String::from_utf8_lossy(&read_small(path, file)?).lines() {
+                writeln!(output, "  {line}")?;
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn dump_index(
+    kind: Kind,
+    path: &Path,
+    file: File,
+    arguments: &DumpArguments,
+    output: &mut impl Write,
+    findings: &mut Findings,
+) -> Result<(), DumpError> {
+    let bytes = read_small(path, file)?;
+    let damage = index::dump(
+        kind,
+        &bytes,
+        base_offset_of(path),
+        arguments.entries,
+        output,
+    )?;
+    if let Some(sentence) = damage {
+        let whole = format!("{}: {sentence}", path.display());
+        writeln!(output, "DAMAGED {whole}")?;
+        findings.damaged.push(whole);
+    }
+    Ok(())
+}
+
+fn is_text(path: &Path) -> bool {
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    name.ends_with("checkpoint") || name == "partition.metadata" || name == "meta.properties"
+}
+
+/// The base offset in the name of a segment's file; 0 where the name is another.
+fn base_offset_of(path: &Path) -> i64 {
+    path.file_stem()
+        .and_then(|stem| stem.to_str())
+        .and_then(|stem| stem.parse().ok())
+        .unwrap_or(0)
+}
+
+fn read_small(path: &Path, file: File) -> Result<Vec<u8>, DumpError> {
+    let bound = u64::try_from(SMALL_FILE_BYTES_MAX).expect("a usize of 64 bits");
+    let mut bytes = Vec::new();
+    let read = file.take(bound).read_to_end(&mut bytes);
+    read.map_err(|error| DumpError::Input(path.to_path_buf(), error))?;
+    Ok(bytes)
+}
+
+/// The batches of one log file.
+struct LogDump<'a> {
+    path: &'a Path,
+    size: u64,
+    position: u64,
+    input: BufReader<File>,
+    with_records: bool,
+}
+
+impl LogDump<'_> {
+    fn run(&mut self, output: &mut impl Write, findings: &mut Findings) -> Result<(), DumpError> {
+        let (mut batches, mut count, mut next_offset) = (0u64, 0i64, None);
+        while self.position < self.size {
+            let batch = match self.next_batch()? {
+                Ok(Some(batch)) => batch,
+                Ok(None) => {
+                    let zeros = self.size - self.position;
+                    writeln!(output, "position: {} {zeros} bytes of zeros", self.position)?;
+                    break;
+                }
+                Err(error) => {
+                    self.damage(&error.to_string(), output, findings)?;
+                    break;
+                }
+            };
+            let valid = validate_batch(&batch, &BatchRules::BROKER);
+            let header = BatchHeader::parse(&batch).expect("its header was read before");
+            if next_offset.is_some_and(|next| header.base_offset < next) {
+                let sentence = format!("base offset {} goes backwards", header.base_offset);
+                self.damage(&sentence, output, findings)?;
+            }
+            next_offset = Some(header.last_offset().saturating_add(1));
+            write_batch(&header, self.position, valid.is_ok(), output)?;
+            if let Err(error) = valid {
+                self.damage(&error.to_string(), output, findings)?;
+            } else if self.with_records {
+                self.dump_records(&batch, output, findings)?;
+            }
+            batches += 1;
+            count += i64::from(header.record_count);
+            self.position += u64::try_from(batch.len()).expect("a usize of 64 bits");
+        }
+        let end = next_offset.unwrap_or_else(|| base_offset_of(self.path));
+        writeln!(
+            output,
+            "{batches} batches, {count} records, next offset {end}"
+        )?;
+        Ok(())
+    }
+
+    fn damage(
+        &self,
+        sentence: &str,
+        output: &mut impl Write,
+        findings: &mut Findings,
+    ) -> Result<(), DumpError> {
+        let whole = format!(
+            "{} at position {}: {sentence}",
+            self.path.display(),
+            self.position
+        );
+        writeln!(output, "DAMAGED {whole}")?;
+        findings.damaged.push(whole);
+        Ok(())
+    }
+
+    /// The bytes of the next batch; `None` where only zeros follow (space that was prepared, or the
+    /// last block of a log that was not closed).
+    fn next_batch(&mut self) -> Result<Result<Option<Bytes>, BatchError>, DumpError> {
+        let header = self.read(BATCH_HEADER_BYTES)?;
+        let parsed = match BatchHeader::parse(&header) {
+            Ok(parsed) => parsed,
+            Err(_) if is_zero(&header) && self.rest_is_zero()? => return Ok(Ok(None)),
+            Err(error) => return Ok(Err(error)),
+        };
+        let needed = parsed.size_bytes();
+        let mut batch = header;
+        batch.extend_from_slice(&self.read(needed - BATCH_HEADER_BYTES)?);
+        let found = batch.len();
+        if found < needed {
+            return Ok(Err(BatchError::Truncated { needed, found }));
+        }
+        Ok(Ok(Some(Bytes::from(batch))))
+    }
+
+    fn read(&mut self, len: usize) -> Result<Vec<u8>, DumpError> {
+        let mut bytes = Vec::new();
+        let bound = u64::try_from(len).expect("a usize of 64 bits");
+        let read = (&mut self.input).take(bound).read_to_end(&mut bytes);
+        read.map_err(|error| DumpError::Input(self.path.to_path_buf(), error))?;
+        Ok(bytes)
+    }
+
+    fn rest_is_zero(&mut self) -> Result<bool, DumpError> {
+        loop {
+            let block = self.read(READ_BYTES)?;
+            if block.is_empty() || !is_zero(&block) {
+                return Ok(block.is_empty());
+            }
+        }
+    }
+
+    fn dump_records(
+        &self,
+        batch: &Bytes,
+        output: &mut impl Write,
+        findings: &mut Findings,
+    ) -> Result<(), DumpError> {
+        match records(batch, DECOMPRESSED_BYTES_MAX) {
+            Ok(opened) => {
+                for record in &opened {
+                    match record {
+                        Ok(record) => write_record(&record, output)?,
+                        Err(error) => self.damage(&error.to_string(), output, findings)?,
+                    }
+                }
+                Ok(())
+            }
+            Err(error) => self.damage(&error.to_string(), output, findings),
+        }
+    }
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
+}
+
+fn write_batch(
+    header: &BatchHeader,
+    position: u64,
+    is_valid: bool,
+    output: &mut impl Write,
+) -> io::Result<()> {
+    let attributes = header.attributes;
+    let codec = attributes
+        .compression()
+        .map_or("unknown", |codec| codec.name());
+    let time = match attributes.timestamp_type() {
+        TimestampType::CreateTime => "CreateTime",
+        TimestampType::LogAppendTime => "LogAppendTime",
+    };
+    writeln!(
+        output,
+        "baseOffset: {} lastOffset: {} count: {} baseSequence: {} lastSequence: {} \
+         producerId: {} producerEpoch: {} partitionLeaderEpoch: {} isTransactional: {} \
+         isControl: {} position: {position} {time}: {} size: {} magic: {} compresscodec: {codec} \
+         crc: {} isvalid: {is_valid}",
+        header.base_offset,
+        header.last_offset(),
+        header.record_count,
+        header.base_sequence,
+        header.last_sequence(),
+        header.producer_id,
+        header.producer_epoch,
+        header.partition_leader_epoch,
+        attributes.is_transactional(),
+        attributes.is_control(),
+        header.max_timestamp,
+        header.size_bytes(),
+        header.magic,
+        header.crc,
+    )
+}
+
+fn write_record(record: &RecordView<'_>, output: &mut impl Write) -> io::Result<()> {
+    let size =
+        |bytes: Option<&[u8]>| bytes.map_or(-1, |bytes| i64::try_from(bytes.len()).unwrap_or(-1));
+    write!(
+        output,
+        "| offset: {} CreateTime: {} keySize: {} valueSize: {}",
+        record.offset,
+        record.timestamp,
+        size(record.key),
+        size(record.value)
+    )?;
+    for (name, value) in record.headers {
+        write!(output, " header: {}=", name.escape_ascii())?;
+        write!(output, "{}", value.unwrap_or_default().escape_ascii())?;
+    }
+    if let Some(key) = record.key {
+        write!(output, " key: {}", key.escape_ascii())?;
+    }
+    match record.value {
+        Some(value) => writeln!(output, " payload: {}", value.escape_ascii()),
+        None => writeln!(output),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One accepted connection: what it has received, what it still has to send, and how far it is from
+//! its end.
+//!
+//! Owns: the socket and all memory that its operations name. Invariants: at most one receive and
+//! one send under way; a frame is delivered only against a credit; no receive is started while a
+//! whole frame waits for a credit; the value is dropped only once nothing is under way. Runs on:
+//! one executor.
+//! Bounded by: one frame waiting and `OUTBOUND_BYTES_PER_CONNECTION_MAX` going out.
+
+use std::net::Shutdown;
+use std::net::TcpStream;
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use bytes::Bytes;
+use io_uring::{opcode, types};
+
+use super::frames::{BadLength, FrameReceiver};
+use super::ring::{Completed, Kind, Ring, Tag};
+use super::send_queue::SendQueue;
+use crate::limits::{FETCH_RESPONSE_BYTES_MAX, OUTBOUND_BYTES_PER_CONNECTION_MAX};
+use crate::model::ids::ConnectionId;
+
+/// Wait for data before the first try (`IORING_RECVSEND_POLL_FIRST`).
+const POLL_FIRST: u16 = 1;
+
+/// Past this many unsent bytes no further frame is delivered: a slow reader is slowed down before
+/// it is cut off.
+const OUTBOUND_BYTES_SOFT_MAX: usize = FETCH_RESPONSE_BYTES_MAX;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Frames come and answers go.
+    Open,
+    /// The machine wants it closed once everything is sent.
+    Draining,
+    /// Over; only operations under way keep it here.
+    Ended,
+}
+
+/// One connection.
+pub(super) struct Connection {
+    pub(super) id: ConnectionId,
+    index: u32,
+    socket: TcpStream,
+    receiver: FrameReceiver,
+    outbound: SendQueue,
+    credits: usize,
+    more_waits: bool,
+    receiving: bool,
+    sending: bool,
+    phase: Phase,
+}
+
+impl Connection {
+    pub(super) fn new(
+        id: ConnectionId,
+        index: u32,
+        socket: OwnedFd,
+        frame_bytes_max: usize,
+    ) -> Connection {
+        Connection {
+            id,
+            index,
+            socket: socket.into(),
+            receiver: FrameReceiver::new(frame_bytes_max),
+            outbound: SendQueue::new(),
+            credits: 0,
+            more_waits: true,
+            receiving: false,
+            sending: false,
+            phase: Phase::Open,
+        }
+    }
+
+    /// True once it may be dropped.
+    pub(super) fn is_over(&self) -> bool {
+        self.phase == Phase::Ended && !self.receiving && !self.sending
+    }
+
+    /// True once no event may name it.
+    pub(super) fn has_ended(&self) -> bool {
+        self.phase == Phase::Ended
+    }
+
+    pub(super) fn add_credit(&mut self) {
+        self.credits += 1;
+    }
+
+    /// Queues a response. False if the peer has let too much pile up and the connection has to end.
+    pub(super) fn queue(&mut self, parts: Vec<Bytes>) -> bool {
+        if self.phase == Phase::Open {
+            self.outbound.push(parts);
+        }
+        self.outbound.queued_bytes() <= OUTBOUND_BYTES_PER_CONNECTION_MAX
+    }
+
+    pub(super) fn close_when_sent(&mut self) {
+        if self.phase == Phase::Open {
+            self.phase = Phase::Draining;
+        }
+    }
+
+    /// The next frame the machine may have. `Err` means that the peer does not speak in frames.
+    pub(super) fn take_frame(&mut self) -> Result<Option<Bytes>, BadLength> {
+        let held = self.outbound.queued_bytes() > OUTBOUND_BYTES_SOFT_MAX;
+        if self.phase != Phase::Open || self.credits == 0 || self.receiving || held {
+            return Ok(None);
+        }
+        let frame = self.receiver.take_frame()?;
+        if frame.is_some() {
+            self.credits -= 1;
+        }
+        Ok(frame)
+    }
+
+    /// Starts the next receive unless one is under way or a whole frame waits for its credit: then
+    /// the kernel's socket buffer holds the peer back.
+    pub(super) fn receive(&mut self, ring: &mut Ring) -> Result<(), BadLength> {
+        if self.phase != Phase::Open || self.receiving || self.receiver.has_frame()? {
+            return Ok(());
+        }
+        let space = self.receiver.space();
+        let flags = if space.whole { libc::MSG_WAITALL } else { 0 };
+        let length = u32::try_from(space.memory.len()).expect("a receive is below 4 GiB");
+        let entry = opcode::Recv::new(
+            types::Fd(self.socket.as_raw_fd()),
+            space.memory.as_mut_ptr().cast(),
+            length,
+        )
+        .flags(flags)
+        .ioprio(if self.more_waits { 0 } else { POLL_FIRST })
+        .build();
+        let tag = Tag {
+            kind: Kind::Receive,
+            index: self.index,
+        };
+        self.receiving = true;
+        // SAFETY: the memory is spare capacity of the receiver, on the heap; while `receiving` is
+        // set nothing touches the receiver, and neither it nor the socket is dropped (`is_over`).
+        unsafe { ring.push(tag, entry) };
+        Ok(())
+    }
+
+    /// The receive under way has ended. False if the connection is over for the peer.
+    pub(super) fn handle_received(&mut self, completed: Completed) -> bool {
+        self.receiving = false;
+        self.more_waits = completed.socket_nonempty;
+        let Ok(len_bytes) = usize::try_from(completed.result) else {
+            return matches!(-completed.result, libc::EINTR | libc::EAGAIN);
+        };
+        if len_bytes == 0 {
+            return false;
+        }
+        // SAFETY: the kernel has written that many bytes to the start of what `space` gave for this
+        // receive.
+        unsafe { self.receiver.received(len_bytes) };
+        true
+    }
+
+    /// Starts the next send unless one is under way or nothing waits.
+    pub(super) fn send(&mut self, ring: &mut Ring) {
+        if self.sending || self.has_ended() || self.outbound.queued_bytes() == 0 {
+            return;
+        }
+        let entry = self.outbound.entry(self.socket.as_raw_fd());
+        let tag = Tag {
+            kind: Kind::Send,
+            index: self.index,
+        };
+        self.sending = true;
+        // SAFETY: the bytes are reference-counted heap memory that the queue holds until `sent`,
+        // its gather list is rebuilt only by the next `entry`, and neither is dropped while
+        // `sending` is set (`is_over`).
+        unsafe { ring.push(tag, entry) };
+    }
+
+    /// The send under way has ended. False if the connection is over.
+    pub(super) fn handle_sent(&mut self, result: i32) -> bool {
+        self.sending = false;
+        let Ok(len_bytes) = usize::try_from(result) else {
+            return matches!(-result, libc::EINTR | libc::EAGAIN);
+        };
+        self.outbound.sent(len_bytes);
+        true
+    }
+
+    /// True if the machine asked to close and everything is out.
+    pub(super) fn is_drained(&self) -> bool {
+        self.phase == Phase::Draining && self.outbound.queued_bytes() == 0
+    }
+
+    /// Ends it: operations under way come back soon.
+    pub(super) fn end(&mut self) {
+        self.phase = Phase::Ended;
+        // An error means that the peer was faster.
+        let _ = self.socket.shutdown(Shutdown::Both);
+    }
+}

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The world as one executor reaches it: its ring, files, sockets, other cores, the clock.
+//!
+//! Owns: every system call and every `unsafe` block of the shell. Invariants: no Kafka word; memory
+//! that the kernel may still touch is owned by the operation until its completion; one executor
+//! never waits for another.
+//! Runs on: data and control executors, and one blocking thread beside each. Bounded by: `limits`.
+
+pub mod blocking;
+pub mod clock;
+mod connection;
+pub mod directory_lock;
+pub mod disk;
+mod disk_operation;
+pub mod driver;
+pub mod files;
+mod frames;
+pub mod listener;
+pub mod mesh;
+pub mod network;
+pub mod placement;
+pub mod probe;
+pub mod process;
+pub mod ring;
+mod send_queue;
+mod slots;
+pub mod wake;

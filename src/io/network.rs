@@ -1,0 +1,321 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The connections of one executor.
+//!
+//! Owns: the listener, all connections, and a spare descriptor for the day when there is no other.
+//! Invariants: events of a connection are in order, `Connected` first and `Disconnected` last and
+//! once; ids are never used twice; effects for a connection that is gone are dropped. Runs on: one
+//! executor. Bounded by: `CONNECTIONS_PER_SHARD_MAX`.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+
+use bytes::Bytes;
+use io_uring::{opcode, types};
+
+use super::connection::Connection;
+use super::listener;
+use super::ring::{Completed, Kind, Ring, Tag};
+use super::slots::Slots;
+use crate::limits::{CONNECTIONS_PER_SHARD_MAX, FRAME_BYTES_MAX};
+use crate::model::ids::ConnectionId;
+use crate::model::time::MonotonicUs;
+
+/// How long accepting rests when the process has no descriptor left, in microseconds.
+const ACCEPT_REST_US: u64 = 50_000;
+
+const ACCEPT: Tag = Tag {
+    kind: Kind::Accept,
+    index: 0,
+};
+
+/// Bits of a connection id that name its slot; the others count connections.
+const SLOT_BITS: u32 = 16;
+
+/// What happens on the network.
+#[derive(Debug)]
+pub enum NetworkEvent {
+    /// A client connected.
+    Connected(ConnectionId),
+    /// A whole frame, without its length field.
+    Frame(ConnectionId, Bytes),
+    /// A connection is gone.
+    Disconnected(ConnectionId),
+}
+
+/// All connections of one executor.
+pub struct Network {
+    listener: Option<OwnedFd>,
+    listening: bool,
+    accepting: bool,
+    rest_until: Option<MonotonicUs>,
+    reserve: Option<File>,
+    connections: Slots<Box<Connection>>,
+    accepted: u64,
+    origin: u64,
+    frame_bytes_max: usize,
+    dirty: Vec<u32>,
+    events: VecDeque<NetworkEvent>,
+}
+
+impl Network {
+    /// A network that does not listen yet. `executor` makes its connection ids differ from those of
+    /// other executors; a frame larger than `frame_bytes_max` ends its connection.
+    #[must_use]
+    pub fn new(listener: Option<OwnedFd>, executor: u16, frame_bytes_max: usize) -> Network {
+        Network {
+            listener,
+            listening: false,
+            accepting: false,
+            rest_until: None,
+            reserve: open_reserve(),
+            connections: Slots::new(),
+            accepted: 0,
+            origin: u64::from(executor) << 48,
+            frame_bytes_max: frame_bytes_max.min(FRAME_BYTES_MAX),
+            dirty: Vec::new(),
+            events: VecDeque::new(),
+        }
+    }
+
+    /// Starts to accept connections.
+    ///
+    /// # Errors
+    /// When the socket cannot listen.
+    pub fn listen(&mut self, ring: &mut Ring) -> io::Result<()> {
+        let Some(socket) = &self.listener else {
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
+        };
+        listener::listen(socket)?;
+        self.listening = true;
+        self.accept(ring);
+        Ok(())
+    }
+
+    /// Accepts no further connection.
+    pub fn stop_listening(&mut self, ring: &mut Ring) {
+        self.listening = false;
+        self.rest_until = None;
+        if !self.accepting {
+            self.listener = None;
+            return;
+        }
+        let entry = opcode::AsyncCancel::new(ACCEPT.encode()).build();
+        let tag = Tag {
+            kind: Kind::Control,
+            index: 0,
+        };
+        // SAFETY: a cancellation names no memory.
+        unsafe { ring.push(tag, entry) };
+    }
+
+    fn accept(&mut self, ring: &mut Ring) {
+        let Some(socket) = self.listener.as_ref().filter(|_| self.listening) else {
+            return;
+        };
+        if self.accepting {
+            return;
+        }
+        self.accepting = true;
+        let entry = opcode::AcceptMulti::new(types::Fd(socket.as_raw_fd()))
+            .flags(libc::SOCK_CLOEXEC)
+            .build();
+        // SAFETY: no memory is named; the listener is closed only after this operation's last
+        // completion.
+        unsafe { ring.push(ACCEPT, entry) };
+    }
+
+    /// The next event, if there is one.
+    pub fn take_event(&mut self) -> Option<NetworkEvent> {
+        self.events.pop_front()
+    }
+
+    /// True if an event waits.
+    #[must_use]
+    pub fn has_event(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// When `handle_timeout` wants to be called.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<MonotonicUs> {
+        self.rest_until
+    }
+
+    /// Does what has become due.
+    pub fn handle_timeout(&mut self, ring: &mut Ring, now: MonotonicUs) {
+        if self.rest_until.is_some_and(|until| until <= now) {
+            self.rest_until = None;
+            if self.reserve.is_none() {
+                self.reserve = open_reserve();
+            }
+            self.accept(ring);
+        }
+    }
+
+    /// The accept has completed, for the last time or not.
+    pub fn handle_accepted(&mut self, ring: &mut Ring, completed: Completed, now: MonotonicUs) {
+        self.accepting = completed.more;
+        if completed.result >= 0 {
+            // SAFETY: the kernel has just made this descriptor for us and nobody else owns it.
+            let socket = unsafe { OwnedFd::from_raw_fd(completed.result) };
+            if self.listening && self.connections.len() < CONNECTIONS_PER_SHARD_MAX {
+                self.open(socket);
+            }
+        } else if matches!(-completed.result, libc::EMFILE | libc::ENFILE) {
+            self.refuse_for_want_of_descriptors(now);
+        }
+        if !self.listening && !self.accepting {
+            self.listener = None;
+        } else if self.rest_until.is_none() {
+            self.accept(ring);
+        }
+    }
+
+    /// Without a descriptor a waiting connection cannot even be refused: it would be reported again
+    /// at once, for ever.
+    fn refuse_for_want_of_descriptors(&mut self, now: MonotonicUs) {
+        self.reserve = None;
+        if let Some(socket) = &self.listener {
+            listener::refuse_waiting(socket);
+        }
+        self.reserve = open_reserve();
+        self.rest_until = Some(now + ACCEPT_REST_US);
+    }
+
+    fn open(&mut self, socket: OwnedFd) {
+        self.accepted += 1;
+        let prefix = self.origin ^ (self.accepted << SLOT_BITS);
+        let frame_bytes_max = self.frame_bytes_max;
+        let mut id = ConnectionId(prefix);
+        self.connections.insert_with(|index| {
+            id = ConnectionId(prefix ^ u64::from(index));
+            Box::new(Connection::new(id, index, socket, frame_bytes_max))
+        });
+        self.events.push_back(NetworkEvent::Connected(id));
+    }
+
+    fn find(&mut self, id: ConnectionId) -> Option<(u32, &mut Connection)> {
+        let index = u32::try_from(id.0 & ((1 << SLOT_BITS) - 1)).expect("masked to 16 bits");
+        let connection = self.connections.get_mut(index)?;
+        if connection.id != id || connection.has_ended() {
+            return None;
+        }
+        Some((index, connection))
+    }
+
+    /// The machine takes one more frame of this connection.
+    pub fn receive_next(&mut self, ring: &mut Ring, id: ConnectionId) {
+        if let Some((index, connection)) = self.find(id) {
+            connection.add_credit();
+            self.pump(ring, index);
+        }
+    }
+
+    /// Queues a response; `flush` starts sending.
+    pub fn send(&mut self, id: ConnectionId, parts: Vec<Bytes>) {
+        let Some((index, connection)) = self.find(id) else {
+            return;
+        };
+        if connection.queue(parts) {
+            self.dirty.push(index);
+        } else {
+            self.end(index);
+        }
+    }
+
+    /// Closes a connection once everything queued is out.
+    pub fn close(&mut self, id: ConnectionId) {
+        if let Some((index, connection)) = self.find(id) {
+            connection.close_when_sent();
+            if connection.is_drained() {
+                self.end(index);
+            }
+        }
+    }
+
+    /// Starts the sends of this turn, gathered by connection.
+    pub fn flush(&mut self, ring: &mut Ring) {
+        for index in self.dirty.drain(..) {
+            if let Some(connection) = self.connections.get_mut(index) {
+                connection.send(ring);
+            }
+        }
+    }
+
+    /// A receive has completed.
+    pub fn handle_received(&mut self, ring: &mut Ring, completed: Completed) {
+        let index = completed.tag.index;
+        let connection = self
+            .connections
+            .get_mut(index)
+            .expect("kept while receiving");
+        if connection.handle_received(completed) {
+            self.pump(ring, index);
+        } else {
+            self.end(index);
+        }
+        self.release(index);
+    }
+
+    /// A send has completed.
+    pub fn handle_sent(&mut self, ring: &mut Ring, completed: Completed) {
+        let index = completed.tag.index;
+        let connection = self.connections.get_mut(index).expect("kept while sending");
+        if !connection.handle_sent(completed.result) || connection.is_drained() {
+            self.end(index);
+        } else {
+            connection.send(ring);
+            self.pump(ring, index);
+        }
+        self.release(index);
+    }
+
+    /// Delivers what may be delivered, then receives on.
+    fn pump(&mut self, ring: &mut Ring, index: u32) {
+        let Some(connection) = self.connections.get_mut(index) else {
+            return;
+        };
+        loop {
+            match connection.take_frame() {
+                Ok(Some(frame)) => {
+                    self.events
+                        .push_back(NetworkEvent::Frame(connection.id, frame));
+                }
+                Ok(None) => break,
+                Err(_) => return self.end(index),
+            }
+        }
+        if connection.receive(ring).is_err() {
+            self.end(index);
+        }
+    }
+
+    fn end(&mut self, index: u32) {
+        if let Some(connection) = self.connections.get_mut(index)
+            && !connection.has_ended()
+        {
+            connection.end();
+            self.events
+                .push_back(NetworkEvent::Disconnected(connection.id));
+        }
+        self.release(index);
+    }
+
+    fn release(&mut self, index: u32) {
+        if self
+            .connections
+            .get_mut(index)
+            .is_some_and(|connection| connection.is_over())
+        {
+            self.connections.take(index);
+        }
+    }
+}
+
+fn open_reserve() -> Option<File> {
+    File::open("/dev/null").ok()
+}
+
+const _: () = assert!(CONNECTIONS_PER_SHARD_MAX < 1 << SLOT_BITS);

@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The phases of a start, each a function that returns what the next ones need.
+//!
+//! Owns: the order of a start. Invariants: nothing is started before everything that can be refused
+//! has been asked for; a refusal is a sentence that says what to do.
+//! Runs on: the main thread. Bounded by: one start.
+
+use std::fs;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use super::identity::Identity;
+use crate::config::server::ServerConfig;
+use crate::io::directory_lock::{DirectoryLock, LockError};
+use crate::io::files::Files;
+use crate::io::placement::{CpuMask, Placement};
+use crate::io::{listener, probe, process};
+use crate::limits::SHARDS_MAX;
+
+/// The data directory, ours for as long as this value lives.
+pub struct DataDirectory {
+    /// As the settings name it.
+    pub path: PathBuf,
+    /// Operations on names below it.
+    pub files: Files,
+    /// Who it belongs to.
+    pub identity: Identity,
+    /// What a person should know about it.
+    pub notices: Vec<String>,
+    _lock: DirectoryLock,
+}
+
+/// The sockets, bound and not yet listening.
+pub struct Sockets {
+    /// One for each data shard.
+    pub listeners: Vec<OwnedFd>,
+    /// Where they are bound; the port is the one that clients use.
+    pub address: SocketAddr,
+}
+
+/// Phase 1: what the machine must give whatever the settings say.
+///
+/// # Errors
+/// A sentence.
+pub fn check_machine() -> Result<(), String> {
+    // A lower limit than wished for shows as refused connections, with a sentence, later.
+    let _ = process::raise_descriptor_limit();
+    probe::io_uring()
+}
+
+/// Phase 2: which core does what.
+///
+/// # Errors
+/// A sentence.
+pub fn place(config: &ServerConfig) -> Result<(CpuMask, Placement), String> {
+    let cpus = CpuMask::of_process()
+        .map_err(|error| format!("the system does not say which cores may be used: {error}"))?;
+    let wanted = config.cores.map(usize::from);
+    let placement = Placement::choose(cpus.cpus(), wanted);
+    if placement.data.len() > SHARDS_MAX {
+        return Err(format!(
+            "the setting cores is too large; at most {SHARDS_MAX} are served"
+        ));
+    }
+    Ok((cpus, placement))
+}
+
+/// Phase 3: the data directory is made if it is missing, locked, and known.
+///
+/// # Errors
+/// A sentence.
+pub fn open_data_directory(config: &ServerConfig) -> Result<DataDirectory, String> {
+    let path = PathBuf::from(&config.data_directory);
+    let name = path.display();
+    fs::create_dir_all(&path)
+        .map_err(|error| format!("cannot make the data directory {name}: {error}"))?;
+    let lock = DirectoryLock::acquire(&path).map_err(|error| match error {
+        LockError::Held(Some(process)) => format!(
+            "the data directory {name} is locked by process {process}; stop that process, or \
+            choose \
+             another directory with --data"
+        ),
+        LockError::Held(None) => format!(
+            "the data directory {name} is locked by another process; stop it, or choose another \
+             directory with --data"
+        ),
+        LockError::Io(error) => format!("cannot lock the data directory {name}: {error}"),
+    })?;
+    let direct = probe::direct_io(&path)
+        .map_err(|error| format!("cannot write in the data directory {name}: {error}"))?;
+    let mut notices = Vec::new();
+    if !direct {
+        notices.push(format!(
+            "the file system of {name} takes no direct I/O; writes go through the page cache, \
+            slower"
+        ));
+    }
+    let files = Files::new(path.clone(), direct);
+    let identity = Identity::of_directory(&files, config.node_id)
+        .map_err(|sentence| format!("the data directory {name}: {sentence}"))?;
+    files
+        .remove_left_overs()
+        .map_err(|error| format!("cannot tidy the data directory {name}: {error}"))?;
+    Ok(DataDirectory {
+        path,
+        files,
+        identity,
+        notices,
+        _lock: lock,
+    })
+}
+
+/// Phase 4: the sockets.
+///
+/// # Errors
+/// A sentence.
+pub fn bind(config: &ServerConfig, count: usize) -> Result<Sockets, String> {
+    let (host, port) = (config.listen.host.as_str(), config.listen.port);
+    let host = if host.is_empty() { "0.0.0.0" } else { host };
+    let wanted = (host, port)
+        .to_socket_addrs()
+        .map_err(|error| format!("cannot find the address {host}: {error}"))?
+        .next()
+        .ok_or_else(|| format!("the name {host} has no address"))?;
+    let bound = listener::bind_shared(wanted, count);
+    let (listeners, address) = bound.map_err(|error| match error.raw_os_error() {
+        Some(libc::EADDRINUSE) => format!(
+            "{wanted} is in use by another process (`ss -ltnp` names it); stop it, or choose \
+            another \
+             address with --listen"
+        ),
+        Some(libc::EADDRNOTAVAIL) => {
+            format!(
+                "{} is no address of this machine; choose one with --listen",
+                wanted.ip()
+            )
+        }
+        Some(libc::EACCES) => {
+            format!("port {port} is reserved for the system; choose one above 1023 with --listen")
+        }
+        _ => format!("cannot listen on {wanted}: {error}"),
+    })?;
+    Ok(Sockets { listeners, address })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(flags: &[&str]) -> ServerConfig {
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        ServerConfig::parse("", &flags).expect("good settings")
+    }
+
+    #[test]
+    fn a_directory_in_use_says_by_whom() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("deep").join("data");
+        let config = config(&[&format!("log.dirs={}", path.display())]);
+        let first = open_data_directory(&config).expect("free");
+        assert!(path.join("meta.properties").is_file());
+        let sentence = open_data_directory(&config)
+            .map(|_| ())
+            .expect_err("locked");
+        let process = std::process::id();
+        assert!(
+            sentence.contains(&format!("locked by process {process}")),
+            "{sentence}"
+        );
+        drop(first);
+        open_data_directory(&config).expect("free again");
+    }
+
+    #[test]
+    fn a_directory_that_cannot_be_is_a_sentence() {
+        let config = config(&["log.dirs=/dev/null/data"]);
+        let sentence = open_data_directory(&config)
+            .map(|_| ())
+            .expect_err("no directory");
+        assert!(sentence.contains("/dev/null/data"), "{sentence}");
+    }
+
+    #[test]
+    fn a_port_in_use_is_a_sentence() {
+        let any = config(&["listeners=PLAINTEXT://127.0.0.1:0"]);
+        let sockets = bind(&any, 2).expect("a free port");
+        listener::listen(&sockets.listeners[0]).expect("listen");
+        let taken = format!("listeners=PLAINTEXT://{}", sockets.address);
+        let sentence = bind(&config(&[&taken]), 2).map(|_| ()).expect_err("in use");
+        assert!(sentence.contains("is in use"), "{sentence}");
+        let foreign = config(&["listeners=PLAINTEXT://192.0.2.1:9092"]);
+        let sentence = bind(&foreign, 1).map(|_| ()).expect_err("not ours");
+        assert!(
+            sentence.contains("no address of this machine"),
+            "{sentence}"
+        );
+    }
+
+    #[test]
+    fn this_machine_can_serve() {
+        check_machine().expect("io_uring");
+        let (_, placement) = place(&config(&["cores=2"])).expect("cores");
+        assert_eq!(placement.data.len(), 2);
+    }
+}

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Drives one machine on one executor: events in, effects out, and sleep when there is nothing to
+//! do.
+//!
+//! Owns: the machine, its driver and its ends of the mesh. Invariants: the machine is called from
+//! here alone; it is called again at once when its deadline has passed; all effects of a turn are
+//! handed on before the executor parks.
+//! Runs on: one executor each. Bounded by: events of a turn by the credits, lanes and operations
+//! that are bounded.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::mpsc::Sender;
+
+use crate::io::clock;
+use crate::io::driver::Driver;
+use crate::io::mesh::MeshPort;
+use crate::io::network::NetworkEvent;
+use crate::model::ids::ShardId;
+use crate::model::time::Now;
+use crate::shard::contract::{Effects, Event, Machine, MeshEffect, NetworkEffect, ProcessEffect};
+use crate::shard::mesh_message::MeshMessage;
+
+/// Events handled before the kernel is entered again.
+const EVENTS_PER_TURN_MAX: usize = 256;
+
+/// What a loop tells the main thread.
+#[derive(Debug)]
+pub enum Report {
+    /// A machine wants something of the process.
+    Effect(ShardId, ProcessEffect),
+    /// The sockets of this shard take connections.
+    Listening(ShardId),
+    /// The process was asked to stop.
+    Signal(i32),
+    /// An executor could not set up its ring.
+    NoRing(ShardId, io::Error),
+}
+
+/// What crosses the lanes: messages between machines, and the main thread's wish to stop.
+#[derive(Debug)]
+pub enum Crossing {
+    /// From machine to machine.
+    Message(Box<MeshMessage>),
+    /// The main thread asks this machine to stop.
+    Stop,
+}
+
+/// The loop of one machine.
+pub struct MachineLoop<M> {
+    machine: M,
+    shard: ShardId,
+    /// Data shards of this process; the control shard comes after them in the mesh, the main thread
+    /// last.
+    shard_count: u16,
+    driver: Driver,
+    mesh: MeshPort<Crossing>,
+    reports: Sender<Report>,
+    effects: Effects,
+    events: VecDeque<Event>,
+    crossings: VecDeque<(usize, Crossing)>,
+    stopped: bool,
+}
+
+impl<M: Machine> MachineLoop<M> {
+    /// A loop that has not started.
+    pub fn new(
+        machine: M,
+        shard: ShardId,
+        shard_count: u16,
+        driver: Driver,
+        mesh: MeshPort<Crossing>,
+        reports: Sender<Report>,
+    ) -> MachineLoop<M> {
+        MachineLoop {
+            machine,
+            shard,
+            shard_count,
+            driver,
+            mesh,
+            reports,
+            effects: Effects::default(),
+            events: VecDeque::new(),
+            crossings: VecDeque::new(),
+            stopped: false,
+        }
+    }
+
+    /// Runs until the machine says that it has stopped.
+    pub fn run(mut self) {
+        self.events.push_back(Event::Start);
+        while !self.stopped {
+            let outcome = match self.turn() {
+                Ok(true) => Ok(()),
+                Ok(false) => self.park(),
+                Err(error) => Err(error),
+            };
+            if let Err(error) = outcome {
+                self.give_up(&error);
+            }
+        }
+        // What was sent last goes out if the peer has room for it.
+        let _ = self.driver.turn();
+    }
+
+    fn give_up(&mut self, error: &io::Error) {
+        let sentence = format!("the ring of shard {} failed: {error}", self.shard);
+        self.report(ProcessEffect::Fatal {
+            sentence: sentence.into(),
+        });
+        self.stopped = true;
+    }
+
+    /// One turn. False if there was nothing to do.
+    fn turn(&mut self) -> io::Result<bool> {
+        let mut busy = self.driver.turn()?;
+        self.gather();
+        let now = clock::now();
+        busy |= !self.events.is_empty();
+        for _ in 0..EVENTS_PER_TURN_MAX {
+            let Some(event) = self.events.pop_front() else {
+                break;
+            };
+            self.machine.handle_event(now, event, &mut self.effects);
+            self.carry_out();
+        }
+        busy |= self.handle_deadlines(now);
+        self.mesh.flush();
+        Ok(busy || self.mesh.has_backlog())
+    }
+
+    /// Turns what has arrived into events. Frames wait while another core cannot keep up.
+    fn gather(&mut self) {
+        self.mesh.receive(&mut self.crossings);
+        while let Some((from, crossing)) = self.crossings.pop_front() {
+            match crossing {
+                Crossing::Message(message) => {
+                    let from = self.shard_at(from);
+                    self.events.push_back(Event::Mesh { from, message });
+                }
+                Crossing::Stop => {
+                    self.driver.network.stop_listening(&mut self.driver.ring);
+                    self.events.push_back(Event::Stop);
+                }
+            }
+        }
+        while let Some(completion) = self.driver.disk.take_completion() {
+            self.events.push_back(Event::Disk(completion));
+        }
+        if self.mesh.is_congested() {
+            return;
+        }
+        while let Some(event) = self.driver.network.take_event() {
+            self.events.push_back(match event {
+                NetworkEvent::Connected(connection) => Event::Connected { connection },
+                NetworkEvent::Frame(connection, frame) => Event::Frame { connection, frame },
+                NetworkEvent::Disconnected(connection) => Event::Disconnected { connection },
+            });
+        }
+    }
+
+    fn handle_deadlines(&mut self, now: Now) -> bool {
+        let driver = &mut self.driver;
+        driver
+            .network
+            .handle_timeout(&mut driver.ring, now.monotonic_us);
+        let due = self.machine.next_deadline();
+        if due.is_none_or(|deadline| deadline > now.monotonic_us) {
+            return false;
+        }
+        self.machine.handle_timeout(now, &mut self.effects);
+        self.carry_out();
+        true
+    }
+
+    fn carry_out(&mut self) {
+        for request in self.effects.disk.drain() {
+            self.driver.disk.submit(&mut self.driver.ring, request);
+        }
+        let network = std::mem::take(&mut self.effects.network);
+        self.effects.network = self.drained(network);
+        for MeshEffect { to, message } in self.effects.mesh.drain(..) {
+            let place = if to == ShardId::CONTROL {
+                self.shard_count
+            } else {
+                to.0
+            };
+            self.mesh
+                .send(usize::from(place), Crossing::Message(message));
+        }
+        for effect in std::mem::take(&mut self.effects.process) {
+            self.stopped |= effect == ProcessEffect::Stopped;
+            self.report(effect);
+        }
+    }
+
+    /// Carries out network effects and gives the emptied list back for its memory.
+    fn drained(&mut self, mut effects: Vec<NetworkEffect>) -> Vec<NetworkEffect> {
+        let (network, ring) = (&mut self.driver.network, &mut self.driver.ring);
+        let mut listened = None;
+        for effect in effects.drain(..) {
+            match effect {
+                NetworkEffect::Listen => listened = Some(network.listen(ring)),
+                NetworkEffect::ReceiveNext { connection } => network.receive_next(ring, connection),
+                NetworkEffect::Send { connection, parts } => network.send(connection, parts),
+                NetworkEffect::Close { connection } => network.close(connection),
+            }
+        }
+        match listened {
+            Some(Ok(())) => self.tell(Report::Listening(self.shard)),
+            Some(Err(error)) => self.report(ProcessEffect::Fatal {
+                sentence: format!("cannot listen: {error}").into(),
+            }),
+            None => {}
+        }
+        effects
+    }
+
+    fn report(&self, effect: ProcessEffect) {
+        self.tell(Report::Effect(self.shard, effect));
+    }
+
+    fn tell(&self, report: Report) {
+        // The main thread outlives the executors; if it is gone, the process is ending.
+        let _ = self.reports.send(report);
+    }
+
+    fn shard_at(&self, place: usize) -> ShardId {
+        let place = u16::try_from(place).expect("cores are counted in 16 bits");
+        if place < self.shard_count {
+            ShardId(place)
+        } else {
+            ShardId::CONTROL
+        }
+    }
+
+    fn park(&mut self) -> io::Result<()> {
+        let machine = self.machine.next_deadline();
+        let network = self.driver.network.next_deadline();
+        let deadline = match (machine, network) {
+            (Some(left), Some(right)) => Some(left.min(right)),
+            (one, other) => one.or(other),
+        };
+        let mesh = &self.mesh;
+        self.driver.park(deadline, || mesh.has_message())
+    }
+}

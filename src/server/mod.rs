@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The process around the machines: start, the loop of each executor, stop.
+//!
+//! Owns: the order of start and stop. Invariants: no Kafka decision is made here.
+//! Runs on: the main thread and each executor. Bounded by: `limits`.
+
+pub mod boot;
+pub mod executors;
+pub mod identity;
+pub mod machine_loop;
+pub mod options;
+pub mod serve;
+pub mod supervisor;
+
+#[cfg(test)]
+mod tests;

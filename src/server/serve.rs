@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `furlong serve`: the phases of a start in their order, then supervision until the stop.
+//!
+//! Owns: the machines' settings, narrowed from the server's. Invariants: the data directory stays
+//! locked until every machine has stopped; a panic on any thread ends the process at once, because
+//! a shard without its machine must not go on answering. Runs on: the main thread.
+//! Bounded by: one process.
+
+use std::sync::Arc;
+
+use super::boot::{self, DataDirectory, Sockets};
+use super::executors::{Executors, Launch};
+use super::identity;
+use super::options::ServeArguments;
+use super::supervisor;
+use crate::config::server::ServerConfig;
+use crate::io::process::StopSignals;
+use crate::model::ids::ShardId;
+use crate::shard::control_shard::{ControlShard, ControlShardConfig};
+use crate::shard::machine::{Shard, ShardConfig};
+
+/// Serves until a signal asks to stop.
+///
+/// # Errors
+/// A sentence that says what went wrong and what to do. Executors may still run then: the caller
+/// ends the process without waiting for them.
+pub fn serve(arguments: &ServeArguments) -> Result<(), String> {
+    let config = arguments.settings()?;
+    boot::check_machine()?;
+    let signals = StopSignals::block().map_err(|error| format!("cannot take signals: {error}"))?;
+    let (cpus, placement) = boot::place(&config)?;
+    let shard_count = u16::try_from(placement.data.len()).map_err(|_| "too many shards")?;
+    let directory = boot::open_data_directory(&config)?;
+    let Sockets { listeners, address } = boot::bind(&config, placement.data.len())?;
+    let notices = config.notices.iter().map(|notice| notice.to_string());
+    for notice in notices.chain(directory.notices.iter().cloned()) {
+        eprintln!("furlong: {notice}");
+    }
+    end_on_panic();
+    let launch = Launch {
+        cpus,
+        placement,
+        files: directory.files.clone(),
+        listeners,
+        frame_bytes_max: usize::try_from(config.frame_bytes_max).unwrap_or(usize::MAX),
+    };
+    let control = control_settings(&config, &directory, address.port(), shard_count)?;
+    let data = data_settings(&config, shard_count);
+    let make_data = move |shard| {
+        Shard::new(ShardConfig {
+            shard,
+            ..data.clone()
+        })
+    };
+    let executors = Executors::start(launch, make_data, move || ControlShard::new(control))?;
+    supervisor::report_signals(signals, &executors)?;
+    let path = directory.path.display();
+    let ready = format!("furlong is serving on {address} (data in {path}, {shard_count} shards)");
+    supervisor::supervise(executors, &ready)
+}
+
+/// What every data shard is told; each gets its own number.
+fn data_settings(config: &ServerConfig, shard_count: u16) -> ShardConfig {
+    ShardConfig {
+        shard: ShardId(0),
+        shard_count,
+        node_id: config.node_id,
+        auto_create_topics: config.auto_create_topics,
+        settings: Arc::new(config.defaults.file.clone()),
+    }
+}
+
+/// What the control shard is told.
+fn control_settings(
+    config: &ServerConfig,
+    directory: &DataDirectory,
+    bound_port: u16,
+    shard_count: u16,
+) -> Result<ControlShardConfig, String> {
+    let advertised = &config.advertised;
+    let port = if advertised.port == 0 {
+        bound_port
+    } else {
+        advertised.port
+    };
+    Ok(ControlShardConfig {
+        node_id: config.node_id,
+        cluster_id: directory.identity.cluster_id,
+        directory_id: directory.identity.directory_id,
+        incarnation_id: identity::random_id()?,
+        rack: config.rack.clone(),
+        host: advertised.host.as_str().into(),
+        port,
+        shard_count,
+        defaults: config.defaults.clone(),
+        entropy: identity::random_bytes()?,
+    })
+}
+
+/// Ends the process when a thread panics. The message of the panic comes first.
+fn end_on_panic() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |information| {
+        before(information);
+        eprintln!(
+            "furlong: this is a fault of the program, and it ends here. What was acknowledged is \
+            on \
+             disk; the next start recovers it."
+        );
+        std::process::abort();
+    }));
+}

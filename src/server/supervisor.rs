@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The main thread while the broker runs: it waits for what machines and signals report.
+//!
+//! Owns: the order of a stop. Invariants: data shards stop first, all at once, and the control
+//! shard once the last of them has; a fatal report ends the process without waiting for anybody; a
+//! second signal does too. Runs on: the main thread. Bounded by: one report at a time.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use super::executors::Executors;
+use super::machine_loop::Report;
+use crate::io::process::StopSignals;
+use crate::model::ids::ShardId;
+use crate::shard::contract::ProcessEffect;
+
+/// Reports stop signals from a thread of its own, which ends with the process.
+///
+/// # Errors
+/// A sentence, when no thread can be had.
+pub fn report_signals(signals: StopSignals, executors: &Executors) -> Result<(), String> {
+    let reporter = executors.reporter();
+    let body = move || {
+        while let Ok(signal) = signals.wait() {
+            if reporter.send(Report::Signal(signal)).is_err() {
+                return;
+            }
+        }
+    };
+    std::thread::Builder::new()
+        .name("furlong-signals".into())
+        .spawn(body)
+        .map(|_| ())
+        .map_err(|error| format!("cannot start a thread: {error}"))
+}
+
+/// Supervises the executors until all have stopped. Prints `ready` once the control shard says so
+/// and every data shard takes connections: who reads the line may connect.
+///
+/// # Errors
+/// The sentence of what went wrong. The process must then end without waiting for executors.
+pub fn supervise(mut executors: Executors, ready: &str) -> Result<(), String> {
+    let mut running: BTreeSet<ShardId> = (0..executors.shard_count()).map(ShardId).collect();
+    let mut silent = running.clone();
+    let mut ready = Some(ready);
+    let (mut is_ready, mut stopping) = (false, false);
+    loop {
+        if is_ready && silent.is_empty() {
+            ready.take().into_iter().for_each(announce);
+        }
+        match executors.next_report() {
+            Report::NoRing(shard, error) => {
+                return Err(format!(
+                    "the executor of shard {shard} gets no ring: {error}"
+                ));
+            }
+            Report::Signal(_) if stopping => {
+                return Err("asked twice to stop: left before everything was in order".into());
+            }
+            Report::Signal(_) => {
+                stopping = true;
+                running.iter().for_each(|shard| executors.stop(*shard));
+            }
+            Report::Effect(_, ProcessEffect::Ready) => is_ready = true,
+            Report::Listening(shard) => {
+                silent.remove(&shard);
+            }
+            Report::Effect(shard, ProcessEffect::Notice { sentence }) => {
+                eprintln!("furlong: shard {shard}: {sentence}");
+            }
+            Report::Effect(_, ProcessEffect::Fatal { sentence }) => return Err(sentence.into()),
+            Report::Effect(ShardId::CONTROL, ProcessEffect::Stopped) => {
+                executors.join();
+                return Ok(());
+            }
+            Report::Effect(shard, ProcessEffect::Stopped) => {
+                running.remove(&shard);
+                if running.is_empty() {
+                    executors.stop(ShardId::CONTROL);
+                }
+            }
+        }
+    }
+}
+
+fn announce(ready: &str) {
+    let mut out = std::io::stdout().lock();
+    // Nobody listening is no reason to stop.
+    let _ = writeln!(out, "{ready}");
+    let _ = out.flush();
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+//! How a process is put together, as `furlong serve` does it: so many data shards, and the control
+//! shard behind them.
+//!
+//! Invariants: what a start would draw from the system comes from the stream that is handed in.
+
+use std::sync::Arc;
+
+use furlong::config::layers::Settings;
+use furlong::config::server::BrokerDefaults;
+use furlong::model::ids::{BrokerId, ShardId, Uuid};
+use furlong::model::time::{MonotonicUs, Now};
+use furlong::shard::contract::{Effects, Event, Machine};
+use furlong::shard::control_shard::{ControlShard, ControlShardConfig};
+use furlong::shard::machine::{Shard, ShardConfig};
+
+use crate::prng::Prng;
+
+/// Makes the machines of one life, data shards first, the control shard last.
+pub type Boot = Box<dyn FnMut(u16, &mut Prng) -> Vec<Box<dyn Machine>>>;
+
+/// The broker's only node id.
+const NODE: BrokerId = BrokerId(1);
+
+/// The broker under test.
+pub fn broker() -> Boot {
+    let settings: Settings = [
+        // Often enough for a run to load one at nearly every start.
+        ("metadata.log.max.record.bytes.between.snapshots", "2000"),
+        ("auto.create.topics.enable", "false"),
+    ]
+    .map(|(key, value)| (key.into(), value.into()))
+    .into();
+    Box::new(move |shards, prng| {
+        let mut machines: Vec<Box<dyn Machine>> = Vec::new();
+        for number in 0..shards {
+            machines.push(Box::new(Shard::new(ShardConfig {
+                shard: ShardId(number),
+                shard_count: shards,
+                node_id: NODE,
+                auto_create_topics: false,
+                settings: Arc::new(settings.clone()),
+            })));
+        }
+        let mut entropy = [0; 32];
+        entropy[..16].copy_from_slice(&prng.bytes_16());
+        entropy[16..].copy_from_slice(&prng.bytes_16());
+        machines.push(Box::new(ControlShard::new(ControlShardConfig {
+            node_id: NODE,
+            cluster_id: Uuid([1; 16]),
+            directory_id: Uuid([2; 16]),
+            incarnation_id: Uuid(prng.bytes_16()),
+            host: "127.0.0.1".into(),
+            port: 9092,
+            rack: None,
+            shard_count: shards,
+            defaults: BrokerDefaults::of(settings.clone()).expect("right settings"),
+            entropy,
+        })));
+        machines
+    })
+}
+
+/// A broker whose machines never say anything.
+pub fn silent() -> Boot {
+    Box::new(|shards, _| {
+        let machine = |_| Box::new(Silent) as Box<dyn Machine>;
+        (0..=shards).map(machine).collect()
+    })
+}
+
+struct Silent;
+
+impl Machine for Silent {
+    fn handle_event(&mut self, _: Now, _: Event, _: &mut Effects) {}
+
+    fn next_deadline(&self) -> Option<MonotonicUs> {
+        None
+    }
+
+    fn handle_timeout(&mut self, _: Now, _: &mut Effects) {}
+}

@@ -1,0 +1,552 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The simulated disk and its fault model.
+//!
+//! What it may do, and no more than this, is what the broker has to survive:
+//! * Completions come after a random latency and in random order; a write is seen by readers when
+//!   it completes.
+//! * A write is durable only after a `Flush` of its file that was asked after the write had
+//!   completed, and that ended well. `SetLength` likewise. A file's name is durable only after a
+//!   `SyncDirectory` asked after its `Open`; `RemoveFile` likewise. `ReplaceFile`,
+//!   `CreateDirectory` and `RemoveDirectory` are durable when done.
+//! * Kill -9: what had completed stays; what was under way has happened, has not, or has in part
+//!   (sector by sector).
+//! * Power cut: in addition, changes that are not durable are lost, kept or torn, each 512-byte
+//!   sector by itself; of the changes of a file's length a prefix survives; of the names that were
+//!   not synced any.
+//! * A removal of a directory under way may leave it, leave it renamed, or be done. A replacement
+//!   under way leaves the old or the new file, and maybe a temporary one beside it.
+//! * `NoSpace` for a while: whatever needs new space fails and changes nothing; overwriting goes
+//!   on.
+//! * `Io`, rarely: a read fails; a write fails and has happened in part; a flush fails and what it
+//!   covered is lost, kept or torn, and no later flush brings it back.
+//!
+//! It never rots: durable bytes stay. What a machine must not do (overlapping writes under way,
+//! unaligned positions, unknown files, a token twice) ends the run with a sentence.
+//!
+//! Invariants: one completion for each request of a living process; the same draws give the same
+//! run.
+
+mod death;
+mod inode;
+mod names;
+
+use std::collections::BTreeMap;
+
+use furlong::limits::BLOCK_BYTES;
+use furlong::model::block_buffer::BlockBuffer;
+use furlong::model::disk::{
+    DirectoryEntry, DiskCompletion, DiskError, DiskOperation, DiskOutcome, DiskRequest, FileId,
+};
+
+use crate::plan::Lie;
+use crate::prng::Prng;
+use crate::stats::Stats;
+use inode::{Change, Inode};
+use names::{Entry, Names, parent};
+
+/// How fast and how faulty the disk of one run is.
+#[derive(Clone, Debug)]
+pub struct DiskPlan {
+    /// Latency of most requests in microseconds, from and to.
+    pub latency_us: (u64, u64),
+    /// How many of a thousand requests take up to a hundred times longer.
+    pub slow_per_mille: u64,
+    /// How many of a million reads, writes and flushes fail.
+    pub errors_per_million: u64,
+    /// What it lies about.
+    pub lie: Lie,
+}
+
+/// How the process dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Death {
+    /// Kill -9: the machine lives on.
+    Kill,
+    /// The power fails.
+    PowerCut,
+}
+
+struct Running {
+    machine: usize,
+    request: DiskRequest,
+    asked: u64,
+}
+
+/// The disk of one run. It outlives the process.
+pub struct Disk {
+    prng: Prng,
+    plan: DiskPlan,
+    names: Names,
+    inodes: BTreeMap<u64, Inode>,
+    open: BTreeMap<(usize, FileId), (u64, String)>,
+    running: BTreeMap<u64, Running>,
+    sequence: u64,
+    full: bool,
+    healthy: bool,
+}
+
+impl Disk {
+    /// An empty disk.
+    pub fn new(prng: Prng, plan: DiskPlan) -> Disk {
+        Disk {
+            prng,
+            plan,
+            names: Names::default(),
+            inodes: BTreeMap::new(),
+            open: BTreeMap::new(),
+            running: BTreeMap::new(),
+            sequence: 0,
+            full: false,
+            healthy: false,
+        }
+    }
+
+    /// The file system is full from now on, or no longer.
+    pub fn set_full(&mut self, full: bool) {
+        self.full = full;
+    }
+
+    /// From now on nothing fails.
+    pub fn heal(&mut self) {
+        self.full = false;
+        self.healthy = true;
+    }
+
+    /// A process starts: as `furlong serve` does, it first removes what an interrupted removal of a
+    /// directory left.
+    pub fn begin_life(&mut self) {
+        for (name, entry) in self.names.list("") {
+            if entry == Entry::Directory && name.ends_with("-delete") {
+                self.remove_directory(&name);
+            }
+        }
+    }
+
+    /// Takes a request; gives the number under which `complete` performs it, and how long that
+    /// takes.
+    pub fn submit(&mut self, machine: usize, request: DiskRequest) -> (u64, u64) {
+        self.check_duties(machine, &request);
+        let asked = self.next_sequence();
+        let running = Running {
+            machine,
+            request,
+            asked,
+        };
+        self.running.insert(asked, running);
+        (asked, self.draw_latency())
+    }
+
+    /// Requests of one machine that are under way.
+    pub fn under_way(&self, machine: usize) -> usize {
+        let all = self.running.values();
+        all.filter(|running| running.machine == machine).count()
+    }
+
+    fn next_sequence(&mut self) -> u64 {
+        self.sequence += 1;
+        self.sequence
+    }
+
+    fn draw_latency(&mut self) -> u64 {
+        let (low, high) = self.plan.latency_us;
+        let slow = self.prng.chance(self.plan.slow_per_mille);
+        let factor = if slow { self.prng.skewed(2, 100) } else { 1 };
+        self.prng.between(low, high) * factor
+    }
+
+    fn check_duties(&self, machine: usize, request: &DiskRequest) {
+        let mine = || self.running.values().filter(|run| run.machine == machine);
+        assert!(
+            mine().all(|run| run.request.token != request.token),
+            "token {:?} of machine {machine} is already under way",
+            request.token
+        );
+        let known = |file: &FileId| {
+            let known = self.open.contains_key(&(machine, *file));
+            assert!(
+                known,
+                "{file:?} of machine {machine} is not open: {request:?}"
+            );
+        };
+        match &request.operation {
+            DiskOperation::Write {
+                file,
+                position_bytes,
+                len_bytes,
+                buffer,
+            } => {
+                known(file);
+                let start = *position_bytes;
+                let end = start + u64::from(*len_bytes);
+                assert_eq!(start % BLOCK_BYTES as u64, 0, "an unaligned write");
+                assert_eq!(end % BLOCK_BYTES as u64, 0, "a write of parts of blocks");
+                assert!(to_usize(u64::from(*len_bytes)) <= buffer.len());
+                for run in mine() {
+                    if let DiskOperation::Write {
+                        file: other,
+                        position_bytes,
+                        len_bytes,
+                        ..
+                    } = &run.request.operation
+                    {
+                        let apart = end <= *position_bytes
+                            || position_bytes + u64::from(*len_bytes) <= start;
+                        assert!(
+                            other != file || apart,
+                            "two writes to one block of {:?} are under way",
+                            self.open[&(machine, *file)].1
+                        );
+                    }
+                }
+            }
+            DiskOperation::Read {
+                file,
+                position_bytes,
+                ..
+            } => {
+                known(file);
+                assert_eq!(position_bytes % BLOCK_BYTES as u64, 0, "an unaligned read");
+            }
+            DiskOperation::Flush { file }
+            | DiskOperation::SetLength { file, .. }
+            | DiskOperation::Close { file } => known(file),
+            DiskOperation::Open { file, path, .. } => {
+                let taken = self.open.contains_key(&(machine, *file));
+                assert!(
+                    !taken,
+                    "{file:?} of machine {machine} is used twice ({path})"
+                );
+            }
+            _ => {}
+        }
+    }
+
+    /// Performs a request. `None`: it has to wait for others; ask again after the given time.
+    pub fn complete(&mut self, number: u64, stats: &mut Stats) -> Completed {
+        let Some(running) = self.running.remove(&number) else {
+            return Completed::Gone;
+        };
+        if let DiskOperation::Close { file } = &running.request.operation {
+            let earlier = self.running.range(..number);
+            let mut earlier = earlier.map(|(_, run)| run);
+            if earlier.any(|run| run.machine == running.machine && names_file(run, *file)) {
+                self.running.insert(number, running);
+                return Completed::Later(self.draw_latency());
+            }
+        }
+        let Running {
+            machine,
+            request,
+            asked,
+        } = running;
+        let result = self.perform(machine, request.operation, asked, stats);
+        let token = request.token;
+        Completed::Done(machine, DiskCompletion { token, result })
+    }
+
+    fn fails(&mut self) -> bool {
+        !self.healthy && self.prng.below(1_000_000) < self.plan.errors_per_million
+    }
+
+    fn perform(
+        &mut self,
+        machine: usize,
+        operation: DiskOperation,
+        asked: u64,
+        stats: &mut Stats,
+    ) -> Result<DiskOutcome, DiskError> {
+        match operation {
+            DiskOperation::Open { file, path, create } => {
+                self.perform_open(machine, file, &path, create, stats)
+            }
+            DiskOperation::Close { file } => {
+                self.open.remove(&(machine, file));
+                self.sweep();
+                Ok(DiskOutcome::Done)
+            }
+            DiskOperation::Write {
+                file,
+                position_bytes,
+                len_bytes,
+                buffer,
+            } => {
+                let bytes = buffer.as_slice()[..to_usize(u64::from(len_bytes))].to_vec();
+                let position = to_usize(position_bytes);
+                self.perform_write((machine, file), position, bytes, stats)?;
+                Ok(DiskOutcome::Written { buffer })
+            }
+            DiskOperation::Read {
+                file,
+                position_bytes,
+                buffer,
+            } => self.perform_read((machine, file), to_usize(position_bytes), buffer, stats),
+            DiskOperation::Flush { file } => self.perform_flush((machine, file), asked, stats),
+            DiskOperation::SetLength { file, len_bytes } => {
+                self.perform_set_length((machine, file), to_usize(len_bytes), stats)
+            }
+            other => self.perform_on_names(other, asked, stats),
+        }
+    }
+
+    fn perform_open(
+        &mut self,
+        machine: usize,
+        file: FileId,
+        path: &str,
+        create: bool,
+        stats: &mut Stats,
+    ) -> Result<DiskOutcome, DiskError> {
+        let number = match self.names.get(path) {
+            Some(Entry::File(number)) => number,
+            Some(Entry::Directory) => return Err(DiskError::Io(21)),
+            None if !create || !self.names.is_directory(parent(path)) => {
+                return Err(DiskError::NotFound);
+            }
+            None => {
+                self.need_space(stats)?;
+                let number = self.next_sequence();
+                self.inodes.insert(number, Inode::default());
+                self.names.change(number, path, Some(Entry::File(number)));
+                stats.saw_created(path);
+                number
+            }
+        };
+        let hides = self.hides_tears(path, stats);
+        let len_bytes = self.inodes[&number].seen(hides).len() as u64;
+        self.open.insert((machine, file), (number, path.to_owned()));
+        Ok(DiskOutcome::Opened { len_bytes })
+    }
+
+    /// True while it shows this file as if the power had not failed.
+    fn hides_tears(&self, path: &str, stats: &Stats) -> bool {
+        self.plan.lie == Lie::TearsAreHidden && stats.recovering && is_partition(path)
+    }
+
+    fn need_space(&mut self, stats: &mut Stats) -> Result<(), DiskError> {
+        if self.full {
+            stats.no_space += 1;
+            return Err(DiskError::NoSpace);
+        }
+        Ok(())
+    }
+
+    fn inode(&mut self, file: (usize, FileId)) -> &mut Inode {
+        let number = self.open[&file].0;
+        self.inodes
+            .get_mut(&number)
+            .expect("an open file has an inode")
+    }
+
+    fn perform_write(
+        &mut self,
+        file: (usize, FileId),
+        position: usize,
+        bytes: Vec<u8>,
+        stats: &mut Stats,
+    ) -> Result<(), DiskError> {
+        let sequence = self.next_sequence();
+        if position + bytes.len() > self.inode(file).current.len() {
+            self.need_space(stats)?;
+        }
+        let change = Change::Write { position, bytes };
+        if self.fails() {
+            stats.io_errors += 1;
+            let mut prng = self.prng.clone();
+            self.inode(file).interrupt(sequence, change, &mut prng);
+            self.prng = prng;
+            return Err(DiskError::Io(5));
+        }
+        self.inode(file).change(sequence, change);
+        Ok(())
+    }
+
+    fn perform_read(
+        &mut self,
+        file: (usize, FileId),
+        position: usize,
+        mut buffer: BlockBuffer,
+        stats: &mut Stats,
+    ) -> Result<DiskOutcome, DiskError> {
+        if self.fails() {
+            stats.io_errors += 1;
+            return Err(DiskError::Io(5));
+        }
+        let hides = self.hides_tears(&self.open[&file].1, stats);
+        let content = self.inode(file).seen(hides);
+        let start = position.min(content.len());
+        let len = buffer.len().min(content.len() - start);
+        buffer.as_mut_slice()[..len].copy_from_slice(&content[start..start + len]);
+        let len_bytes = u32::try_from(len).expect("a read is smaller than 4 GiB");
+        Ok(DiskOutcome::Read { buffer, len_bytes })
+    }
+
+    fn perform_flush(
+        &mut self,
+        file: (usize, FileId),
+        asked: u64,
+        stats: &mut Stats,
+    ) -> Result<DiskOutcome, DiskError> {
+        if self.fails() {
+            stats.io_errors += 1;
+            let mut prng = self.prng.clone();
+            self.inode(file).power_cut(&mut prng, stats);
+            self.prng = prng;
+            return Err(DiskError::Io(5));
+        }
+        let is_lie = self.plan.lie == Lie::FlushDoesNothing && is_partition(&self.open[&file].1);
+        if !is_lie {
+            self.inode(file).flush(asked);
+        }
+        stats.flushes += 1;
+        Ok(DiskOutcome::Done)
+    }
+
+    fn perform_set_length(
+        &mut self,
+        file: (usize, FileId),
+        len: usize,
+        stats: &mut Stats,
+    ) -> Result<DiskOutcome, DiskError> {
+        let sequence = self.next_sequence();
+        let before = self.inode(file).current.len();
+        if len > before {
+            self.need_space(stats)?;
+        }
+        let path = self.open[&file].1.clone();
+        stats.saw_resized(&path, before, len);
+        self.inode(file).change(sequence, Change::SetLength { len });
+        Ok(DiskOutcome::Done)
+    }
+
+    fn perform_on_names(
+        &mut self,
+        operation: DiskOperation,
+        asked: u64,
+        stats: &mut Stats,
+    ) -> Result<DiskOutcome, DiskError> {
+        match operation {
+            DiskOperation::ReadFile { path } => match self.names.get(&path) {
+                Some(Entry::File(number)) => Ok(DiskOutcome::FileRead {
+                    contents: self.inodes[&number].current.clone(),
+                }),
+                _ => Err(DiskError::NotFound),
+            },
+            DiskOperation::ReplaceFile { path, contents } => {
+                self.need_space(stats)?;
+                self.replace(&path, contents)
+            }
+            DiskOperation::RemoveFile { path } => {
+                if self.names.get(&path).is_some() {
+                    let sequence = self.next_sequence();
+                    self.names.change(sequence, &path, None);
+                    stats.saw_removed(&path);
+                }
+                Ok(DiskOutcome::Done)
+            }
+            DiskOperation::CreateDirectory { path } => {
+                if self.names.is_directory(&path) {
+                    return Ok(DiskOutcome::Done);
+                }
+                self.need_space(stats)?;
+                if !self.names.is_directory(parent(&path)) {
+                    return Err(DiskError::NotFound);
+                }
+                self.names.change_durably(&path, Some(Entry::Directory));
+                Ok(DiskOutcome::Done)
+            }
+            DiskOperation::SyncDirectory { path } => {
+                if !self.names.is_directory(&path) {
+                    return Err(DiskError::NotFound);
+                }
+                self.names.sync(&path, asked);
+                self.sweep();
+                Ok(DiskOutcome::Done)
+            }
+            DiskOperation::ListDirectory { path } => self.list(&path),
+            DiskOperation::RemoveDirectory { path } => {
+                self.remove_directory(&path);
+                Ok(DiskOutcome::Done)
+            }
+            _ => unreachable!("requests for open files are performed elsewhere"),
+        }
+    }
+
+    fn replace(&mut self, path: &str, contents: Vec<u8>) -> Result<DiskOutcome, DiskError> {
+        if !self.names.is_directory(parent(path)) {
+            return Err(DiskError::NotFound);
+        }
+        let number = self.next_sequence();
+        self.inodes.insert(number, Inode::durable(contents));
+        self.names.change_durably(path, Some(Entry::File(number)));
+        self.sweep();
+        Ok(DiskOutcome::Done)
+    }
+
+    fn list(&self, path: &str) -> Result<DiskOutcome, DiskError> {
+        if !self.names.is_directory(path) {
+            return Err(DiskError::NotFound);
+        }
+        let entries = self.names.list(path).into_iter();
+        let entries = entries.map(|(name, entry)| DirectoryEntry {
+            name: name.into_boxed_str(),
+            is_directory: entry == Entry::Directory,
+            len_bytes: match entry {
+                Entry::Directory => 0,
+                Entry::File(number) => self.inodes[&number].current.len() as u64,
+            },
+        });
+        Ok(DiskOutcome::Listed {
+            entries: entries.collect(),
+        })
+    }
+
+    fn remove_directory(&mut self, path: &str) {
+        for below in self.names.below(path) {
+            self.names.change_durably(&below, None);
+        }
+        self.names.change_durably(path, None);
+        self.sweep();
+    }
+
+    /// Forgets files that no name and no open file leads to.
+    fn sweep(&mut self) {
+        let named = self.names.inodes();
+        let open: Vec<u64> = self.open.values().map(|(number, _)| *number).collect();
+        self.inodes
+            .retain(|number, _| named.contains(number) || open.contains(number));
+    }
+}
+
+/// What `Disk::complete` did.
+pub enum Completed {
+    /// It is done: of which machine, and with which result.
+    Done(usize, DiskCompletion),
+    /// It waits for others: ask again after so many microseconds.
+    Later(u64),
+    /// Its process is gone.
+    Gone,
+}
+
+fn names_file(running: &Running, wanted: FileId) -> bool {
+    match &running.request.operation {
+        DiskOperation::Open { file, .. }
+        | DiskOperation::Close { file }
+        | DiskOperation::Write { file, .. }
+        | DiskOperation::Read { file, .. }
+        | DiskOperation::Flush { file }
+        | DiskOperation::SetLength { file, .. } => *file == wanted,
+        _ => false,
+    }
+}
+
+/// True for the files of partitions that clients see.
+fn is_partition(path: &str) -> bool {
+    !path.starts_with("__")
+}
+
+fn to_usize(value: u64) -> usize {
+    usize::try_from(value).expect("the simulation runs on 64 bits")
+}
+
+#[cfg(test)]
+mod tests;

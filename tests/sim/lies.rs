@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A shell that lies about what it carries from core to core.
+//!
+//! Invariants: without a lie a message passes as it is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use furlong::model::ids::{LeaderEpoch, Uuid};
+use furlong::shard::mesh_message::MeshMessage;
+
+use crate::plan::Lie;
+
+/// What the liar remembers.
+pub struct Lies {
+    lie: Lie,
+    first_epochs: BTreeMap<(Uuid, usize), LeaderEpoch>,
+}
+
+impl Lies {
+    /// A shell with this lie.
+    pub fn new(lie: Lie) -> Lies {
+        Lies {
+            lie,
+            first_epochs: BTreeMap::new(),
+        }
+    }
+
+    /// Carries a message.
+    pub fn on_mesh(&mut self, mut message: Box<MeshMessage>) -> Box<MeshMessage> {
+        if self.lie != Lie::EpochStaysAsItWas {
+            return message;
+        }
+        if let MeshMessage::Image(image) = message.as_mut() {
+            let image = Arc::make_mut(image);
+            for topic in image.topics.values_mut() {
+                let topic = Arc::make_mut(topic);
+                for (index, partition) in topic.partitions.iter_mut().enumerate() {
+                    let first = self.first_epochs.entry((topic.id, index));
+                    partition.leader_epoch = *first.or_insert(partition.leader_epoch);
+                }
+            }
+        }
+        message
+    }
+}

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The deterministic simulator: one broker, its shards, its disk, its clients, a virtual clock, and
+//! every fault that the head of `disk.rs` names. A seed stands for a whole run.
+//!
+//! Repeat a seed: `FURLONG_SIM_SEED=123 cargo test --test sim -- one_seed --nocapture`.
+
+#![allow(clippy::unwrap_used)]
+
+mod boot;
+mod check;
+mod client;
+mod disk;
+mod history;
+mod lies;
+mod net;
+mod plan;
+mod prng;
+mod process;
+mod run;
+mod seeds;
+mod stats;
+#[cfg(test)]
+mod toy;
+mod world;
+
+use std::time::Instant;
+
+use plan::Lie;
+
+/// Seeds that `cargo test` runs.
+const SEEDS: u64 = 200;
+
+/// A number from the environment.
+fn number(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().expect("a seed is a whole number"))
+}
+
+#[test]
+fn every_seed_holds_and_every_fault_is_met() {
+    let first = number("FURLONG_SIM_FIRST").unwrap_or(0);
+    let count = number("FURLONG_SIM_SEEDS").unwrap_or(SEEDS);
+    let since = Instant::now();
+    let summary = seeds::run_many(first..first + count, Lie::None, 3);
+    seeds::print(&summary.stats, count, since);
+    let failures: Vec<String> = summary.failures.iter().map(seeds::describe).collect();
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+    let missing = summary.stats.missing();
+    assert!(
+        missing.is_empty() || count < SEEDS,
+        "never met: {missing:?}"
+    );
+}
+
+#[test]
+fn one_seed() {
+    let seed = number("FURLONG_SIM_SEED").unwrap_or(1);
+    let since = Instant::now();
+    let outcome = seeds::run_one(seed, Lie::None);
+    seeds::print(&outcome.stats, 1, since);
+    let sentences = outcome.violations;
+    let failure = seeds::Failure { seed, sentences };
+    assert!(
+        failure.sentences.is_empty(),
+        "{}",
+        seeds::describe(&failure)
+    );
+}
+
+#[test]
+fn a_seed_repeats_exactly() {
+    for seed in 0..5 {
+        let first = seeds::run_one(seed, Lie::None).fingerprint;
+        let second = seeds::run_one(seed, Lie::None).fingerprint;
+        assert_eq!(first, second, "seed {seed} went another way");
+    }
+}
+
+#[test]
+fn a_broker_that_says_nothing_is_noticed() {
+    let outcome = run::run(1, Lie::None, boot::silent());
+    assert!(
+        outcome
+            .violations
+            .iter()
+            .any(|sentence| sentence.starts_with("liveness"))
+    );
+}
+
+/// Runs seeds until one notices the lie in these words, and names it.
+fn expect_noticed(lie: Lie, words: &str) {
+    let summary = seeds::run_many(0..SEEDS, lie, 3);
+    let named = summary.failures.iter().find_map(|failure| {
+        let mut sentences = failure.sentences.iter();
+        let sentence = sentences.find(|sentence| sentence.contains(words))?;
+        Some((failure.seed, sentence))
+    });
+    match named {
+        Some((seed, sentence)) => println!("{lie:?}: seed {seed} notices it: {sentence}"),
+        None => {
+            let all: Vec<String> = summary.failures.iter().map(seeds::describe).collect();
+            panic!("no seed notices {lie:?} with {words:?}: {}", all.join("\n"));
+        }
+    }
+}
+
+#[test]
+fn without_the_flush_before_the_answer_a_seed_fails() {
+    expect_noticed(Lie::FlushDoesNothing, "was acknowledged");
+}
+
+#[test]
+fn without_a_new_epoch_at_each_start_a_seed_fails() {
+    expect_noticed(Lie::EpochStaysAsItWas, "epochs:");
+}
+
+#[test]
+fn without_the_cut_of_a_torn_tail_a_seed_fails() {
+    expect_noticed(Lie::TearsAreHidden, "was acknowledged");
+}

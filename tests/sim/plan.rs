@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The parameters of one run, drawn from its seed: runs differ in kind, not only in order.
+//!
+//! Invariants: everything that a run varies is here, so that a failing run can be described in a
+//! few lines.
+
+use crate::disk::DiskPlan;
+use crate::prng::{Prng, Salt};
+
+/// Where the shell lies to the machines: the mutations that the checkers must notice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lie {
+    /// It does not.
+    None,
+    /// The disk says that a flush of a partition's log is done and makes nothing durable.
+    FlushDoesNothing,
+    /// While a process recovers, the disk shows the logs as if the power had not failed: recovery
+    /// finds no torn tail and cuts none, which is what it would do without that rule.
+    TearsAreHidden,
+    /// The published metadata names the leader epoch that a partition began with.
+    EpochStaysAsItWas,
+}
+
+/// How one run is set up.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The seed of all streams.
+    pub seed: u64,
+    /// Data shards of the first start.
+    pub shards: u16,
+    /// How long the faulty part lasts in simulated microseconds.
+    pub run_us: u64,
+    /// The faulty part ends after so many events of machines.
+    pub events_max: u64,
+    /// The disk.
+    pub disk: DiskPlan,
+    /// Delay of a message between client and broker in microseconds, from and to.
+    pub network_us: (u64, u64),
+    /// Delay of a message between cores in microseconds, from and to.
+    pub mesh_us: (u64, u64),
+    /// How many of a million frames cost their connection.
+    pub drops_per_million: u64,
+    /// Longest life of a process in events; short lives are more likely.
+    pub life_events_max: u64,
+    /// How many of a thousand lives end with a graceful stop.
+    pub graceful_per_mille: u64,
+    /// How many of a thousand deaths are power cuts.
+    pub power_cut_per_mille: u64,
+    /// How often the disk is full.
+    pub full_windows: u64,
+    /// Producers with a producer id.
+    pub idempotent_producers: u64,
+    /// Producers without.
+    pub plain_producers: u64,
+    /// Consumers.
+    pub consumers: u64,
+    /// Topics that stay, at the beginning.
+    pub topics: u64,
+    /// Longest value of a record in bytes.
+    pub value_bytes_max: u64,
+    /// Longest pause of a busy client in microseconds.
+    pub pause_us_max: u64,
+    /// A client that sends rubbish.
+    pub hostile: bool,
+    /// What the shell lies about.
+    pub lie: Lie,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    pub fn new(seed: u64, lie: Lie) -> Plan {
+        let mut prng = Prng::new(seed, Salt::Plan);
+        let slow_disk = prng.chance(200);
+        let disk = DiskPlan {
+            latency_us: if slow_disk { (500, 20_000) } else { (10, 400) },
+            slow_per_mille: *prng.pick(&[0, 5, 50]),
+            errors_per_million: *prng.pick(&[0, 0, 100, 1000]),
+            lie,
+        };
+        Plan {
+            seed,
+            shards: u16::try_from(prng.between(1, 4)).expect("up to four"),
+            run_us: prng.between(5_000_000, 60_000_000),
+            events_max: prng.between(2_000, 12_000),
+            disk,
+            network_us: *prng.pick(&[(20, 200), (20, 5_000), (1_000, 50_000)]),
+            mesh_us: *prng.pick(&[(1, 5), (1, 200), (10, 5_000)]),
+            drops_per_million: *prng.pick(&[0, 500, 10_000]),
+            life_events_max: *prng.pick(&[300, 2_000, 10_000]),
+            graceful_per_mille: *prng.pick(&[100, 300, 600]),
+            power_cut_per_mille: *prng.pick(&[200, 500, 1000]),
+            full_windows: *prng.pick(&[0, 0, 1, 4]),
+            idempotent_producers: prng.between(1, 3),
+            plain_producers: prng.between(0, 2),
+            consumers: prng.between(1, 3),
+            topics: prng.between(1, 4),
+            value_bytes_max: *prng.pick(&[50, 1_000, 20_000]),
+            pause_us_max: *prng.pick(&[2_000, 20_000, 500_000]),
+            hostile: prng.chance(300),
+            lie,
+        }
+    }
+}

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a run met: a fault that never came up was not tested.
+//!
+//! Invariants: counters only rise; `missing` names every counter that must not be zero over all
+//! seeds.
+
+macro_rules! stats {
+    ($($(#[$doc:meta])* $name:ident: $need:literal,)*) => {
+        /// Counters of one run, or of many.
+        #[derive(Clone, Debug, Default)]
+        pub struct Stats {
+            $($(#[$doc])* pub $name: u64,)*
+            /// The process has started and does not serve yet.
+            pub recovering: bool,
+        }
+
+        impl Stats {
+            /// Adds what another run met.
+            pub fn add(&mut self, other: &Stats) {
+                $(self.$name += other.$name;)*
+            }
+
+            /// Every counter by name.
+            pub fn lines(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name)),*]
+            }
+
+            /// Counters that must have been met and were not.
+            pub fn missing(&self) -> Vec<&'static str> {
+                let mut missing = Vec::new();
+                $(if $need && self.$name == 0 { missing.push(stringify!($name)); })*
+                missing
+            }
+        }
+    };
+}
+
+stats! {
+    /// Events handled by machines.
+    events: true,
+    /// Starts of the process.
+    starts: true,
+    /// Kill -9.
+    kills: true,
+    /// Power cuts.
+    power_cuts: true,
+    /// Deaths before the start was through.
+    deaths_in_recovery: true,
+    /// Graceful stops.
+    graceful_stops: true,
+    /// Deaths while a graceful stop was under way.
+    deaths_in_stop: true,
+    /// Starts with another number of shards than before.
+    reshards: true,
+    /// The process gave up by itself.
+    fatals: true,
+    /// Notices of the process.
+    notices: true,
+    /// Unflushed writes that a power cut took whole.
+    writes_lost: true,
+    /// Unflushed writes that survived a power cut.
+    writes_kept: true,
+    /// Unflushed writes that survived in part.
+    writes_torn: true,
+    /// Flushes.
+    flushes: true,
+    /// Torn writes that a recovery found and cut off.
+    torn_tails_cut: true,
+    /// Segments cut during recovery, preallocated zeros included.
+    log_cuts: true,
+    /// Segments after the first of a log.
+    rolls: true,
+    /// Segments removed.
+    segments_deleted: true,
+    /// Requests that found the file system full.
+    no_space: true,
+    /// Requests that failed.
+    io_errors: true,
+    /// Connections dropped by the network.
+    connections_dropped: true,
+    /// Topics made.
+    topics_created: true,
+    /// Topics deleted.
+    topics_deleted: true,
+    /// Settings changed.
+    configs_changed: true,
+    /// Batches sent, resends included.
+    batches_sent: true,
+    /// Batches acknowledged.
+    batches_acked: true,
+    /// Batches refused or cut off.
+    batches_failed: true,
+    /// Batches whose outcome their producer never learned.
+    batches_unknown: true,
+    /// Batches sent again by an idempotent producer.
+    batches_resent: true,
+    /// Resends that were recognised and answered with the old offset.
+    duplicates_recognised: true,
+    /// Producers that had to ask for a new id.
+    producer_resets: false,
+    /// Records read.
+    records_read: true,
+    /// Fetches that waited for data.
+    long_polls: true,
+    /// Fetches below the start of the log.
+    out_of_range: true,
+    /// Rises of a leader epoch seen by clients.
+    epoch_bumps: true,
+    /// Requests that got no answer in time.
+    timeouts: false,
+    /// Frames of a hostile client.
+    hostile_frames: true,
+    /// Records in the logs at the end.
+    records_at_end: true,
+}
+
+impl Stats {
+    /// A file was made.
+    pub fn saw_created(&mut self, path: &str) {
+        if is_log(path) && !path.ends_with("/00000000000000000000.log") {
+            self.rolls += 1;
+        }
+    }
+
+    /// A file was removed.
+    pub fn saw_removed(&mut self, path: &str) {
+        if is_log(path) {
+            self.segments_deleted += 1;
+        }
+    }
+
+    /// The process said something that a person should know.
+    pub fn saw_notice(&mut self, sentence: &str) {
+        self.torn_tails_cut += u64::from(sentence.contains("of a torn write"));
+    }
+
+    /// A file was cut or extended.
+    pub fn saw_resized(&mut self, path: &str, before: usize, after: usize) {
+        if is_log(path) && after < before && self.recovering {
+            self.log_cuts += 1;
+        }
+    }
+}
+
+fn is_log(path: &str) -> bool {
+    path.ends_with(".log") && !path.starts_with("__")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_met_is_named() {
+        let mut stats = Stats::default();
+        stats.saw_created("a-0/00000000000000000000.log");
+        assert!(stats.missing().contains(&"rolls"));
+        stats.saw_created("a-0/00000000000000000007.log");
+        assert!(!stats.missing().contains(&"rolls"));
+        let mut sum = Stats::default();
+        sum.add(&stats);
+        assert_eq!(sum.rolls, 1);
+        assert!(sum.lines().contains(&("rolls", 1)));
+    }
+}

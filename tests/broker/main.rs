@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The real program as a process: how it starts and stops, what survives kill -9, what bad input
+//! does to it. Each test has its own broker on a port of the kernel's choosing, in a temporary
+//! directory, killed by its id.
+
+mod client;
+mod hostile;
+mod life;
+mod process;
+mod survival;

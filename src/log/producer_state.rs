@@ -281,8 +281,10 @@ impl ProducerState {
                 .get_mut(&producer_id)
                 .expect("listed producers are known");
             let mut first_lost = None;
-            while let Some(batch) = batches.pop_back_if(|batch| batch.last_offset >= offset) {
-                first_lost = Some(batch);
+            while let Some(batch) = batches.back()
+                && batch.last_offset >= offset
+            {
+                first_lost = batches.pop_back();
             }
             match batches.back() {
                 Some(batch) => {

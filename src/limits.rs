@@ -175,6 +175,30 @@ pub const ABORTED_TRANSACTIONS_MAX: usize = 1_000_000;
 /// under way at once (on the reference disk 1 MiB at depth 4 is the knee).
 pub const WRITE_BYTES_MAX: usize = 1024 * 1024;
 
+/// Shortest area of zeros that a log writes ahead of itself, in bytes: what a quiet partition holds
+/// of the disk beyond its records.
+pub const WRITE_AHEAD_BYTES_MIN: u64 = 64 * 1024;
+
+/// Longest area of zeros that a log writes ahead of itself, in bytes.
+pub const WRITE_AHEAD_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
+/// Largest number of zeros that one write carries; one is under way at a time on each executor.
+pub const ZEROS_BYTES_MAX: usize = 256 * 1024;
+
+/// An area that was used up in less than this makes the next one twice as long.
+pub const WRITE_AHEAD_QUICK_MS: u64 = 1000;
+
+/// An area that lasted longer than this makes the next one half as long.
+pub const WRITE_AHEAD_SLOW_MS: u64 = 10_000;
+
+/// A log whose rounds carry more than this writes no zeros ahead: at such sizes a write that
+/// extends its file is nearly as fast as one that does not, and zeros would double the bytes
+/// written.
+pub const WRITE_AHEAD_ROUND_BYTES_MAX: u64 = 512 * 1024;
+
+/// Rounds of one log whose flush is under way while the next one is written.
+pub const ROUNDS_FLUSHING_MAX: usize = 2;
+
 /// Write buffers that one partition keeps for its next rounds while it is busy; freed after
 /// `WRITE_BUFFERS_IDLE_MS` without a round.
 pub const WRITE_BUFFERS_KEPT_BYTES_MAX: usize = 4 * WRITE_BYTES_MAX;
@@ -195,6 +219,9 @@ pub const RETENTION_CHECK_MS: u64 = 30_000;
 
 const _: () = assert!(BLOCK_BYTES.is_power_of_two());
 const _: () = assert!(WRITE_BYTES_MAX.is_multiple_of(BLOCK_BYTES));
+const _: () = assert!(WRITE_AHEAD_BYTES_MIN.is_multiple_of(2 * 4096) && BLOCK_BYTES == 4096);
+const _: () = assert!((WRITE_AHEAD_BYTES_MAX / WRITE_AHEAD_BYTES_MIN).is_power_of_two());
+const _: () = assert!(WRITE_AHEAD_QUICK_MS < WRITE_AHEAD_SLOW_MS);
 const _: () = assert!(RECORD_BATCH_BYTES_DEFAULT_MAX < RECORD_BATCH_BYTES_MAX);
 const _: () = assert!(FRAME_BYTES_RESERVED_UNSEEN <= FRAME_BYTES_TRUSTED_MAX);
 const _: () = assert!(FRAME_BYTES_TRUSTED_MAX <= FRAME_BYTES_MAX);

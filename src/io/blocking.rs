@@ -9,6 +9,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -16,6 +17,8 @@ use std::thread::JoinHandle;
 
 use super::files::{Files, disk_error};
 use super::wake::Waker;
+use crate::limits::ZEROS_BYTES_MAX;
+use crate::model::block_buffer::BlockBuffer;
 use crate::model::disk::{DiskError, DiskOutcome, DiskToken, FileId};
 
 /// One call to make.
@@ -39,6 +42,10 @@ pub enum Job {
     ReadFile(Box<str>),
     /// Replace a small file.
     ReplaceFile(Box<str>, Vec<u8>),
+    /// Write so many zeros from a position on and make them durable with the file's metadata.
+    WriteZeros(Arc<OwnedFd>, u64, u64),
+    /// Give a file another name.
+    RenameFile(Box<str>, Box<str>),
     /// Remove a file.
     RemoveFile(Box<str>),
     /// Make a directory.
@@ -189,6 +196,10 @@ fn perform(
             Ok(DiskOutcome::FileRead { contents })
         }
         Job::ReplaceFile(path, contents) => files.replace_file(&path, &contents).map(done),
+        Job::WriteZeros(file, position_bytes, len_bytes) => {
+            write_zeros(&file, position_bytes, len_bytes).map(done)
+        }
+        Job::RenameFile(from, to) => files.rename_file(&from, &to).map(done),
         Job::RemoveFile(path) => files.remove_file(&path).map(done),
         Job::CreateDirectory(path) => files.create_directory(&path).map(done),
         Job::SyncDirectory(path) => files.sync_directory(&path).map(done),
@@ -202,4 +213,20 @@ fn perform(
 
 fn set_length(file: &OwnedFd, len_bytes: u64) -> io::Result<()> {
     File::from(file.try_clone()?).set_len(len_bytes)
+}
+
+/// One request at a time, and a short one: a commit beside it waits for little.
+fn write_zeros(file: &OwnedFd, position_bytes: u64, len_bytes: u64) -> io::Result<()> {
+    let file = File::from(file.try_clone()?);
+    let most = u64::try_from(ZEROS_BYTES_MAX).expect("usize fits 64 bits");
+    let longest = usize::try_from(len_bytes.min(most)).expect("no longer than a usize");
+    let zeros = BlockBuffer::zeroed(longest);
+    let end = position_bytes + len_bytes;
+    let mut position_bytes = position_bytes;
+    while position_bytes < end {
+        let rest = usize::try_from((end - position_bytes).min(most)).expect("a part of a usize");
+        file.write_all_at(&zeros.as_slice()[..rest], position_bytes)?;
+        position_bytes += u64::try_from(rest).expect("usize fits 64 bits");
+    }
+    file.sync_all()
 }

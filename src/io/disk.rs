@@ -13,6 +13,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 use super::blocking::{BlockingThread, Job, Reply};
+use super::device_flush::DeviceFlush;
 use super::disk_operation::{Operation, Step, Work};
 use super::ring::{Completed, Kind, Ring, Tag};
 use super::slots::Slots;
@@ -33,18 +34,30 @@ struct OpenFile {
 pub struct Disk {
     files: BTreeMap<FileId, OpenFile>,
     operations: Slots<Operation>,
+    device_flush: DeviceFlush,
     blocking: BlockingThread,
+    /// For what takes long and nobody waits for.
+    background: BlockingThread,
+    /// Areas being written ahead: of which file, up to where.
+    ahead: BTreeMap<DiskToken, (FileId, u64)>,
     completions: VecDeque<DiskCompletion>,
 }
 
 impl Disk {
-    /// A disk without open files.
+    /// A disk without open files. Nobody writes to `clean_file`; flushing it flushes the device.
     #[must_use]
-    pub fn new(blocking: BlockingThread) -> Disk {
+    pub fn new(
+        blocking: BlockingThread,
+        background: BlockingThread,
+        clean_file: Arc<OwnedFd>,
+    ) -> Disk {
         Disk {
             files: BTreeMap::new(),
             operations: Slots::new(),
+            device_flush: DeviceFlush::new(clean_file),
             blocking,
+            background,
+            ahead: BTreeMap::new(),
             completions: VecDeque::new(),
         }
     }
@@ -74,11 +87,18 @@ impl Disk {
                 return self.start(ring, token, file, work);
             }
             DiskOperation::Flush { file } => return self.start(ring, token, file, Work::Flush),
+            DiskOperation::FlushDevice => return self.device_flush.ask(token),
+            DiskOperation::WriteAhead {
+                file,
+                position_bytes,
+                len_bytes,
+            } => return self.write_ahead(token, file, position_bytes, len_bytes),
             DiskOperation::SetLength { file, len_bytes } => {
                 return self.set_length(token, file, len_bytes);
             }
             DiskOperation::ReadFile { path } => Job::ReadFile(path),
             DiskOperation::ReplaceFile { path, contents } => Job::ReplaceFile(path, contents),
+            DiskOperation::RenameFile { from, to } => Job::RenameFile(from, to),
             DiskOperation::RemoveFile { path } => Job::RemoveFile(path),
             DiskOperation::CreateDirectory { path } => Job::CreateDirectory(path),
             DiskOperation::SyncDirectory { path } => Job::SyncDirectory(path),
@@ -88,10 +108,18 @@ impl Disk {
         self.blocking.submit(token, job);
     }
 
+    /// Starts what was gathered in this turn.
+    pub fn flush(&mut self, ring: &mut Ring) {
+        self.device_flush.start(ring);
+    }
+
     /// The next completion, if there is one.
     pub fn take_completion(&mut self) -> Option<DiskCompletion> {
         while let Some(reply) = self.blocking.take_reply() {
             self.handle_reply(reply);
+        }
+        while let Some(reply) = self.background.take_reply() {
+            self.handle_written_ahead(reply);
         }
         self.completions.pop_front()
     }
@@ -99,13 +127,15 @@ impl Disk {
     /// True if a completion waits to be taken.
     #[must_use]
     pub fn has_completion(&self) -> bool {
-        !self.completions.is_empty() || self.blocking.has_reply()
+        !self.completions.is_empty() || self.blocking.has_reply() || self.background.has_reply()
     }
 
     /// True while a request has not come back.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.operations.len() + self.blocking.in_flight() + self.completions.len() > 0
+        let by_threads = self.blocking.in_flight() + self.background.in_flight();
+        let by_ring = self.operations.len() + self.device_flush.in_flight();
+        by_threads + by_ring + self.completions.len() > 0
     }
 
     /// A completion of this disk's ring operations.
@@ -119,6 +149,45 @@ impl Disk {
             Step::Again => self.push(ring, index),
             Step::Finished(result) => self.finish(index, result),
         }
+    }
+
+    /// The flush of the device ended.
+    pub fn handle_device_flushed(&mut self, ring: &mut Ring, result: i32) {
+        let completions = &mut self.completions;
+        self.device_flush
+            .handle_completed(ring, result, |token, result| {
+                let result = result.map(|()| DiskOutcome::Done);
+                completions.push_back(DiskCompletion { token, result });
+            });
+    }
+
+    fn write_ahead(&mut self, token: DiskToken, file: FileId, position_bytes: u64, len_bytes: u64) {
+        let Some(open) = self
+            .files
+            .get_mut(&file)
+            .filter(|open| open.close.is_none())
+        else {
+            return self.complete(token, Err(DiskError::Io(libc::EBADF)));
+        };
+        open.in_flight += 1;
+        let descriptor = Arc::clone(&open.descriptor);
+        self.ahead
+            .insert(token, (file, position_bytes.saturating_add(len_bytes)));
+        let job = Job::WriteZeros(descriptor, position_bytes, len_bytes);
+        self.background.submit(token, job);
+    }
+
+    fn handle_written_ahead(&mut self, reply: Reply) {
+        let (file, end) = self
+            .ahead
+            .remove(&reply.token)
+            .expect("the background thread writes zeros and nothing else");
+        let open = self.files.get_mut(&file).expect("a file in use stays open");
+        if reply.result.is_ok() {
+            open.len_bytes = open.len_bytes.max(end);
+        }
+        self.complete(reply.token, reply.result);
+        self.leave(file);
     }
 
     fn write(

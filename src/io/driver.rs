@@ -69,6 +69,7 @@ impl Driver {
     /// When the ring is unusable.
     pub fn turn(&mut self) -> io::Result<bool> {
         self.network.flush(&mut self.ring);
+        self.disk.flush(&mut self.ring);
         self.ring.enter()?;
         self.ring.drain(&mut self.completed);
         let any = !self.completed.is_empty();
@@ -84,6 +85,7 @@ impl Driver {
         let ring = &mut self.ring;
         match completed.tag.kind {
             Kind::Disk => self.disk.handle_completed(ring, completed),
+            Kind::DeviceFlush => self.disk.handle_device_flushed(ring, completed.result),
             Kind::Receive => self.network.handle_received(ring, completed),
             Kind::Send => self.network.handle_sent(ring, completed),
             Kind::Accept => {
@@ -111,6 +113,7 @@ impl Driver {
         has_work: impl FnOnce() -> bool,
     ) -> io::Result<()> {
         self.network.flush(&mut self.ring);
+        self.disk.flush(&mut self.ring);
         self.await_wake();
         self.waker.announce_sleep();
         let result = if self.disk.has_completion() || has_work() {

@@ -17,6 +17,9 @@ use std::path::{Component, Path, PathBuf};
 use crate::limits::SMALL_FILE_BYTES_MAX;
 use crate::model::disk::{DirectoryEntry, DiskError};
 
+/// The file whose flush flushes the device.
+const CLEAN_FILE: &str = "device-flush";
+
 /// Ends the name of a directory that is being removed.
 const REMOVED_SUFFIX: &str = "-delete";
 
@@ -84,6 +87,22 @@ impl Files {
         Ok((file, len_bytes))
     }
 
+    /// Opens the file that is flushed in the place of others, and is never written to.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn open_clean_file(&self) -> io::Result<File> {
+        let path = self.resolve(CLEAN_FILE)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .append(true)
+            .create(true)
+            .open(&path)?;
+        file.sync_all()?;
+        sync_parent(&path)?;
+        Ok(file)
+    }
+
     /// Reads a small file whole.
     ///
     /// # Errors
@@ -113,6 +132,14 @@ impl Files {
         drop(file);
         fs::rename(&temporary, &target)?;
         sync_parent(&target)
+    }
+
+    /// Gives a file of a directory another name in it, not durably.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn rename_file(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.resolve(from)?, self.resolve(to)?)
     }
 
     /// Removes a file; a missing one is no error.

@@ -9,6 +9,7 @@
 pub mod blocking;
 pub mod clock;
 mod connection;
+mod device_flush;
 pub mod directory_lock;
 pub mod disk;
 mod disk_operation;

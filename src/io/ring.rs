@@ -36,6 +36,8 @@ pub enum Kind {
     Wake,
     /// An update or a cancellation whose own result says nothing.
     Control,
+    /// The flush of the device.
+    DeviceFlush,
 }
 
 /// What travels through the kernel with an operation.
@@ -57,6 +59,7 @@ impl Tag {
             Kind::Send => 3,
             Kind::Wake => 4,
             Kind::Control => 5,
+            Kind::DeviceFlush => 6,
         };
         (kind << 32) | u64::from(self.index)
     }
@@ -68,6 +71,7 @@ impl Tag {
             2 => Kind::Receive,
             3 => Kind::Send,
             4 => Kind::Wake,
+            6 => Kind::DeviceFlush,
             _ => Kind::Control,
         };
         let index = u32::try_from(bits & 0xffff_ffff).expect("masked to 32 bits");
@@ -275,6 +279,7 @@ mod tests {
             Kind::Send,
             Kind::Wake,
             Kind::Control,
+            Kind::DeviceFlush,
         ] {
             for index in [0, 1, u32::MAX] {
                 let tag = Tag { kind, index };

@@ -56,7 +56,7 @@ impl PartitionLog {
             // still to come.
             return Err(AppendError::Failed);
         }
-        if self.cut.is_some() || self.unflushed_bytes + records.len() > UNFLUSHED_BYTES_MAX {
+        if self.is_cutting() || self.unflushed_bytes + records.len() > UNFLUSHED_BYTES_MAX {
             return Err(AppendError::Busy);
         }
         let batches = self.check_batches(now, records, rules)?;

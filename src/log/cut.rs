@@ -6,11 +6,13 @@
 //! and flushed, so that no lost record can come back behind a new one. Runs on: the core of the
 //! partition. Bounded by: one at a time.
 
+use super::area::Area;
 use super::event::LogEvent;
 use super::operations::Pending;
 use super::partition_log::{PartitionLog, done};
 use super::segment::FileKind;
-use super::tail_buffer::TailBuffer;
+use super::tail_buffer::{TailBuffer, block_ceil};
+use super::write::Stage;
 use crate::model::disk::{DiskError, DiskOperation, DiskOutcome, DiskQueue, FileId};
 use crate::model::time::Now;
 
@@ -37,9 +39,24 @@ pub(super) struct Cut {
 }
 
 impl PartitionLog {
+    /// True from the moment at which a write found no space to the end of the cut.
+    pub(super) fn is_cutting(&self) -> bool {
+        self.cut_wanted || self.cut.is_some()
+    }
+
+    /// Starts the cut that a write without space made necessary, once nothing touches the file.
+    pub(super) fn go_on_cutting(&mut self, now: Now, disk: &mut DiskQueue) {
+        let is_growing = |stage: &Stage| stage.area.is_growing();
+        let is_quiet = self.flushing.is_empty() && !self.stages.front().is_some_and(is_growing);
+        if self.cut_wanted && is_quiet {
+            self.cut_wanted = false;
+            self.start_cut(now, DiskError::NoSpace, disk);
+        }
+    }
+
     /// Takes back everything that is not durable.
     pub(super) fn start_cut(&mut self, now: Now, error: DiskError, disk: &mut DiskQueue) {
-        assert!(self.round.is_none());
+        assert!(self.round.is_none() && self.flushing.is_empty());
         assert!(self.cut.is_none());
         let created = self.roll.take().and_then(|roll| roll.created());
         self.roll_back_memory(now);
@@ -89,7 +106,11 @@ impl PartitionLog {
         assert_eq!(mark.next_offset, durable_end);
         let stage = self.stages.front_mut().expect("an open log has a stage");
         stage.seal = None;
+        assert!(!stage.area.is_growing());
         stage.tail = TailBuffer::new(mark.size_bytes, &stage.durable_tail);
+        // The file is cut to exactly this length.
+        stage.area = Area::of_file(mark.size_bytes);
+        stage.written_end = block_ceil(mark.size_bytes);
         self.epochs.truncate_from_end(durable_end);
         self.producers.truncate_from_end(durable_end);
         self.log_end = durable_end;

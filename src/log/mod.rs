@@ -8,6 +8,7 @@
 //! partition. Bounded by: `limits`, and by the segments that are retained.
 
 mod append;
+mod area;
 pub mod batch_scanner;
 mod batch_search;
 pub mod clean_marker;

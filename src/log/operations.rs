@@ -19,8 +19,10 @@ pub(super) enum Pending {
     Scan,
     /// The write of the append round at this position.
     RoundWrite(u64),
-    /// The flush of the append round.
-    RoundFlush,
+    /// The flush of the append round with this number.
+    RoundFlush(u64),
+    /// Zeros written ahead of the log.
+    WriteAhead,
     /// A step of the roll.
     Roll,
     /// A step of cutting the log back after the disk was full.

@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::area::AheadStep;
 use super::config::LogConfig;
 use super::cut::Cut;
 use super::delay::Delay;
@@ -33,6 +34,7 @@ use crate::model::disk::{
     DiskCompletion, DiskError, DiskOperation, DiskOutcome, DiskQueue, FileId,
 };
 use crate::model::ids::{LeaderEpoch, Offset, Uuid};
+use crate::model::storage::StorageRules;
 use crate::model::time::{MonotonicUs, Now};
 
 /// What the log is doing.
@@ -63,6 +65,7 @@ pub struct PartitionLog {
     pub(super) directory: Box<str>,
     pub(super) topic_id: Uuid,
     pub(super) config: LogConfig,
+    pub(super) storage: StorageRules,
     pub(super) phase: Phase,
     /// Ascending; the last one takes the appends.
     pub(super) segments: VecDeque<Segment>,
@@ -77,9 +80,16 @@ pub struct PartitionLog {
     /// The segments that are not sealed on disk, oldest first, with what waits to be written to
     /// each.
     pub(super) stages: VecDeque<Stage>,
+    /// The round that is being written.
     pub(super) round: Option<Round>,
+    /// Rounds that are written and not durable yet, oldest first.
+    pub(super) flushing: VecDeque<Round>,
+    pub(super) next_round: u64,
+    pub(super) ahead_step: AheadStep,
     pub(super) roll: Option<Roll>,
     pub(super) cut: Option<Cut>,
+    /// A write found no space; the cut starts once nothing touches the file.
+    pub(super) cut_wanted: bool,
     pub(super) unflushed_bytes: usize,
     pub(super) pool: BufferPool,
     pub(super) tail_cache: TailCache,
@@ -94,15 +104,23 @@ pub struct PartitionLog {
 }
 
 impl PartitionLog {
-    /// A closed log in `directory`, a path relative to the data directory.
+    /// A closed log in `directory`, a path relative to the data directory, on storage with these
+    /// rules.
     #[must_use]
-    pub fn new(owner: u32, directory: &str, topic_id: Uuid, config: LogConfig) -> PartitionLog {
+    pub fn new(
+        owner: u32,
+        directory: &str,
+        topic_id: Uuid,
+        config: LogConfig,
+        storage: StorageRules,
+    ) -> PartitionLog {
         assert!(!directory.is_empty());
         PartitionLog {
             owner,
             directory: directory.into(),
             topic_id,
             config,
+            storage,
             phase: Phase::Closed,
             segments: VecDeque::new(),
             epochs: LeaderEpochs::new(),
@@ -115,8 +133,12 @@ impl PartitionLog {
             next_file: 0,
             stages: VecDeque::new(),
             round: None,
+            flushing: VecDeque::new(),
+            next_round: 0,
+            ahead_step: AheadStep::default(),
             roll: None,
             cut: None,
+            cut_wanted: false,
             unflushed_bytes: 0,
             pool: BufferPool::default(),
             tail_cache: TailCache::default(),
@@ -216,7 +238,10 @@ impl PartitionLog {
             Pending::RoundWrite(position) => {
                 self.end_round_write(now, position, result, disk, events);
             }
-            Pending::RoundFlush => self.end_round_flush(now, result, disk, events),
+            Pending::RoundFlush(number) => {
+                self.end_round_flush(now, number, result, disk, events);
+            }
+            Pending::WriteAhead => self.end_write_ahead(now, result, disk, events),
             Pending::Roll => self.step_roll(now, result, disk, events),
             Pending::Cut => self.step_cut(now, result, disk, events),
             Pending::Stop => self.step_stop(result, disk, events),

@@ -104,7 +104,7 @@ impl PartitionLog {
     /// Rolls a segment that is old although nothing is appended, so that retention can remove it.
     pub(super) fn roll_by_time(&mut self, now: Now, disk: &mut DiskQueue) {
         let active = self.segments.back().expect("an open log has a segment");
-        if active.mark.size_bytes > 0 && self.is_active_old(now) && self.cut.is_none() {
+        if active.mark.size_bytes > 0 && self.is_active_old(now) && !self.is_cutting() {
             self.roll_in_memory();
             self.pump(disk);
         }

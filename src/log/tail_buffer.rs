@@ -21,6 +21,11 @@ pub(super) fn block_floor(position: u64) -> u64 {
     position - position % BLOCK
 }
 
+/// Rounds a position up to a block.
+pub(super) fn block_ceil(position: u64) -> u64 {
+    position.next_multiple_of(BLOCK)
+}
+
 /// A position or length of the file as a length in memory.
 pub(super) fn memory_len(len_bytes: u64) -> usize {
     usize::try_from(len_bytes).expect("lengths fit the address space")
@@ -111,6 +116,12 @@ impl TailBuffer {
         self.end
     }
 
+    /// Where the writes end if everything gathered is written now: in whole blocks, with room for
+    /// the zeros that end a scan.
+    pub(super) fn write_end(&self) -> u64 {
+        block_ceil(self.end + file_len(BATCH_HEADER_BYTES))
+    }
+
     /// True if nothing waits to be written.
     pub(super) fn is_empty(&self) -> bool {
         self.chunks.is_empty()
@@ -152,6 +163,7 @@ impl TailBuffer {
     /// Hands out everything gathered as writes of whole blocks.
     pub(super) fn take(&mut self, pool: &mut BufferPool) -> Vec<TailWrite> {
         assert!(!self.chunks.is_empty());
+        let write_end = self.write_end();
         self.keep_tail();
         let mut last_len = self.filled.next_multiple_of(BLOCK_BYTES);
         if last_len - self.filled < BATCH_HEADER_BYTES {
@@ -188,7 +200,7 @@ impl TailBuffer {
                 write
             })
             .collect();
-        assert!(position >= self.end + file_len(BATCH_HEADER_BYTES));
+        assert_eq!(position, write_end);
         self.start = block_floor(self.end);
         self.filled = 0;
         writes

@@ -1,21 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
-//! From the gathered bytes to the disk: one round at a time, a round is all writes of what was
-//! gathered and then one flush; meanwhile the next round gathers (group commit).
+//! From the gathered bytes to the disk: a round is all writes of what was gathered and then one
+//! flush. While a round is flushed the next one is written, and what comes meanwhile gathers: under
+//! load rounds grow by themselves, and without load nothing waits.
 //!
-//! Owns: [`Stage`], [`Round`]. Invariants: one round is under way at most, so no block has two
-//! writes at once and every flush covers exactly the round's writes; rounds follow offset order,
-//! also across a roll; the durable end rises here and nowhere else while the log is open. Runs on:
-//! the core of the partition. Bounded by: `UNFLUSHED_BYTES_MAX`.
+//! Owns: [`Stage`], [`Round`]. Invariants: the writes of one round are under way at most, so no
+//! block has two writes at once; a flush is asked for after all writes of its round have completed,
+//! so it covers them and those of every round before; rounds become durable in offset order, also
+//! across a roll; the durable end rises here and nowhere else while the log is open. Runs on: the
+//! core of the partition. Bounded by: `UNFLUSHED_BYTES_MAX`, `ROUNDS_FLUSHING_MAX`.
 
+use super::area::{Area, FlushKind};
 use super::event::LogEvent;
 use super::operations::Pending;
 use super::partition_log::{PartitionLog, Phase, done};
 use super::segment::{Segment, SegmentMark};
-use super::tail_buffer::TailBuffer;
+use super::tail_buffer::{TailBuffer, block_ceil, file_len, memory_len};
+use crate::limits::ROUNDS_FLUSHING_MAX;
 use crate::model::block_buffer::BlockBuffer;
 use crate::model::disk::{DiskError, DiskOperation, DiskOutcome, DiskQueue};
 use crate::model::ids::Offset;
 use crate::model::time::Now;
+use crate::wire::record::BATCH_HEADER_BYTES;
 
 /// A segment that is still written to.
 #[derive(Debug)]
@@ -26,13 +31,17 @@ pub(super) struct Stage {
     pub(super) tail: TailBuffer,
     /// The durable part of its last partly filled block, to go on from if the rest is lost.
     pub(super) durable_tail: Box<[u8]>,
+    /// How far its file is initialised.
+    pub(super) area: Area,
+    /// Where the furthest write of a round ends, in whole blocks.
+    pub(super) written_end: u64,
     /// Set once the next segment has taken over: what to write beside it when it is complete.
     pub(super) seal: Option<Seal>,
 }
 
 impl Stage {
-    /// The end of a segment whose durable part is all there is; `tail` is its partly filled last
-    /// block.
+    /// The end of a segment whose durable part is all there is, in a file of exactly its length;
+    /// `tail` is its partly filled last block.
     pub(super) fn of(segment: &Segment, tail: &[u8]) -> Stage {
         let size_bytes = segment.mark.size_bytes;
         assert_eq!(segment.durable, segment.mark);
@@ -41,6 +50,8 @@ impl Stage {
             base_offset: segment.base_offset,
             durable_tail: buffer.tail().into(),
             tail: buffer,
+            area: Area::of_file(size_bytes),
+            written_end: block_ceil(size_bytes),
             seal: None,
         }
     }
@@ -58,29 +69,35 @@ pub(super) struct Seal {
 /// Writes under way and the flush after them.
 #[derive(Debug)]
 pub(super) struct Round {
+    number: u64,
+    base_offset: Offset,
     writes_left: usize,
     /// What was written where, for the tail cache.
     written: Vec<(u64, BlockBuffer)>,
     error: Option<DiskError>,
-    /// Bytes that become durable with it.
-    bytes: usize,
+    /// Where its writes end.
+    write_end: u64,
     tail: Box<[u8]>,
     mark: SegmentMark,
+    is_flushed: bool,
 }
 
 impl PartitionLog {
     /// Starts whatever the write side can start now.
     pub(super) fn pump(&mut self, disk: &mut DiskQueue) {
         let takes_writes = matches!(self.phase, Phase::Open | Phase::Stopping(_));
-        if !takes_writes || self.round.is_some() || self.roll.is_some() || self.cut.is_some() {
+        if !takes_writes || self.round.is_some() || self.roll.is_some() || self.is_cutting() {
             return;
         }
         let Some(front) = self.stages.front() else {
             return;
         };
         if !front.tail.is_empty() {
-            self.start_round(disk);
-        } else if front.seal.is_some() {
+            let may_write = front.area.may_write(front.tail.write_end());
+            if may_write && self.flushing.len() < ROUNDS_FLUSHING_MAX {
+                self.start_round(disk);
+            }
+        } else if front.seal.is_some() && self.flushing.is_empty() && !front.area.is_growing() {
             self.start_roll(disk);
         }
     }
@@ -88,23 +105,28 @@ impl PartitionLog {
     fn start_round(&mut self, disk: &mut DiskQueue) {
         let stage = self.stages.front_mut().expect("the caller looked");
         let base_offset = stage.base_offset;
+        let write_end = stage.tail.write_end();
         let writes = stage.tail.take(&mut self.pool);
         let end = stage.tail.end();
         let tail = stage.tail.tail().into();
+        stage.written_end = stage.written_end.max(write_end);
         let segment = self
             .segment_mut(base_offset)
             .expect("a stage has its segment");
         let mark = segment.mark;
-        let durable_bytes = segment.durable.size_bytes;
         let file = segment.file.expect("a segment that is written to is open");
         assert_eq!(mark.size_bytes, end);
+        self.next_round += 1;
         self.round = Some(Round {
+            number: self.next_round,
+            base_offset,
             writes_left: writes.len(),
             written: Vec::with_capacity(writes.len()),
             error: None,
-            bytes: super::tail_buffer::memory_len(end - durable_bytes),
+            write_end,
             tail,
             mark,
+            is_flushed: false,
         });
         for write in writes {
             let operation = DiskOperation::Write {
@@ -141,29 +163,39 @@ impl PartitionLog {
             return;
         }
         match round.error {
-            None => {
-                let base_offset = self
-                    .stages
-                    .front()
-                    .expect("a round has its stage")
-                    .base_offset;
-                let segment = self
-                    .segment_mut(base_offset)
-                    .expect("a stage has its segment");
-                let file = segment.file.expect("a segment that is written to is open");
-                self.push(Pending::RoundFlush, DiskOperation::Flush { file }, disk);
-            }
+            None => self.flush_round(disk),
             Some(DiskError::NoSpace) => {
                 self.round = None;
-                self.start_cut(now, DiskError::NoSpace, disk);
+                self.cut_wanted = true;
+                self.go_on_cutting(now, disk);
             }
             Some(error) => self.fail("a write", error, events),
         }
     }
 
+    /// All writes of a round have completed: asks for what makes them durable, and goes on writing.
+    fn flush_round(&mut self, disk: &mut DiskQueue) {
+        let round = self.round.take().expect("the caller looked");
+        let stage = self.stages.front().expect("a round has its stage");
+        assert_eq!(stage.base_offset, round.base_offset);
+        let operation = match stage.area.flush_kind(self.storage, round.write_end) {
+            FlushKind::Device => DiskOperation::FlushDevice,
+            FlushKind::File => {
+                let segment = self.segment_mut(round.base_offset);
+                let segment = segment.expect("a stage has its segment");
+                let file = segment.file.expect("a segment that is written to is open");
+                DiskOperation::Flush { file }
+            }
+        };
+        self.push(Pending::RoundFlush(round.number), operation, disk);
+        self.flushing.push_back(round);
+        self.pump(disk);
+    }
+
     pub(super) fn end_round_flush(
         &mut self,
         now: Now,
+        number: u64,
         result: Result<DiskOutcome, DiskError>,
         disk: &mut DiskQueue,
         events: &mut Vec<LogEvent>,
@@ -173,13 +205,28 @@ impl PartitionLog {
             // durable.
             return self.fail("a flush", error, events);
         }
-        let mut round = self.round.take().expect("a flush belongs to a round");
+        let round = self.flushing.iter_mut().find(|one| one.number == number);
+        round.expect("a flush belongs to a round").is_flushed = true;
+        // In order: a later flush covers the writes of the rounds before, not their metadata.
+        while self.flushing.front().is_some_and(|round| round.is_flushed) {
+            self.commit_round(now, disk, events);
+        }
+        self.go_on_cutting(now, disk);
+        self.pump(disk);
+    }
+
+    /// The oldest round is durable.
+    fn commit_round(&mut self, now: Now, disk: &mut DiskQueue, events: &mut Vec<LogEvent>) {
+        let mut round = self.flushing.pop_front().expect("the caller looked");
+        let base_offset = round.base_offset;
         let stage = self.stages.front_mut().expect("a round has its stage");
+        assert_eq!(stage.base_offset, base_offset);
         stage.durable_tail = round.tail;
-        let base_offset = stage.base_offset;
+        stage.area.note_flushed(round.write_end);
         let segment = self
             .segment_mut(base_offset)
             .expect("a stage has its segment");
+        let bytes = round.mark.size_bytes - segment.durable.size_bytes;
         segment.durable = round.mark;
         round
             .written
@@ -189,8 +236,8 @@ impl PartitionLog {
             self.tail_cache
                 .insert(base_offset, position, end, buffer, &mut self.pool);
         }
-        assert!(self.unflushed_bytes >= round.bytes);
-        self.unflushed_bytes -= round.bytes;
+        assert!(self.unflushed_bytes >= memory_len(bytes));
+        self.unflushed_bytes -= memory_len(bytes);
         assert!(round.mark.next_offset > self.durable_end);
         assert!(round.mark.next_offset <= self.log_end);
         self.durable_end = round.mark.next_offset;
@@ -198,6 +245,55 @@ impl PartitionLog {
             offset: self.durable_end,
         });
         self.touch_pool(now);
+        self.write_ahead(now, bytes, disk);
+    }
+
+    /// Has zeros written behind the log if it is time.
+    fn write_ahead(&mut self, now: Now, round_bytes: u64, disk: &mut DiskQueue) {
+        let is_open = matches!(self.phase, Phase::Open);
+        if !is_open || !self.storage.write_ahead || self.is_cutting() {
+            return;
+        }
+        let longest = self.segment_bytes_max() + file_len(BATCH_HEADER_BYTES);
+        let stage = self.stages.front_mut().expect("an open log has a stage");
+        if stage.seal.is_some() {
+            return;
+        }
+        let base_offset = stage.base_offset;
+        let step = &mut self.ahead_step;
+        let limit = block_ceil(longest);
+        let ahead = stage
+            .area
+            .start_ahead(now, step, stage.written_end, limit, round_bytes);
+        let Some(ahead) = ahead else {
+            return;
+        };
+        let segment = self
+            .segment_mut(base_offset)
+            .expect("a stage has its segment");
+        let operation = DiskOperation::WriteAhead {
+            file: segment.file.expect("a segment that is written to is open"),
+            position_bytes: ahead.position,
+            len_bytes: ahead.len_bytes,
+        };
+        self.push(Pending::WriteAhead, operation, disk);
+    }
+
+    pub(super) fn end_write_ahead(
+        &mut self,
+        now: Now,
+        result: Result<DiskOutcome, DiskError>,
+        disk: &mut DiskQueue,
+        events: &mut Vec<LogEvent>,
+    ) {
+        // Neither a roll nor a cut starts while zeros are under way.
+        let stage = self.stages.front_mut().expect("an open log has a stage");
+        match done(result) {
+            Ok(()) => stage.area.finish_ahead(),
+            Err(DiskError::NoSpace) => stage.area.refuse_ahead(),
+            Err(error) => return self.fail("writing zeros ahead", error, events),
+        }
+        self.go_on_cutting(now, disk);
         self.pump(disk);
     }
 }

@@ -3,10 +3,11 @@
 //!
 //! Owns: the vocabulary. Invariants: an operation takes its buffer by value and the completion
 //! brings it back; there is exactly one completion for each request; completions may come in any
-//! order (only `Flush` relates to others: it covers the writes of that file that had COMPLETED
-//! before the flush was asked for); no two writes of one block may be under way at once (the
-//! asker's duty). Paths are relative to the data directory, separated by `/`, without `..`.
-//! Runs on: the shard that asks. Bounded by: the asker, who bounds what it has under way.
+//! order (only flushes relate to others: a flush covers the writes that had COMPLETED before it was
+//! asked for, `Flush` those of its file, `FlushDevice` the overwrites of every file); no two writes
+//! of one block may be under way at once, `WriteAhead` included (the asker's duty). Paths are
+//! relative to the data directory, separated by `/`, without `..`. Runs on: the shard that asks.
+//! Bounded by: the asker, who bounds what it has under way.
 
 use super::block_buffer::BlockBuffer;
 
@@ -84,6 +85,23 @@ pub enum DiskOperation {
         /// Which file.
         file: FileId,
     },
+    /// Makes completed writes durable that changed no metadata: overwrites of blocks that exist,
+    /// are initialised, and whose file's metadata is durable. One flush of the device's cache for
+    /// all files of all askers; askers that come while one is under way share the next. Done:
+    /// `Done`.
+    FlushDevice,
+    /// Writes zeros from a block-aligned position on, behind everything written so far, and makes
+    /// them and the file's metadata durable: later writes there are overwrites. Done in the
+    /// background, behind all other work of the disk. Done: `Done`; after an error the file may or
+    /// may not have grown, and nothing else has changed.
+    WriteAhead {
+        /// Which file.
+        file: FileId,
+        /// Where, a multiple of `BLOCK_BYTES`.
+        position_bytes: u64,
+        /// How many zeros, a multiple of `BLOCK_BYTES`.
+        len_bytes: u64,
+    },
     /// Cuts or extends the file to an exact length (not durable until the next `Flush`). Done:
     /// `Done`.
     SetLength {
@@ -104,6 +122,14 @@ pub enum DiskOperation {
         path: Box<str>,
         /// The whole new contents.
         contents: Vec<u8>,
+    },
+    /// Gives a file of a directory another name in it, replacing what had that name. Open files
+    /// keep their ids. Durable only after `SyncDirectory`. Done: `Done`.
+    RenameFile {
+        /// Relative path.
+        from: Box<str>,
+        /// Relative path in the same directory.
+        to: Box<str>,
     },
     /// Removes a file; a missing one is no error. Done: `Done`.
     RemoveFile {

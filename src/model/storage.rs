@@ -16,9 +16,12 @@ pub struct StorageRules {
     ///
     /// It holds only on ext4 with barriers and without `data=journal`, and on XFS that was made
     /// with `reflink=0` and has no realtime device. Anywhere else (copy on write, network, FUSE,
-    /// overlay, memory) every file needs a flush of its own. It never holds for a file whose length,
-    /// extents or name have changed since its own last flush: that is the log's business.
+    /// overlay, memory) every file needs a flush of its own. It never holds for a file whose
+    /// length, extents or name have changed since its own last flush: that is the log's business.
     pub device_flush: bool,
+    /// True if overwriting a block that was written before changes no metadata of its file: on ext4
+    /// and XFS, and nowhere that copies on write. Then it pays to write zeros ahead of the log.
+    pub write_ahead: bool,
 }
 
 #[cfg(test)]
@@ -27,6 +30,7 @@ mod tests {
 
     #[test]
     fn what_is_not_known_is_not_permitted() {
-        assert!(!StorageRules::default().device_flush);
+        let unknown = StorageRules::default();
+        assert!(!unknown.device_flush && !unknown.write_ahead);
     }
 }

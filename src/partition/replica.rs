@@ -15,6 +15,7 @@ use super::spec::PartitionSpec;
 use crate::log::{LogEvent, PartitionLog};
 use crate::model::disk::{DiskCompletion, DiskQueue};
 use crate::model::ids::{BrokerId, LeaderEpoch, Offset, TopicPartition};
+use crate::model::storage::StorageRules;
 use crate::model::time::{MonotonicUs, Now};
 use crate::replication::ack_queue::AckQueue;
 use crate::replication::leader::Leader;
@@ -66,12 +67,18 @@ pub struct Partition {
 impl Partition {
     /// A replica on this broker whose disk requests carry `owner`.
     #[must_use]
-    pub fn new(owner: u32, node_id: BrokerId, spec: PartitionSpec) -> Partition {
+    pub fn new(
+        owner: u32,
+        node_id: BrokerId,
+        spec: PartitionSpec,
+        storage: StorageRules,
+    ) -> Partition {
         let log = PartitionLog::new(
             owner,
             &spec.directory,
             spec.at.topic_id,
             spec.config.clone(),
+            storage,
         );
         Partition {
             node_id,

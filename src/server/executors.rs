@@ -56,6 +56,8 @@ struct Seat {
     cpus: CpuMask,
     waker: Arc<Waker>,
     blocking: BlockingThread,
+    background: BlockingThread,
+    clean_file: Arc<OwnedFd>,
     listener: Option<OwnedFd>,
     frame_bytes_max: usize,
     port: MeshPort<Crossing>,
@@ -160,6 +162,11 @@ fn seats(
         .map_err(|error| format!("cannot make an eventfd: {error}"))?;
     let mut ports = mesh(&wakers);
     let mesh = ports.pop().expect("one port for each waker");
+    let clean_file = launch
+        .files
+        .open_clean_file()
+        .map_err(|error| format!("cannot make a file in the data directory: {error}"))?;
+    let clean_file = Arc::new(clean_file.into());
     let mut listeners = launch.listeners.into_iter();
     let cpus = launch
         .placement
@@ -175,8 +182,10 @@ fn seats(
         } else {
             ShardId::CONTROL
         };
-        let blocking = BlockingThread::start(launch.files.clone(), Arc::clone(&waker))
-            .map_err(|error| format!("cannot start a thread: {error}"))?;
+        let start = || BlockingThread::start(launch.files.clone(), Arc::clone(&waker));
+        let no_thread = |error| format!("cannot start a thread: {error}");
+        let blocking = start().map_err(no_thread)?;
+        let background = start().map_err(no_thread)?;
         seats.push(Seat {
             shard,
             shard_count,
@@ -184,6 +193,8 @@ fn seats(
             cpus: launch.cpus.clone(),
             waker,
             blocking,
+            background,
+            clean_file: Arc::clone(&clean_file),
             listener: listeners.next(),
             frame_bytes_max: launch.frame_bytes_max,
             port,
@@ -207,7 +218,7 @@ fn spawn<M: Machine + 'static>(
 }
 
 fn run<M: Machine>(seat: Seat, make: impl FnOnce() -> M) {
-    let disk = Disk::new(seat.blocking);
+    let disk = Disk::new(seat.blocking, seat.background, seat.clean_file);
     let network = Network::new(seat.listener, seat.shard.0, seat.frame_bytes_max);
     let driver = match Driver::new(disk, network, seat.waker, &seat.cpus) {
         Ok(driver) => driver,

@@ -16,6 +16,7 @@ use super::supervisor;
 use crate::config::server::ServerConfig;
 use crate::io::process::StopSignals;
 use crate::model::ids::ShardId;
+use crate::model::storage::StorageRules;
 use crate::shard::control_shard::{ControlShard, ControlShardConfig};
 use crate::shard::machine::{Shard, ShardConfig};
 
@@ -66,6 +67,7 @@ fn data_settings(config: &ServerConfig, shard_count: u16) -> ShardConfig {
         shard_count,
         node_id: config.node_id,
         auto_create_topics: config.auto_create_topics,
+        storage: StorageRules::default(),
         settings: Arc::new(config.defaults.file.clone()),
     }
 }

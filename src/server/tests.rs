@@ -312,6 +312,11 @@ const FILE: FileId = FileId {
     number: 1,
 };
 
+const AHEAD: FileId = FileId {
+    owner: 1,
+    number: 2,
+};
+
 impl DiskWalk {
     fn operations() -> Vec<DiskOperation> {
         let mut block = BlockBuffer::zeroed(3 * BLOCK_BYTES);
@@ -364,6 +369,32 @@ impl DiskWalk {
                 path: "t-0/x".into(),
             },
             DiskOperation::SyncDirectory { path: "".into() },
+        ]
+    }
+
+    fn later_operations() -> Vec<DiskOperation> {
+        vec![
+            DiskOperation::RenameFile {
+                from: "t-0/a.log".into(),
+                to: "t-0/b.log".into(),
+            },
+            DiskOperation::Open {
+                file: AHEAD,
+                path: "t-0/b.log".into(),
+                create: false,
+            },
+            DiskOperation::WriteAhead {
+                file: AHEAD,
+                position_bytes: 8192,
+                len_bytes: 1 << 20,
+            },
+            DiskOperation::FlushDevice,
+            DiskOperation::Read {
+                file: AHEAD,
+                position_bytes: 4096,
+                buffer: BlockBuffer::zeroed(2 << 20),
+            },
+            DiskOperation::Close { file: AHEAD },
             DiskOperation::RemoveDirectory { path: "t-0".into() },
             DiskOperation::ListDirectory { path: "".into() },
         ]
@@ -375,7 +406,8 @@ impl DiskWalk {
             | (2, Ok(DiskOutcome::Opened { len_bytes: 0 }))
             | (3, Ok(DiskOutcome::Written { .. }))
             | (12, Err(DiskError::Io(libc::EBADF)))
-            | (0 | 4 | 6 | 8 | 11 | 13 | 14 | 15, Ok(DiskOutcome::Done)) => {}
+            | (16, Ok(DiskOutcome::Opened { len_bytes: 5000 }))
+            | (0 | 4 | 6 | 8 | 11 | 13 | 14 | 15 | 17 | 18 | 20 | 21, Ok(DiskOutcome::Done)) => {}
             (5, Ok(DiskOutcome::Read { buffer, len_bytes })) => {
                 assert_eq!(len_bytes, 12_288);
                 assert_eq!(buffer.as_slice()[4095..4097], [0, 9]);
@@ -389,14 +421,23 @@ impl DiskWalk {
                     .collect();
                 assert_eq!(names, [("a.log", 5000), ("x", 3)]);
             }
-            (16, Ok(DiskOutcome::Listed { entries })) => assert_eq!(entries, []),
+            (19, Ok(DiskOutcome::Read { buffer, len_bytes })) => {
+                assert_eq!(len_bytes, (1 << 20) + 4096);
+                assert_eq!(buffer.as_slice()[903..905], [9, 0]);
+            }
+            (22, Ok(DiskOutcome::Listed { entries })) => {
+                let names: Vec<_> = entries.iter().map(|entry| &*entry.name).collect();
+                assert_eq!(names, ["device-flush"]);
+            }
             (step, result) => panic!("step {step}: {result:?}"),
         }
     }
 
     fn ask(&self, effects: &mut Effects) {
         let place = usize::try_from(self.step).expect("small");
-        match DiskWalk::operations().into_iter().nth(place) {
+        let mut all = DiskWalk::operations();
+        all.extend(DiskWalk::later_operations());
+        match all.into_iter().nth(place) {
             Some(operation) => {
                 let token = DiskToken {
                     owner: 0,

@@ -33,6 +33,7 @@ use crate::log::event::{AppendError, LogEvent};
 use crate::log::partition_log::PartitionLog;
 use crate::model::disk::{DiskCompletion, DiskError};
 use crate::model::ids::{BrokerId, Offset, ShardId, Uuid};
+use crate::model::storage::StorageRules;
 use crate::model::time::{MonotonicUs, Now};
 use crate::model::topic_config::{CleanupPolicy, TimestampType};
 
@@ -174,7 +175,14 @@ impl ControlShard {
             }),
             defaults,
             quorum: QuorumOfOne::new(),
-            log: PartitionLog::new(LOG_OWNER, DIRECTORY, TOPIC_ID, log_config()),
+            log: PartitionLog::new(
+                LOG_OWNER,
+                DIRECTORY,
+                TOPIC_ID,
+                log_config(),
+                // Few and small rounds: a flush of the file each is enough.
+                StorageRules::default(),
+            ),
             log_events: Vec::new(),
             snapshots: SnapshotKeeper::new(SNAPSHOT_OWNER, DIRECTORY, interval),
             candidates: Vec::new(),

@@ -158,7 +158,8 @@ impl Shard {
                 self.progress.blocked.push((spec, slot));
                 continue;
             }
-            let partition = Partition::new(slot, self.config.node_id, spec);
+            let (node_id, storage) = (self.config.node_id, self.config.storage);
+            let partition = Partition::new(slot, node_id, spec, storage);
             self.partitions.insert(slot, partition);
             self.progress.opening.insert(slot);
             self.on_slot(slot, |partition, _| {

@@ -26,6 +26,7 @@ use crate::model::disk::DiskCompletion;
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::{BrokerId, ConnectionId, ShardId, TopicPartition};
 use crate::model::image::{MetadataImage, TopicImage};
+use crate::model::storage::StorageRules;
 use crate::model::time::{MonotonicUs, Now};
 use crate::partition::PartitionEvent;
 
@@ -40,6 +41,8 @@ pub struct ShardConfig {
     pub node_id: BrokerId,
     /// `auto.create.topics.enable`.
     pub auto_create_topics: bool,
+    /// What the storage of the logs permits.
+    pub storage: StorageRules,
     /// All settings of the file and the flags, in text form, for DescribeConfigs.
     pub settings: Arc<Settings>,
 }

@@ -2,12 +2,11 @@
 //! A disk in memory that is as bad as a disk may be.
 //!
 //! Owns: [`ModelDisk`]. Fault model: requests end in any order; a crash keeps any subset of the
-//! 512-byte sectors that were not covered by a flush, any subset of the names that no directory
-//! sync covered, and either version of a file that was being replaced; a full disk refuses writes;
-//! flushes may fail.
-//! Invariants: two writes of one block under way at once are a fault of the log, and so is an
-//! unaligned request.
-//! Runs on: tests. Bounded by: the test.
+//! 512-byte sectors that were not covered by a flush (a flush of the device covers the sectors of
+//! every file that lie inside its durable length, and no length), any subset of the names that no
+//! directory sync covered, and either version of a file that was being replaced; a full disk
+//! refuses writes; flushes may fail. Invariants: two writes of one block under way at once are a
+//! fault of the log, and so is an unaligned request. Runs on: tests. Bounded by: the test.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -66,7 +65,8 @@ impl Change {
 #[derive(Clone, Debug, Default)]
 struct File {
     durable: Vec<u8>,
-    changes: Vec<Change>,
+    /// What is not durable, by when it was done.
+    changes: Vec<(u64, Change)>,
     /// The name survives a crash.
     named: bool,
     /// It was removed, but a crash may bring it back.
@@ -81,28 +81,56 @@ impl File {
         let mut file = self.durable.clone();
         self.changes
             .iter()
-            .for_each(|change| change.apply(&mut file));
+            .for_each(|(_, change)| change.apply(&mut file));
         Cow::Owned(file)
     }
 
     fn len(&self) -> usize {
-        let grown = |len: usize, change: &Change| match change {
+        let grown = |len: usize, (_, change): &(u64, Change)| match change {
             Change::Write { position, bytes } => len.max(position + bytes.len()),
             Change::Length(len) => *len,
         };
         self.changes.iter().fold(self.durable.len(), grown)
     }
 
-    fn flush(&mut self, count: usize) {
-        for change in self.changes.drain(..count) {
+    /// Everything done before `asked` is durable.
+    fn flush(&mut self, asked: u64) {
+        let count = self.changes.partition_point(|(done, _)| *done < asked);
+        for (_, change) in self.changes.drain(..count) {
             change.apply(&mut self.durable);
         }
+    }
+
+    /// The device flushed its cache: bytes are durable where the durable file has a place for them.
+    fn flush_overwrites(&mut self, asked: u64) {
+        let mut rest = Vec::new();
+        let mut is_resized = false;
+        for (done, change) in std::mem::take(&mut self.changes) {
+            is_resized |= matches!(change, Change::Length(_));
+            match change {
+                Change::Write { position, bytes } if done < asked && !is_resized => {
+                    let room = self.durable.len().saturating_sub(position);
+                    let (inside, outside) = bytes.split_at(room.min(bytes.len()));
+                    let end = position + inside.len();
+                    if !inside.is_empty() {
+                        self.durable[position..end].copy_from_slice(inside);
+                    }
+                    if !outside.is_empty() {
+                        let bytes = outside.to_vec();
+                        let position = end;
+                        rest.push((done, Change::Write { position, bytes }));
+                    }
+                }
+                other => rest.push((done, other)),
+            }
+        }
+        self.changes = rest;
     }
 
     /// Keeps any sectors of what was not flushed.
     fn crash(&mut self, dice: &mut Dice) {
         let mood = dice.below(4);
-        for change in std::mem::take(&mut self.changes) {
+        for (_, change) in std::mem::take(&mut self.changes) {
             match change {
                 Change::Length(_) if mood != 1 && dice.one_in(2) => change.apply(&mut self.durable),
                 Change::Length(_) => {}
@@ -128,13 +156,16 @@ impl File {
 pub struct ModelDisk {
     files: BTreeMap<String, File>,
     open: BTreeMap<FileId, String>,
-    /// Requests under way; for a flush, how many changes it covers.
-    under_way: Vec<(DiskRequest, usize)>,
+    /// Requests under way, and when they were asked.
+    under_way: Vec<(DiskRequest, u64)>,
+    sequence: u64,
     pub dice: Dice,
     /// Bytes that segment files may hold in all.
     pub capacity: usize,
     pub fail_flushes: bool,
     pub flushes: usize,
+    pub device_flushes: usize,
+    pub areas_ahead: usize,
 }
 
 impl ModelDisk {
@@ -147,13 +178,15 @@ impl ModelDisk {
             capacity: usize::MAX,
             fail_flushes: false,
             flushes: 0,
+            device_flushes: 0,
+            areas_ahead: 0,
+            sequence: 0,
         }
     }
 
     /// Takes the requests of the log.
     pub fn submit(&mut self, queue: &mut DiskQueue) {
         for request in queue.drain() {
-            let mut covers = 0;
             match &request.operation {
                 DiskOperation::Write {
                     file,
@@ -166,30 +199,37 @@ impl ModelDisk {
                 DiskOperation::Read { position_bytes, .. } => {
                     assert!(position_bytes.is_multiple_of(4096), "an unaligned read");
                 }
-                DiskOperation::Flush { file } => {
-                    covers = self.files[&self.open[file]].changes.len();
-                }
+                DiskOperation::WriteAhead {
+                    file,
+                    position_bytes,
+                    len_bytes,
+                } => self.check_alone(*file, *position_bytes, *len_bytes),
                 _ => {}
             }
-            self.under_way.push((request, covers));
+            self.sequence += 1;
+            self.under_way.push((request, self.sequence));
         }
     }
 
     fn check_alone(&self, file: FileId, position: u64, len: u64) {
         assert!(position.is_multiple_of(4096) && len.is_multiple_of(4096) && len > 0);
         for (other, _) in &self.under_way {
-            if let DiskOperation::Write {
-                file: other,
-                position_bytes,
-                len_bytes,
-                ..
-            } = &other.operation
-            {
-                let apart = *other != file
-                    || position + len <= *position_bytes
-                    || position_bytes + u64::from(*len_bytes) <= position;
-                assert!(apart, "two writes of one block under way");
-            }
+            let (other, start, other_len) = match &other.operation {
+                DiskOperation::Write {
+                    file,
+                    position_bytes,
+                    len_bytes,
+                    ..
+                } => (*file, *position_bytes, u64::from(*len_bytes)),
+                DiskOperation::WriteAhead {
+                    file,
+                    position_bytes,
+                    len_bytes,
+                } => (*file, *position_bytes, *len_bytes),
+                _ => continue,
+            };
+            let apart = other != file || position + len <= start || start + other_len <= position;
+            assert!(apart, "two writes of one block under way");
         }
     }
 
@@ -200,18 +240,15 @@ impl ModelDisk {
     /// Ends one request, any of those that may end.
     pub fn complete_one(&mut self) -> DiskCompletion {
         let chosen = self.dice.below(self.under_way.len());
-        let (request, covers) = self.under_way.swap_remove(chosen);
+        let (request, asked) = self.under_way.swap_remove(chosen);
+        self.sequence += 1;
         DiskCompletion {
             token: request.token,
-            result: self.perform(request.operation, covers),
+            result: self.perform(request.operation, asked),
         }
     }
 
-    fn perform(
-        &mut self,
-        operation: DiskOperation,
-        covers: usize,
-    ) -> Result<DiskOutcome, DiskError> {
+    fn perform(&mut self, operation: DiskOperation, asked: u64) -> Result<DiskOutcome, DiskError> {
         match operation {
             DiskOperation::Open { file, path, create } => self.open_file(file, &path, create),
             DiskOperation::Close { file } => {
@@ -230,9 +267,8 @@ impl ModelDisk {
                 if self.used() + len > self.capacity {
                     return Err(DiskError::NoSpace);
                 }
-                self.file_mut(file)
-                    .changes
-                    .push(Change::Write { position, bytes });
+                let write = (self.sequence, Change::Write { position, bytes });
+                self.file_mut(file).changes.push(write);
                 Ok(DiskOutcome::Written { buffer })
             }
             DiskOperation::Read {
@@ -251,21 +287,53 @@ impl ModelDisk {
                     len_bytes: u32::try_from(len).expect("small"),
                 })
             }
+            DiskOperation::Flush { .. } | DiskOperation::FlushDevice if self.fail_flushes => {
+                Err(DiskError::Io(5))
+            }
             DiskOperation::Flush { file } => {
-                if self.fail_flushes {
-                    return Err(DiskError::Io(5));
-                }
                 self.flushes += 1;
-                self.file_mut(file).flush(covers);
+                self.file_mut(file).flush(asked);
                 Ok(DiskOutcome::Done)
             }
+            DiskOperation::FlushDevice => {
+                self.device_flushes += 1;
+                let files = self.files.values_mut();
+                files.for_each(|file| file.flush_overwrites(asked));
+                Ok(DiskOutcome::Done)
+            }
+            DiskOperation::WriteAhead {
+                file,
+                position_bytes,
+                len_bytes,
+            } => self.write_zeros(file, position_bytes, len_bytes),
             DiskOperation::SetLength { file, len_bytes } => {
                 let len = usize::try_from(len_bytes).expect("small");
-                self.file_mut(file).changes.push(Change::Length(len));
+                let length = (self.sequence, Change::Length(len));
+                self.file_mut(file).changes.push(length);
                 Ok(DiskOutcome::Done)
             }
             other => self.perform_on_names(other),
         }
+    }
+
+    fn write_zeros(
+        &mut self,
+        file: FileId,
+        position_bytes: u64,
+        len_bytes: u64,
+    ) -> Result<DiskOutcome, DiskError> {
+        let len = usize::try_from(len_bytes).expect("small");
+        if self.used() + len > self.capacity {
+            return Err(DiskError::NoSpace);
+        }
+        self.areas_ahead += 1;
+        let position = usize::try_from(position_bytes).expect("small");
+        let bytes = vec![0; len];
+        let write = (self.sequence, Change::Write { position, bytes });
+        let file = self.file_mut(file);
+        file.changes.push(write);
+        file.flush(u64::MAX);
+        Ok(DiskOutcome::Done)
     }
 
     fn perform_on_names(&mut self, operation: DiskOperation) -> Result<DiskOutcome, DiskError> {
@@ -338,7 +406,7 @@ impl ModelDisk {
         }
         assert!(!self.open.contains_key(&id), "a file id is used once");
         self.open.insert(id, path.to_owned());
-        let len_bytes = u64::try_from(self.files[path].now().len()).expect("small");
+        let len_bytes = u64::try_from(self.len_of(path)).expect("small");
         Ok(DiskOutcome::Opened { len_bytes })
     }
 
@@ -378,7 +446,20 @@ impl ModelDisk {
                         buffer.as_slice()[..usize::try_from(len_bytes).expect("small")].to_vec();
                     let position = usize::try_from(position_bytes).expect("small");
                     let file = self.files.get_mut(path).expect("an open file is there");
-                    file.changes.push(Change::Write { position, bytes });
+                    file.changes
+                        .push((self.sequence, Change::Write { position, bytes }));
+                }
+                DiskOperation::WriteAhead {
+                    file,
+                    position_bytes,
+                    len_bytes,
+                } if dice.one_in(2) => {
+                    let path = &self.open[&file];
+                    let position = usize::try_from(position_bytes).expect("small");
+                    let bytes = vec![0; usize::try_from(len_bytes).expect("small")];
+                    let file = self.files.get_mut(path).expect("an open file is there");
+                    file.changes
+                        .push((self.sequence, Change::Write { position, bytes }));
                 }
                 DiskOperation::ReplaceFile { path, contents } if dice.one_in(2) => {
                     let file = File {
@@ -435,10 +516,15 @@ impl ModelDisk {
             .into_owned()
     }
 
+    /// How long a file is now.
+    pub fn len_of(&self, name: &str) -> usize {
+        self.visible(name).expect("the file is there").len()
+    }
+
     /// Damages a file that is not open.
     pub fn rewrite(&mut self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let file = self.files.get_mut(name).expect("the file is there");
-        file.flush(file.changes.len());
+        file.flush(u64::MAX);
         change(&mut file.durable);
     }
 

@@ -11,6 +11,7 @@ use furlong::log::{
 };
 use furlong::model::disk::DiskQueue;
 use furlong::model::ids::{Offset, Uuid};
+use furlong::model::storage::StorageRules;
 use furlong::model::time::Now;
 use furlong::model::topic_config::{CleanupPolicy, TimestampType};
 use furlong::wire::record::{BatchBuilder, BatchHeader, Compression, split_batches};
@@ -54,9 +55,24 @@ pub fn batch(values: &[&[u8]]) -> Bytes {
     batch_at(START_MS, values)
 }
 
+/// Storage on which one flush covers the device.
+pub const STORAGE: StorageRules = StorageRules {
+    device_flush: true,
+    write_ahead: true,
+};
+
+/// The storage of a test: every fourth seed has one on which every file is flushed by itself.
+fn storage(seed: u64) -> StorageRules {
+    match seed % 4 {
+        3 => StorageRules::default(),
+        _ => STORAGE,
+    }
+}
+
 pub struct Host {
     pub log: PartitionLog,
     pub disk: ModelDisk,
+    pub storage: StorageRules,
     pub now: Now,
     pub epoch: i32,
     pub events: Vec<LogEvent>,
@@ -68,7 +84,8 @@ impl Host {
     /// An open log on an empty disk.
     pub fn new(seed: u64, config: LogConfig) -> Host {
         let mut host = Host {
-            log: PartitionLog::new(3, DIRECTORY, TOPIC, config.clone()),
+            log: PartitionLog::new(3, DIRECTORY, TOPIC, config.clone(), storage(seed)),
+            storage: storage(seed),
             disk: ModelDisk::new(seed),
             now: Now {
                 monotonic_us: 1,
@@ -92,7 +109,7 @@ impl Host {
     }
 
     pub fn start(&mut self, config: LogConfig) {
-        self.log = PartitionLog::new(3, DIRECTORY, TOPIC, config);
+        self.log = PartitionLog::new(3, DIRECTORY, TOPIC, config, self.storage);
         self.events.clear();
         self.epoch += 1;
         self.log.handle_open(self.now, &mut self.queue);

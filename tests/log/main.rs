@@ -4,6 +4,7 @@
 //! Owns: nothing. Invariants: none. Runs on: tests. Bounded by: each test.
 
 mod crash;
+mod device_flush;
 mod disk;
 mod host;
 mod idempotence;

@@ -13,6 +13,7 @@ use furlong::config::layers::Settings;
 use furlong::model::disk::{DiskOperation, DiskRequest};
 use furlong::model::ids::{ConnectionId, ShardId, TopicId};
 use furlong::model::image::MetadataImage;
+use furlong::model::storage::StorageRules;
 use furlong::model::time::Now;
 use furlong::shard::contract::{Effects, Event, Machine, NetworkEffect, ProcessEffect};
 use furlong::shard::mesh_message::MeshMessage;
@@ -45,6 +46,10 @@ fn shards(shard_count: u16) -> Vec<Shard> {
             shard_count,
             node_id: NODE,
             auto_create_topics: true,
+            storage: StorageRules {
+                device_flush: true,
+                write_ahead: true,
+            },
             settings: Arc::new(Settings::new()),
         })
     });
@@ -254,7 +259,10 @@ impl Broker {
         for request in effects.disk.drain() {
             let is_held = match self.hold {
                 Hold::Nothing => false,
-                Hold::Flushes => matches!(request.operation, DiskOperation::Flush { .. }),
+                Hold::Flushes => matches!(
+                    request.operation,
+                    DiskOperation::Flush { .. } | DiskOperation::FlushDevice
+                ),
                 Hold::Everything => true,
             };
             if is_held {

@@ -108,10 +108,22 @@ impl MemoryDisk {
                 self.bytes(shard, file)?.resize(len_bytes as usize, 0);
                 Ok(DiskOutcome::Done)
             }
-            DiskOperation::Flush { .. } => match self.flush_error {
+            DiskOperation::Flush { .. } | DiskOperation::FlushDevice => match self.flush_error {
                 Some(errno) => Err(DiskError::Io(errno)),
                 None => Ok(DiskOutcome::Done),
             },
+            DiskOperation::WriteAhead { .. } if self.is_full => Err(DiskError::NoSpace),
+            DiskOperation::WriteAhead {
+                file,
+                position_bytes,
+                len_bytes,
+            } => {
+                let end = (position_bytes + len_bytes) as usize;
+                let bytes = self.bytes(shard, file)?;
+                assert!(bytes.len() <= position_bytes as usize, "written over");
+                bytes.resize(end, 0);
+                Ok(DiskOutcome::Done)
+            }
             DiskOperation::SyncDirectory { .. } => Ok(DiskOutcome::Done),
             other => self.operate_on_names(other),
         }
@@ -126,6 +138,10 @@ impl MemoryDisk {
             DiskOperation::ReplaceFile { .. } if self.is_full => return Err(DiskError::NoSpace),
             DiskOperation::ReplaceFile { path, contents } => {
                 self.files.insert(path.into(), contents);
+            }
+            DiskOperation::RenameFile { from, to } => {
+                let bytes = self.files.remove(&*from).ok_or(DiskError::NotFound)?;
+                self.files.insert(to.into(), bytes);
             }
             DiskOperation::RemoveFile { path } => {
                 self.files.remove(&*path);

@@ -12,6 +12,7 @@ use furlong::config::topic;
 use furlong::log::LogConfig;
 use furlong::model::disk::{DiskQueue, DiskRequest};
 use furlong::model::ids::{BrokerId, TopicPartition, Uuid};
+use furlong::model::storage::StorageRules;
 use furlong::model::time::Now;
 use furlong::partition::{
     AppendRequest, FetchAt, FetchError, FetchStart, OffsetQuery, Partition, PartitionEvent,
@@ -60,7 +61,7 @@ fn spec(leader: i32, leader_epoch: i32, isr: &[i32]) -> PartitionSpec {
 impl Bench {
     fn new(spec: PartitionSpec) -> Bench {
         let mut bench = Bench {
-            partition: Partition::new(0, NODE, spec),
+            partition: Partition::new(0, NODE, spec, StorageRules::default()),
             disk: MemoryDisk::default(),
             queue: DiskQueue::new(),
             waiting: VecDeque::new(),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use furlong::config::layers::Settings;
 use furlong::config::server::BrokerDefaults;
 use furlong::model::ids::{BrokerId, ShardId, Uuid};
+use furlong::model::storage::StorageRules;
 use furlong::model::time::{MonotonicUs, Now};
 use furlong::shard::contract::{Effects, Event, Machine};
 use furlong::shard::control_shard::{ControlShard, ControlShardConfig};
@@ -33,12 +34,18 @@ pub fn broker() -> Boot {
     .into();
     Box::new(move |shards, prng| {
         let mut machines: Vec<Box<dyn Machine>> = Vec::new();
+        // Every kind of storage is met.
+        let storage = StorageRules {
+            device_flush: prng.chance(750),
+            write_ahead: prng.chance(900),
+        };
         for number in 0..shards {
             machines.push(Box::new(Shard::new(ShardConfig {
                 shard: ShardId(number),
                 shard_count: shards,
                 node_id: NODE,
                 auto_create_topics: false,
+                storage,
                 settings: Arc::new(settings.clone()),
             })));
         }

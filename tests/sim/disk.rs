@@ -8,6 +8,9 @@
 //!   completed, and that ended well. `SetLength` likewise. A file's name is durable only after a
 //!   `SyncDirectory` asked after its `Open`; `RemoveFile` likewise. `ReplaceFile`,
 //!   `CreateDirectory` and `RemoveDirectory` are durable when done.
+//! * `FlushDevice` makes the bytes of completed writes of all files durable that lie inside the
+//!   durable length of their file, and nothing else: no length, no name. `WriteAhead` is durable
+//!   when done.
 //! * Kill -9: what had completed stays; what was under way has happened, has not, or has in part
 //!   (sector by sector).
 //! * Power cut: in addition, changes that are not durable are lost, kept or torn, each 512-byte
@@ -181,23 +184,17 @@ impl Disk {
                 assert_eq!(start % BLOCK_BYTES as u64, 0, "an unaligned write");
                 assert_eq!(end % BLOCK_BYTES as u64, 0, "a write of parts of blocks");
                 assert!(to_usize(u64::from(*len_bytes)) <= buffer.len());
-                for run in mine() {
-                    if let DiskOperation::Write {
-                        file: other,
-                        position_bytes,
-                        len_bytes,
-                        ..
-                    } = &run.request.operation
-                    {
-                        let apart = end <= *position_bytes
-                            || position_bytes + u64::from(*len_bytes) <= start;
-                        assert!(
-                            other != file || apart,
-                            "two writes to one block of {:?} are under way",
-                            self.open[&(machine, *file)].1
-                        );
-                    }
-                }
+                self.check_alone(machine, *file, start, end);
+            }
+            DiskOperation::WriteAhead {
+                file,
+                position_bytes,
+                len_bytes,
+            } => {
+                known(file);
+                assert_eq!(position_bytes % BLOCK_BYTES as u64, 0, "unaligned zeros");
+                assert_eq!(len_bytes % BLOCK_BYTES as u64, 0, "parts of blocks");
+                self.check_alone(machine, *file, *position_bytes, position_bytes + len_bytes);
             }
             DiskOperation::Read {
                 file,
@@ -218,6 +215,36 @@ impl Disk {
                 );
             }
             _ => {}
+        }
+    }
+
+    /// No other write to these blocks is under way.
+    fn check_alone(&self, machine: usize, file: FileId, start: u64, end: u64) {
+        let mine = self.running.values().filter(|run| run.machine == machine);
+        for run in mine {
+            let (other, from, to) = match &run.request.operation {
+                DiskOperation::Write {
+                    file,
+                    position_bytes,
+                    len_bytes,
+                    ..
+                } => (
+                    *file,
+                    *position_bytes,
+                    position_bytes + u64::from(*len_bytes),
+                ),
+                DiskOperation::WriteAhead {
+                    file,
+                    position_bytes,
+                    len_bytes,
+                } => (*file, *position_bytes, position_bytes + len_bytes),
+                _ => continue,
+            };
+            assert!(
+                other != file || end <= from || to <= start,
+                "two writes to one block of {:?} are under way",
+                self.open[&(machine, file)].1
+            );
         }
     }
 
@@ -281,6 +308,18 @@ impl Disk {
                 buffer,
             } => self.perform_read((machine, file), to_usize(position_bytes), buffer, stats),
             DiskOperation::Flush { file } => self.perform_flush((machine, file), asked, stats),
+            DiskOperation::FlushDevice => self.perform_flush_device(asked, stats),
+            DiskOperation::WriteAhead {
+                file,
+                position_bytes,
+                len_bytes,
+            } => {
+                let (file, position) = ((machine, file), to_usize(position_bytes));
+                self.perform_write(file, position, vec![0; to_usize(len_bytes)], stats)?;
+                stats.areas_ahead += 1;
+                self.inode(file).flush(u64::MAX);
+                Ok(DiskOutcome::Done)
+            }
             DiskOperation::SetLength { file, len_bytes } => {
                 self.perform_set_length((machine, file), to_usize(len_bytes), stats)
             }
@@ -393,11 +432,37 @@ impl Disk {
             self.prng = prng;
             return Err(DiskError::Io(5));
         }
-        let is_lie = self.plan.lie == Lie::FlushDoesNothing && is_partition(&self.open[&file].1);
-        if !is_lie {
-            self.inode(file).flush(asked);
+        match self.plan.lie {
+            Lie::FlushDoesNothing if is_partition(&self.open[&file].1) => {}
+            Lie::FileFlushIsDeviceFlush if is_partition(&self.open[&file].1) => {
+                self.inode(file).flush_overwrites(asked);
+            }
+            _ => self.inode(file).flush(asked),
         }
         stats.flushes += 1;
+        Ok(DiskOutcome::Done)
+    }
+
+    fn perform_flush_device(
+        &mut self,
+        asked: u64,
+        stats: &mut Stats,
+    ) -> Result<DiskOutcome, DiskError> {
+        if self.fails() {
+            stats.io_errors += 1;
+            let mut prng = self.prng.clone();
+            for inode in self.inodes.values_mut() {
+                inode.power_cut(&mut prng, stats);
+            }
+            self.prng = prng;
+            return Err(DiskError::Io(5));
+        }
+        if self.plan.lie != Lie::FlushDoesNothing {
+            for inode in self.inodes.values_mut() {
+                inode.flush_overwrites(asked);
+            }
+        }
+        stats.device_flushes += 1;
         Ok(DiskOutcome::Done)
     }
 
@@ -434,6 +499,14 @@ impl Disk {
             DiskOperation::ReplaceFile { path, contents } => {
                 self.need_space(stats)?;
                 self.replace(&path, contents)
+            }
+            DiskOperation::RenameFile { from, to } => {
+                let Some(Entry::File(number)) = self.names.get(&from) else {
+                    return Err(DiskError::NotFound);
+                };
+                let sequence = self.next_sequence();
+                self.names.rename_file(sequence, &from, &to, number);
+                Ok(DiskOutcome::Done)
             }
             DiskOperation::RemoveFile { path } => {
                 if self.names.get(&path).is_some() {
@@ -534,6 +607,7 @@ fn names_file(running: &Running, wanted: FileId) -> bool {
         | DiskOperation::Write { file, .. }
         | DiskOperation::Read { file, .. }
         | DiskOperation::Flush { file }
+        | DiskOperation::WriteAhead { file, .. }
         | DiskOperation::SetLength { file, .. } => *file == wanted,
         _ => false,
     }

@@ -110,6 +110,11 @@ fn without_the_flush_before_the_answer_a_seed_fails() {
 }
 
 #[test]
+fn without_a_flush_of_the_file_where_its_length_changed_a_seed_fails() {
+    expect_noticed(Lie::FileFlushIsDeviceFlush, "was acknowledged");
+}
+
+#[test]
 fn without_a_new_epoch_at_each_start_a_seed_fails() {
     expect_noticed(Lie::EpochStaysAsItWas, "epochs:");
 }

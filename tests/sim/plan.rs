@@ -14,6 +14,9 @@ pub enum Lie {
     None,
     /// The disk says that a flush of a partition's log is done and makes nothing durable.
     FlushDoesNothing,
+    /// The flush of a partition's file makes durable what a flush of the device would: overwrites,
+    /// no length. It is what a log would do that takes the flush of the device for every round.
+    FileFlushIsDeviceFlush,
     /// While a process recovers, the disk shows the logs as if the power had not failed: recovery
     /// finds no torn tail and cuts none, which is what it would do without that rule.
     TearsAreHidden,

@@ -64,6 +64,10 @@ stats! {
     writes_torn: true,
     /// Flushes.
     flushes: true,
+    /// Flushes of the device.
+    device_flushes: true,
+    /// Areas of zeros written ahead of a log.
+    areas_ahead: true,
     /// Torn writes that a recovery found and cut off.
     torn_tails_cut: true,
     /// Segments cut during recovery, preallocated zeros included.

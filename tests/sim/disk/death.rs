@@ -53,6 +53,26 @@ impl Disk {
                     .interrupt(sequence, change, &mut prng);
                 self.prng = prng;
             }
+            DiskOperation::WriteAhead {
+                file,
+                position_bytes,
+                len_bytes,
+            } => {
+                let bytes = vec![0; to_usize(len_bytes)];
+                let position = to_usize(position_bytes);
+                let mut prng = self.prng.clone();
+                let change = Change::Write { position, bytes };
+                self.inode((machine, file))
+                    .interrupt(sequence, change, &mut prng);
+                self.prng = prng;
+            }
+            DiskOperation::FlushDevice if self.prng.chance(500) => {
+                if self.plan.lie != Lie::FlushDoesNothing {
+                    for inode in self.inodes.values_mut() {
+                        inode.flush_overwrites(running.asked);
+                    }
+                }
+            }
             DiskOperation::Flush { file } if self.prng.chance(500) => {
                 if self.plan.lie != Lie::FlushDoesNothing {
                     self.inode((machine, file)).flush(running.asked);
@@ -83,6 +103,11 @@ impl Disk {
                     self.names.change(number, &left, Some(Entry::File(number)));
                 } else if happened {
                     let _ = self.replace(&path, contents);
+                }
+            }
+            DiskOperation::RenameFile { from, to } if happened => {
+                if let Some(Entry::File(number)) = self.names.get(&from) {
+                    self.names.rename_file(sequence, &from, &to, number);
                 }
             }
             DiskOperation::RemoveFile { path } if happened && self.names.get(&path).is_some() => {

@@ -126,6 +126,32 @@ impl Inode {
         self.pending = rest;
     }
 
+    /// The device flushed its cache: bytes that had been written before `asked` are durable where
+    /// the durable file has a place for them. Lengths are not.
+    pub fn flush_overwrites(&mut self, asked: u64) {
+        let mut is_resized = false;
+        for (sequence, change) in std::mem::take(&mut self.pending) {
+            is_resized |= matches!(change, Change::SetLength { .. });
+            match change {
+                Change::Write { position, bytes } if sequence < asked && !is_resized => {
+                    let room = self.durable.len().saturating_sub(position);
+                    let (inside, outside) = bytes.split_at(room.min(bytes.len()));
+                    let end = position + inside.len();
+                    if !inside.is_empty() {
+                        self.durable[position..end].copy_from_slice(inside);
+                    }
+                    if !outside.is_empty() {
+                        let bytes = outside.to_vec();
+                        let position = end;
+                        self.pending
+                            .push((sequence, Change::Write { position, bytes }));
+                    }
+                }
+                other => self.pending.push((sequence, other)),
+            }
+        }
+    }
+
     /// True if there is something that a power cut could take.
     pub fn is_dirty(&self) -> bool {
         !self.pending.is_empty()

@@ -16,8 +16,8 @@ pub struct StorageRules {
     ///
     /// It holds only on ext4 with barriers and without `data=journal`, and on XFS that was made
     /// with `reflink=0` and has no realtime device. Anywhere else (copy on write, network, FUSE,
-    /// overlay, memory) every file needs a flush of its own. It never holds for a file whose length,
-    /// extents or name have changed since its own last flush: that is the log's business.
+    /// overlay, memory) every file needs a flush of its own. It never holds for a file whose
+    /// length, extents or name have changed since its own last flush: that is the log's business.
     pub device_flush: bool,
 }
 

@@ -217,6 +217,12 @@ pub const WARM_SEGMENTS_PER_LOG_MAX: usize = 4;
 /// How often a log looks for segments that retention may remove (Kafka's default is five minutes).
 pub const RETENTION_CHECK_MS: u64 = 30_000;
 
+/// Blocks that the start writes and flushes to see how long a commit takes.
+pub const FLUSH_PROBE_WRITES_MAX: usize = 20;
+
+/// How long that may take, in milliseconds; a flush that has begun is waited for.
+pub const FLUSH_PROBE_MS_MAX: u64 = 300;
+
 const _: () = assert!(BLOCK_BYTES.is_power_of_two());
 const _: () = assert!(WRITE_BYTES_MAX.is_multiple_of(BLOCK_BYTES));
 const _: () = assert!(WRITE_AHEAD_BYTES_MIN.is_multiple_of(2 * 4096) && BLOCK_BYTES == 4096);

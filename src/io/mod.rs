@@ -6,6 +6,7 @@
 //! never waits for another.
 //! Runs on: data and control executors, and one blocking thread beside each. Bounded by: `limits`.
 
+pub mod block_device;
 pub mod blocking;
 pub mod clock;
 mod connection;
@@ -14,10 +15,13 @@ pub mod directory_lock;
 pub mod disk;
 mod disk_operation;
 pub mod driver;
+pub mod file_system;
 pub mod files;
+pub mod flush_file;
 mod frames;
 pub mod listener;
 pub mod mesh;
+pub mod mounts;
 pub mod network;
 pub mod placement;
 pub mod probe;
@@ -25,4 +29,6 @@ pub mod process;
 pub mod ring;
 mod send_queue;
 mod slots;
+pub mod storage_probe;
 pub mod wake;
+pub mod xfs_geometry;

@@ -18,7 +18,6 @@ use std::path::Path;
 
 use super::mounts::{self, Mount};
 use super::xfs_geometry::{self, XfsGeometry};
-use crate::model::storage::StorageRules;
 
 /// `FS_JOURNAL_DATA_FL`: the data of this file goes through the journal (`chattr +j`); files made
 /// in a directory inherit it.
@@ -121,12 +120,10 @@ pub enum DeviceFlush {
 }
 
 impl DeviceFlush {
-    /// The verdict as the pure half takes it.
+    /// True if it may.
     #[must_use]
-    pub fn rules(&self) -> StorageRules {
-        StorageRules {
-            device_flush: *self == DeviceFlush::Allowed,
-        }
+    pub fn is_allowed(&self) -> bool {
+        *self == DeviceFlush::Allowed
     }
 }
 

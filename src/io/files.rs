@@ -17,9 +17,6 @@ use std::path::{Component, Path, PathBuf};
 use crate::limits::SMALL_FILE_BYTES_MAX;
 use crate::model::disk::{DirectoryEntry, DiskError};
 
-/// The file whose flush flushes the device.
-const CLEAN_FILE: &str = "device-flush";
-
 /// Ends the name of a directory that is being removed.
 const REMOVED_SUFFIX: &str = "-delete";
 
@@ -85,22 +82,6 @@ impl Files {
             .open(self.resolve(path)?)?;
         let len_bytes = file.metadata()?.len();
         Ok((file, len_bytes))
-    }
-
-    /// Opens the file that is flushed in the place of others, and is never written to.
-    ///
-    /// # Errors
-    /// As the system says.
-    pub fn open_clean_file(&self) -> io::Result<File> {
-        let path = self.resolve(CLEAN_FILE)?;
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .open(&path)?;
-        file.sync_all()?;
-        sync_parent(&path)?;
-        Ok(file)
     }
 
     /// Reads a small file whole.

@@ -14,9 +14,10 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::block_device::{self, Disk};
-use super::file_system::{self, Alignment, DeviceFlush, FileSystem};
+use super::file_system::{self, Alignment, DeviceFlush, FileSystem, Kind};
 use crate::limits::{BLOCK_BYTES, FLUSH_PROBE_MS_MAX, FLUSH_PROBE_WRITES_MAX};
 use crate::model::block_buffer::BlockBuffer;
+use crate::model::storage::StorageRules;
 
 /// The temporary file. It is made anew each time; a left-over is overwritten.
 const PROBE_FILE: &str = ".storage-probe";
@@ -91,6 +92,18 @@ impl Storage {
             latency: tried.latency,
             device_flush,
         })
+    }
+}
+
+impl Storage {
+    /// The verdict as the pure half takes it.
+    #[must_use]
+    pub fn rules(&self) -> StorageRules {
+        let is_direct = self.direct == DirectIo::Direct;
+        StorageRules {
+            device_flush: self.device_flush.is_allowed(),
+            write_ahead: is_direct && matches!(self.file_system.kind, Kind::Ext4 | Kind::Xfs),
+        }
     }
 }
 
@@ -203,7 +216,7 @@ mod tests {
             assert!(latency.median <= latency.worst, "{latency:?}");
             assert!((1..=FLUSH_PROBE_WRITES_MAX).contains(&latency.count));
         }
-        let allowed = storage.device_flush.rules().device_flush;
+        let allowed = storage.rules().device_flush;
         assert!(
             !allowed || storage.direct == DirectIo::Direct,
             "{storage:?}"
@@ -224,6 +237,6 @@ mod tests {
         };
         let storage = Storage::probe(directory.path()).expect("it can be written");
         assert_ne!(storage.direct, DirectIo::Direct);
-        assert!(!storage.device_flush.rules().device_flush);
+        assert!(!storage.rules().device_flush);
     }
 }

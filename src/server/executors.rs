@@ -42,6 +42,8 @@ pub struct Launch {
     pub placement: Placement,
     /// The data directory.
     pub files: Files,
+    /// The file whose flush flushes the device.
+    pub clean_file: OwnedFd,
     /// One bound socket for each data shard.
     pub listeners: Vec<OwnedFd>,
     /// Largest frame that a client may send, in bytes.
@@ -162,11 +164,7 @@ fn seats(
         .map_err(|error| format!("cannot make an eventfd: {error}"))?;
     let mut ports = mesh(&wakers);
     let mesh = ports.pop().expect("one port for each waker");
-    let clean_file = launch
-        .files
-        .open_clean_file()
-        .map_err(|error| format!("cannot make a file in the data directory: {error}"))?;
-    let clean_file = Arc::new(clean_file.into());
+    let clean_file = Arc::new(launch.clean_file);
     let mut listeners = launch.listeners.into_iter();
     let cpus = launch
         .placement

@@ -14,7 +14,9 @@ use super::identity;
 use super::options::ServeArguments;
 use super::supervisor;
 use crate::config::server::ServerConfig;
+use crate::io::flush_file;
 use crate::io::process::StopSignals;
+use crate::io::storage_probe::Storage;
 use crate::model::ids::ShardId;
 use crate::model::storage::StorageRules;
 use crate::shard::control_shard::{ControlShard, ControlShardConfig};
@@ -42,11 +44,16 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), String> {
         cpus,
         placement,
         files: directory.files.clone(),
+        clean_file: flush_file::open(&directory.path)
+            .map_err(|error| format!("cannot prepare the data directory: {error}"))?
+            .into(),
         listeners,
         frame_bytes_max: usize::try_from(config.frame_bytes_max).unwrap_or(usize::MAX),
     };
     let control = control_settings(&config, &directory, address.port(), shard_count)?;
-    let data = data_settings(&config, shard_count);
+    let storage = Storage::probe(&directory.path)
+        .map_err(|error| format!("cannot try out the data directory: {error}"))?;
+    let data = data_settings(&config, shard_count, storage.rules());
     let make_data = move |shard| {
         Shard::new(ShardConfig {
             shard,
@@ -61,13 +68,13 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), String> {
 }
 
 /// What every data shard is told; each gets its own number.
-fn data_settings(config: &ServerConfig, shard_count: u16) -> ShardConfig {
+fn data_settings(config: &ServerConfig, shard_count: u16, storage: StorageRules) -> ShardConfig {
     ShardConfig {
         shard: ShardId(0),
         shard_count,
         node_id: config.node_id,
         auto_create_topics: config.auto_create_topics,
-        storage: StorageRules::default(),
+        storage,
         settings: Arc::new(config.defaults.file.clone()),
     }
 }

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::executors::{Executors, Launch};
 use super::machine_loop::Report;
 use crate::io::files::Files;
+use crate::io::flush_file;
 use crate::io::listener::bind_shared;
 use crate::io::placement::{CpuMask, Placement};
 use crate::limits::{BLOCK_BYTES, FRAME_BYTES_MAX};
@@ -157,6 +158,7 @@ fn launch(directory: &Path, shards: usize) -> (Launch, SocketAddr) {
         cpus,
         placement,
         files,
+        clean_file: flush_file::open(directory).expect("a file").into(),
         listeners,
         frame_bytes_max: FRAME_BYTES_MAX,
     };

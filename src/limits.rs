@@ -196,6 +196,9 @@ pub const WRITE_AHEAD_SLOW_MS: u64 = 10_000;
 /// written.
 pub const WRITE_AHEAD_ROUND_BYTES_MAX: u64 = 512 * 1024;
 
+/// Milliseconds between two flushes in the flush mode `interval` where no interval is set.
+pub const FLUSH_INTERVAL_MS_DEFAULT: u64 = 1000;
+
 /// Rounds of one log whose flush is under way while the next one is written.
 pub const ROUNDS_FLUSHING_MAX: usize = 2;
 

@@ -15,8 +15,8 @@ use super::layers::{BrokerLayers, Settings};
 use super::nearest::nearest;
 pub use super::topic_table::TopicSetting;
 use super::topic_table::{Convert, INTERNAL_SEGMENT_BYTES, TOPIC_SETTINGS};
-use crate::limits::RECORD_BATCH_BYTES_MAX;
-use crate::model::topic_config::{CleanupPolicy, TimestampType, TopicConfig};
+use crate::limits::{FLUSH_INTERVAL_MS_DEFAULT, RECORD_BATCH_BYTES_MAX};
+use crate::model::topic_config::{CleanupPolicy, FlushMode, TimestampType, TopicConfig};
 
 /// Every topic setting, sorted by name.
 #[must_use]
@@ -135,7 +135,27 @@ impl Reading<'_> {
             },
             timestamp_before_max_ms: self.unsigned("message.timestamp.before.max.ms"),
             timestamp_after_max_ms: self.unsigned("message.timestamp.after.max.ms"),
+            flush_mode: self.flush_mode(),
             file_delete_delay_ms: self.unsigned("file.delete.delay.ms"),
+        }
+    }
+
+    /// `auto` is `always` unless the interval of Kafka is set: who sets it asks for it.
+    fn flush_mode(&mut self) -> FlushMode {
+        let unset = i64::MAX.unsigned_abs();
+        let records = self.unsigned("flush.messages");
+        let ms = self.unsigned("flush.ms");
+        let is_set = records < unset || ms < unset;
+        let is_at_once = records == 1 || ms == 0;
+        match self.text("flush.mode").as_str() {
+            "never" => FlushMode::Never,
+            "interval" if is_set => FlushMode::Interval { records, ms },
+            "interval" => FlushMode::Interval {
+                records,
+                ms: FLUSH_INTERVAL_MS_DEFAULT,
+            },
+            "auto" if is_set && !is_at_once => FlushMode::Interval { records, ms },
+            _ => FlushMode::Always,
         }
     }
 

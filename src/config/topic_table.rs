@@ -143,7 +143,18 @@ pub const TOPIC_SETTINGS: &[TopicSetting] = &[
         "9223372036854775807",
         long(1),
         &[("log.flush.interval.messages", Same)],
-        "Accepted without effect: every acknowledged batch is flushed before its acknowledgement.",
+        "Records between two flushes. Setting it (to more than 1) chooses the flush mode interval, \
+         in which records are acknowledged once they are written: a loss of power may take them.",
+    ),
+    setting(
+        "flush.mode",
+        ConfigType::String,
+        "auto",
+        Check::OneOf(&["auto", "always", "interval", "never"]),
+        &[("log.flush.mode", Same)],
+        "When records are acknowledged: always, after a flush; interval, once they are written, \
+         with a flush by flush.messages and flush.ms; never, once they are written. auto is \
+         always, unless flush.messages or flush.ms are set.",
     ),
     setting(
         "flush.ms",
@@ -154,7 +165,9 @@ pub const TOPIC_SETTINGS: &[TopicSetting] = &[
             ("log.flush.interval.ms", Same),
             ("log.flush.scheduler.interval.ms", Same),
         ],
-        "Accepted without effect: every acknowledged batch is flushed before its acknowledgement.",
+        "Milliseconds from a written record to its flush. Setting it (to more than 0) chooses the \
+         flush mode interval, in which records are acknowledged once they are written: a loss of \
+         power may take them.",
     ),
     setting(
         "follower.replication.throttled.replicas",

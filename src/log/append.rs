@@ -56,7 +56,8 @@ impl PartitionLog {
             // still to come.
             return Err(AppendError::Failed);
         }
-        if self.is_cutting() || self.unflushed_bytes + records.len() > UNFLUSHED_BYTES_MAX {
+        let unflushed_bytes = self.unflushed_bytes + self.unsynced.bytes();
+        if self.is_cutting() || unflushed_bytes + records.len() > UNFLUSHED_BYTES_MAX {
             return Err(AppendError::Busy);
         }
         let batches = self.check_batches(now, records, rules)?;

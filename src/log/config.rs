@@ -6,7 +6,7 @@
 
 use crate::limits::{DECOMPRESSED_BYTES_MAX, RECORD_BATCH_BYTES_MAX};
 use crate::model::time::Now;
-use crate::model::topic_config::{CleanupPolicy, TimestampType, TopicConfig};
+use crate::model::topic_config::{CleanupPolicy, FlushMode, TimestampType, TopicConfig};
 use crate::wire::record::BatchRules;
 
 /// What a log needs to know of its topic's settings.
@@ -30,6 +30,8 @@ pub struct LogConfig {
     pub max_message_bytes: u32,
     /// `message.timestamp.type`.
     pub timestamp_type: TimestampType,
+    /// `flush.mode`.
+    pub flush_mode: FlushMode,
     /// `message.timestamp.before.max.ms`.
     pub timestamp_before_max_ms: u64,
     /// `message.timestamp.after.max.ms`.
@@ -48,6 +50,7 @@ impl From<&TopicConfig> for LogConfig {
             segment_index_bytes: topic.segment_index_bytes,
             max_message_bytes: topic.max_message_bytes,
             timestamp_type: topic.timestamp_type,
+            flush_mode: topic.flush_mode,
             timestamp_before_max_ms: topic.timestamp_before_max_ms,
             timestamp_after_max_ms: topic.timestamp_after_max_ms,
         }

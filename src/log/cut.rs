@@ -154,6 +154,7 @@ impl PartitionLog {
             }
             CutStep::Flush => {
                 self.cut = None;
+                self.unsynced.clear();
                 events.push(LogEvent::AppendsLost {
                     from: self.durable_end,
                     error,

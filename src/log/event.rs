@@ -34,6 +34,9 @@ pub enum LogEvent {
         /// The offset after the last durable record.
         offset: Offset,
     },
+    /// In a relaxed flush mode: a flush ended, so there is room for appends that were refused as
+    /// busy.
+    Synced,
     /// A read that had to wait for the disk is done.
     ReadDone {
         /// The number its caller chose.

@@ -32,6 +32,7 @@ mod retention;
 mod roll;
 pub mod segment;
 mod stop;
+mod sync;
 mod tail_buffer;
 mod tail_cache;
 mod task;

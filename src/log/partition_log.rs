@@ -24,6 +24,7 @@ use super::retention::Retention;
 use super::roll::Roll;
 use super::segment::{FileKind, Segment, file_name};
 use super::stop::Stop;
+use super::sync::Unsynced;
 use super::tail_buffer::BufferPool;
 use super::tail_cache::TailCache;
 use super::task::{Task, TaskKind};
@@ -91,6 +92,8 @@ pub struct PartitionLog {
     /// A write found no space; the cut starts once nothing touches the file.
     pub(super) cut_wanted: bool,
     pub(super) unflushed_bytes: usize,
+    /// What counts without a flush, in the relaxed flush modes.
+    pub(super) unsynced: Unsynced,
     pub(super) pool: BufferPool,
     pub(super) tail_cache: TailCache,
     pub(super) pool_idle_at: Option<MonotonicUs>,
@@ -140,6 +143,7 @@ impl PartitionLog {
             cut: None,
             cut_wanted: false,
             unflushed_bytes: 0,
+            unsynced: Unsynced::default(),
             pool: BufferPool::default(),
             tail_cache: TailCache::default(),
             pool_idle_at: None,
@@ -241,6 +245,7 @@ impl PartitionLog {
             Pending::RoundFlush(number) => {
                 self.end_round_flush(now, number, result, disk, events);
             }
+            Pending::Sync => self.end_sync(now, result, disk, events),
             Pending::WriteAhead => self.end_write_ahead(now, result, disk, events),
             Pending::Roll => self.step_roll(now, result, disk, events),
             Pending::Cut => self.step_cut(now, result, disk, events),
@@ -268,7 +273,8 @@ impl PartitionLog {
         if !self.is_open() {
             return None;
         }
-        [self.pool_idle_at, self.retention.due]
+        let sync_at = self.unsynced.deadline(self.config.flush_mode);
+        [self.pool_idle_at, self.retention.due, sync_at]
             .into_iter()
             .flatten()
             .min()
@@ -287,6 +293,7 @@ impl PartitionLog {
             self.tail_cache.clear();
             self.pool_idle_at = None;
         }
+        self.sync_if_due(now, disk);
         if self.retention.due.is_some_and(|at| at <= now.monotonic_us) {
             self.retention.due = Some(now.after_ms(crate::limits::RETENTION_CHECK_MS));
             self.roll_by_time(now, disk);

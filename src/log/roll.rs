@@ -249,6 +249,8 @@ impl PartitionLog {
 
     fn finish_roll(&mut self, now: Now, disk: &mut DiskQueue) {
         let roll = self.roll.take().expect("a roll is under way");
+        // The old file was flushed whole.
+        self.unsynced.clear();
         self.stages.pop_front();
         let segment = self
             .segment_mut(roll.base_offset)

@@ -20,6 +20,7 @@ use crate::model::block_buffer::BlockBuffer;
 use crate::model::disk::{DiskError, DiskOperation, DiskOutcome, DiskQueue};
 use crate::model::ids::Offset;
 use crate::model::time::Now;
+use crate::model::topic_config::FlushMode;
 use crate::wire::record::BATCH_HEADER_BYTES;
 
 /// A segment that is still written to.
@@ -79,7 +80,18 @@ pub(super) struct Round {
     write_end: u64,
     tail: Box<[u8]>,
     mark: SegmentMark,
-    is_flushed: bool,
+    state: RoundState,
+}
+
+/// What of a round is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RoundState {
+    /// Being written or flushed.
+    Flushing,
+    /// On stable storage.
+    Flushed,
+    /// Written; the flush mode asks for no more.
+    Unflushed,
 }
 
 impl PartitionLog {
@@ -126,7 +138,7 @@ impl PartitionLog {
             write_end,
             tail,
             mark,
-            is_flushed: false,
+            state: RoundState::Flushing,
         });
         for write in writes {
             let operation = DiskOperation::Write {
@@ -163,7 +175,7 @@ impl PartitionLog {
             return;
         }
         match round.error {
-            None => self.flush_round(disk),
+            None => self.finish_writes(now, disk, events),
             Some(DiskError::NoSpace) => {
                 self.round = None;
                 self.cut_wanted = true;
@@ -173,9 +185,22 @@ impl PartitionLog {
         }
     }
 
-    /// All writes of a round have completed: asks for what makes them durable, and goes on writing.
-    fn flush_round(&mut self, disk: &mut DiskQueue) {
-        let round = self.round.take().expect("the caller looked");
+    /// All writes of a round have completed: asks for what makes them durable, or in a relaxed
+    /// flush mode takes them as they are, and goes on writing.
+    fn finish_writes(&mut self, now: Now, disk: &mut DiskQueue, events: &mut Vec<LogEvent>) {
+        let mut round = self.round.take().expect("the caller looked");
+        if self.config.flush_mode == FlushMode::Always {
+            self.flush_round(&round, disk);
+            self.flushing.push_back(round);
+        } else {
+            round.state = RoundState::Unflushed;
+            self.flushing.push_back(round);
+            self.commit_rounds(now, disk, events);
+        }
+        self.pump(disk);
+    }
+
+    fn flush_round(&mut self, round: &Round, disk: &mut DiskQueue) {
         let stage = self.stages.front().expect("a round has its stage");
         assert_eq!(stage.base_offset, round.base_offset);
         let operation = match stage.area.flush_kind(self.storage, round.write_end) {
@@ -188,8 +213,6 @@ impl PartitionLog {
             }
         };
         self.push(Pending::RoundFlush(round.number), operation, disk);
-        self.flushing.push_back(round);
-        self.pump(disk);
     }
 
     pub(super) fn end_round_flush(
@@ -206,27 +229,37 @@ impl PartitionLog {
             return self.fail("a flush", error, events);
         }
         let round = self.flushing.iter_mut().find(|one| one.number == number);
-        round.expect("a flush belongs to a round").is_flushed = true;
-        // In order: a later flush covers the writes of the rounds before, not their metadata.
-        while self.flushing.front().is_some_and(|round| round.is_flushed) {
-            self.commit_round(now, disk, events);
-        }
+        round.expect("a flush belongs to a round").state = RoundState::Flushed;
+        self.commit_rounds(now, disk, events);
         self.go_on_cutting(now, disk);
         self.pump(disk);
     }
 
-    /// The oldest round is durable.
+    /// Takes rounds as durable, in order: a later flush covers the writes of the rounds before, not
+    /// their metadata.
+    fn commit_rounds(&mut self, now: Now, disk: &mut DiskQueue, events: &mut Vec<LogEvent>) {
+        let waits = |round: &Round| round.state == RoundState::Flushing;
+        while self.flushing.front().is_some_and(|round| !waits(round)) {
+            self.commit_round(now, disk, events);
+        }
+        self.sync_if_due(now, disk);
+    }
+
+    /// The oldest round is durable, as far as the flush mode asks.
     fn commit_round(&mut self, now: Now, disk: &mut DiskQueue, events: &mut Vec<LogEvent>) {
         let mut round = self.flushing.pop_front().expect("the caller looked");
         let base_offset = round.base_offset;
         let stage = self.stages.front_mut().expect("a round has its stage");
         assert_eq!(stage.base_offset, base_offset);
         stage.durable_tail = round.tail;
-        stage.area.note_flushed(round.write_end);
+        if round.state == RoundState::Flushed {
+            stage.area.note_flushed(round.write_end);
+        }
         let segment = self
             .segment_mut(base_offset)
             .expect("a stage has its segment");
         let bytes = round.mark.size_bytes - segment.durable.size_bytes;
+        let records = round.mark.next_offset - segment.durable.next_offset;
         segment.durable = round.mark;
         round
             .written
@@ -244,6 +277,9 @@ impl PartitionLog {
         events.push(LogEvent::DurableEnd {
             offset: self.durable_end,
         });
+        if round.state == RoundState::Unflushed {
+            self.note_unsynced(now, bytes, records.unsigned_abs());
+        }
         self.touch_pool(now);
         self.write_ahead(now, bytes, disk);
     }

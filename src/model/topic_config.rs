@@ -24,6 +24,23 @@ pub struct CleanupPolicy {
     pub compact: bool,
 }
 
+/// When written records count as safe (`flush.mode`, `flush.messages`, `flush.ms`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlushMode {
+    /// Once they are flushed: a loss of power takes nothing that was acknowledged.
+    Always,
+    /// Once they are written; a flush follows after so many records or milliseconds.
+    Interval {
+        /// Records between two flushes.
+        records: u64,
+        /// Milliseconds from the first unflushed record to its flush.
+        ms: u64,
+    },
+    /// Once they are written; a flush follows when the segment is complete, at a stop, or when
+    /// `UNFLUSHED_BYTES_MAX` would be exceeded.
+    Never,
+}
+
 /// The effective settings of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicConfig {
@@ -51,6 +68,8 @@ pub struct TopicConfig {
     pub timestamp_before_max_ms: u64,
     /// `message.timestamp.after.max.ms`.
     pub timestamp_after_max_ms: u64,
+    /// `flush.mode`, with `flush.messages` and `flush.ms`.
+    pub flush_mode: FlushMode,
     /// `file.delete.delay.ms`.
     pub file_delete_delay_ms: u64,
 }

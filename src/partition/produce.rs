@@ -260,7 +260,12 @@ impl Partition {
     }
 
     /// Appends what had to wait, as far as the log takes it.
-    fn retry_pending(&mut self, now: Now, disk: &mut DiskQueue, events: &mut Vec<PartitionEvent>) {
+    pub(super) fn retry_pending(
+        &mut self,
+        now: Now,
+        disk: &mut DiskQueue,
+        events: &mut Vec<PartitionEvent>,
+    ) {
         let pending = std::mem::take(&mut self.pending);
         for request in pending {
             self.handle_append(now, request, disk, events);

@@ -35,7 +35,7 @@ use crate::model::disk::{DiskCompletion, DiskError};
 use crate::model::ids::{BrokerId, Offset, ShardId, Uuid};
 use crate::model::storage::StorageRules;
 use crate::model::time::{MonotonicUs, Now};
-use crate::model::topic_config::{CleanupPolicy, TimestampType};
+use crate::model::topic_config::{CleanupPolicy, FlushMode, TimestampType};
 
 /// Directory of the metadata log.
 const DIRECTORY: &str = "__cluster_metadata-0";
@@ -284,6 +284,7 @@ impl ControlShard {
             LogEvent::Failed { sentence } => self.fail(sentence, effects),
             LogEvent::TimestampFound { .. }
             | LogEvent::LogStartMoved { .. }
+            | LogEvent::Synced
             | LogEvent::Deleted => {}
         }
     }
@@ -604,6 +605,7 @@ fn log_config() -> LogConfig {
         segment_index_bytes: 10 * 1024 * 1024,
         max_message_bytes: narrow(RECORD_BATCH_BYTES_MAX),
         timestamp_type: TimestampType::CreateTime,
+        flush_mode: FlushMode::Always,
         timestamp_before_max_ms: u64::MAX,
         timestamp_after_max_ms: u64::MAX,
     }

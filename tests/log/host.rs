@@ -13,7 +13,7 @@ use furlong::model::disk::DiskQueue;
 use furlong::model::ids::{Offset, Uuid};
 use furlong::model::storage::StorageRules;
 use furlong::model::time::Now;
-use furlong::model::topic_config::{CleanupPolicy, TimestampType};
+use furlong::model::topic_config::{CleanupPolicy, FlushMode, TimestampType};
 use furlong::wire::record::{BatchBuilder, BatchHeader, Compression, split_batches};
 
 use crate::disk::ModelDisk;
@@ -37,6 +37,7 @@ pub fn config() -> LogConfig {
         segment_index_bytes: 10 << 20,
         max_message_bytes: 1 << 20,
         timestamp_type: TimestampType::CreateTime,
+        flush_mode: FlushMode::Always,
         timestamp_before_max_ms: u64::MAX,
         timestamp_after_max_ms: 3_600_000,
     }

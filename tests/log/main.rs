@@ -6,6 +6,7 @@
 mod crash;
 mod device_flush;
 mod disk;
+mod flush_modes;
 mod host;
 mod idempotence;
 mod index_damage;

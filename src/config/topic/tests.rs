@@ -224,3 +224,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_flush_mode_is_always_unless_an_interval_or_a_mode_is_asked_for() {
+    let mode = |own: &[(&'static str, &str)]| of(own).expect("right settings").flush_mode;
+    let unset = i64::MAX.unsigned_abs();
+    let interval = |records, ms| FlushMode::Interval { records, ms };
+    assert_eq!(mode(&[]), FlushMode::Always);
+    assert_eq!(mode(&[("flush.messages", "1")]), FlushMode::Always);
+    assert_eq!(mode(&[("flush.ms", "0")]), FlushMode::Always);
+    assert_eq!(mode(&[("flush.messages", "500")]), interval(500, unset));
+    assert_eq!(mode(&[("flush.ms", "20")]), interval(unset, 20));
+    assert_eq!(
+        mode(&[("flush.ms", "20"), ("flush.mode", "always")]),
+        FlushMode::Always
+    );
+    assert_eq!(
+        mode(&[("flush.mode", "interval")]),
+        interval(unset, FLUSH_INTERVAL_MS_DEFAULT)
+    );
+    assert_eq!(mode(&[("flush.mode", "never")]), FlushMode::Never);
+}

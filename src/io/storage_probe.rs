@@ -103,6 +103,7 @@ impl Storage {
         StorageRules {
             device_flush: self.device_flush.is_allowed(),
             write_ahead: is_direct && matches!(self.file_system.kind, Kind::Ext4 | Kind::Xfs),
+            ..StorageRules::default()
         }
     }
 }

@@ -79,6 +79,7 @@ impl PartitionLog {
                 .sum();
             self.append_batch(leader_epoch, batch, more, rules);
         }
+        self.capture_point();
         self.active_since.get_or_insert(now.monotonic_us);
         self.unflushed_bytes += records.len();
         self.touch_pool(now);

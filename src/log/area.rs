@@ -178,6 +178,7 @@ mod tests {
     const RULES: StorageRules = StorageRules {
         device_flush: true,
         write_ahead: true,
+        recovery_point_bytes: 0,
     };
     const LIMIT: u64 = 1 << 30;
 

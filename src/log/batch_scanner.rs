@@ -86,6 +86,26 @@ impl BatchScanner {
         }
     }
 
+    /// A walk through the segment with this base offset from a position on, behind batches that are
+    /// known to be good and end before `next_offset` in this leader epoch.
+    #[must_use]
+    pub fn behind(
+        base_offset: Offset,
+        position: u64,
+        next_offset: Offset,
+        leader_epoch: LeaderEpoch,
+    ) -> BatchScanner {
+        assert!(next_offset >= base_offset);
+        BatchScanner {
+            next_offset,
+            leader_epoch,
+            good_end: position,
+            fed_end: position,
+            nonzero_end: position,
+            ..BatchScanner::new(base_offset, Offset::MAX, Continuity::Exact)
+        }
+    }
+
     /// End of the last good batch, in bytes.
     #[must_use]
     pub fn good_end(&self) -> u64 {

@@ -88,6 +88,7 @@ impl PartitionLog {
     }
 
     fn roll_back_memory(&mut self, now: Now) {
+        self.points.forget_captured();
         self.stages.truncate(1);
         let durable_end = self.durable_end;
         let stage = self.stages.front().expect("an open log has a stage");

@@ -9,6 +9,7 @@ use super::event::LogEvent;
 use super::leader_epochs::LeaderEpochs;
 use super::operations::Pending;
 use super::partition_log::{PartitionLog, Phase};
+use super::point::Points;
 use super::producer_state::ProducerState;
 use crate::limits::OPEN_RETRY_MS;
 use crate::model::disk::{DiskOperation, DiskQueue};
@@ -45,6 +46,7 @@ impl PartitionLog {
         }
         self.epochs = LeaderEpochs::new();
         self.producers = ProducerState::new();
+        self.points = Points::default();
         self.phase = Phase::Delayed(Delay {
             until: now.after_ms(OPEN_RETRY_MS),
             stop_wanted,

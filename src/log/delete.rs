@@ -51,6 +51,7 @@ impl PartitionLog {
                 .and_then(|roll| roll.created())
                 .map(|(file, _)| file),
         );
+        files.extend(self.points.take_open_file());
         if !closing && !files.is_empty() {
             self.phase = Phase::Deleting(Deletion::Draining { closing: true });
             for file in files {
@@ -76,6 +77,9 @@ impl PartitionLog {
     ) {
         let is_removed = matches!(self.phase, Phase::Deleting(Deletion::Removing));
         if !is_removed || pending != Pending::Delete {
+            if pending == Pending::Point && result.is_err() {
+                self.points.note_not_opened();
+            }
             return self.go_on_deleting(disk);
         }
         match done(result) {

@@ -95,6 +95,8 @@ pub struct RecoveryReport {
     pub clean: bool,
     /// Batches that were read and checked.
     pub batches_scanned: u64,
+    /// Bytes of the last segment that a recovery point made unnecessary to read.
+    pub bytes_skipped: u64,
     /// Bytes that were cut off behind the last good batch, zero padding not counted.
     pub torn_bytes_cut: u64,
     /// Places in the last segment where rot was found and jumped over: too far from the end for a

@@ -27,6 +27,7 @@ use super::partition_metadata::{self, PARTITION_METADATA};
 use super::producer_snapshot;
 use super::producer_state::ProducerState;
 use super::recover::Scan;
+use super::recovery_point::RECOVERY_POINT;
 use super::segment::{FileKind, Segment, SegmentIndexes, Warmth, parse_file_name};
 use super::tail_buffer::{BLOCK, block_floor, memory_len};
 use super::time_index::TimeIndex;
@@ -50,6 +51,10 @@ pub(super) enum OpenStep {
     WriteMetadata,
     MakeFirst,
     SyncFirst,
+    ReadPoint,
+    PointSnapshot,
+    PointIndex,
+    PointTimeIndex,
     CleanSnapshot,
     CleanIndex,
     CleanTimeIndex,
@@ -81,12 +86,15 @@ pub(super) struct Opening {
     /// The checkpoint could be read.
     pub(super) epochs_trusted: bool,
     clean_offsets: Option<OffsetIndex>,
+    /// There is a file of recovery points that was not read yet.
+    has_point: bool,
+    pub(super) point_offsets: Option<OffsetIndex>,
     pub(super) scan: Option<Scan>,
     tail: Vec<u8>,
 }
 
 /// The contents of a small file, if it could be read.
-fn contents(result: Result<DiskOutcome, DiskError>) -> Option<Vec<u8>> {
+pub(super) fn contents(result: Result<DiskOutcome, DiskError>) -> Option<Vec<u8>> {
     match result {
         Ok(DiskOutcome::FileRead { contents }) => Some(contents),
         _ => None,
@@ -111,6 +119,8 @@ impl PartitionLog {
             marker: None,
             epochs_trusted: false,
             clean_offsets: None,
+            has_point: false,
+            point_offsets: None,
             scan: None,
             tail: Vec::new(),
         }));
@@ -157,6 +167,10 @@ impl PartitionLog {
             OpenStep::ReadMetadata
                 | OpenStep::ReadMarker
                 | OpenStep::ReadCheckpoint
+                | OpenStep::ReadPoint
+                | OpenStep::PointSnapshot
+                | OpenStep::PointIndex
+                | OpenStep::PointTimeIndex
                 | OpenStep::CleanSnapshot
                 | OpenStep::CleanIndex
                 | OpenStep::CleanTimeIndex
@@ -188,6 +202,11 @@ impl PartitionLog {
                 );
             }
             OpenStep::SyncFirst => self.finish_open(now, disk, events),
+            OpenStep::ReadPoint => self.take_point(result, disk),
+            OpenStep::PointSnapshot | OpenStep::PointIndex => {
+                self.take_point_file(step, result, disk);
+            }
+            OpenStep::PointTimeIndex => self.take_point_time_index(result, disk),
             OpenStep::CleanSnapshot => self.take_clean_snapshot(result, disk),
             OpenStep::CleanIndex => self.take_clean_index(result, disk),
             OpenStep::CleanTimeIndex => self.take_clean_time_index(result, disk),
@@ -232,6 +251,7 @@ impl PartitionLog {
                 (Some(other), _) => opening.others.push(other),
                 (None, PARTITION_METADATA) => opening.has_metadata = true,
                 (None, CLEAN_SHUTDOWN) => opening.has_marker = true,
+                (None, RECOVERY_POINT) => opening.has_point = true,
                 (None, LEADER_EPOCH_CHECKPOINT) => opening.has_checkpoint = true,
                 (None, _) => {}
             }
@@ -317,8 +337,11 @@ impl PartitionLog {
     }
 
     /// Lists the segments and decides how to open them.
-    fn start_segments(&mut self, disk: &mut DiskQueue) {
+    pub(super) fn start_segments(&mut self, disk: &mut DiskQueue) {
         let opening = self.opening();
+        if std::mem::take(&mut opening.has_point) {
+            return self.read_point(disk);
+        }
         if opening.logs.is_empty() {
             opening.report.created = true;
             return self.make_first(disk);
@@ -476,12 +499,14 @@ impl PartitionLog {
 
     /// Removes small files that belong to no segment.
     fn tidy(&mut self, now: Now, disk: &mut DiskQueue, events: &mut Vec<LogEvent>) {
+        let noted = self.points.noted;
         let opening = self.opening();
         let logs = std::mem::take(&mut opening.logs);
         let others = std::mem::take(&mut opening.others);
         let orphans: Vec<(Offset, FileKind)> = others
             .into_iter()
             .filter(|(base, _)| !logs.contains_key(base))
+            .filter(|(base, _)| noted.is_none_or(|point| point.mark.next_offset != *base))
             .collect();
         if orphans.is_empty() {
             return self.finish_open(now, disk, events);

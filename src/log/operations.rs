@@ -21,6 +21,8 @@ pub(super) enum Pending {
     RoundWrite(u64),
     /// The flush of the append round with this number.
     RoundFlush(u64),
+    /// A step of noting a recovery point.
+    Point,
     /// A flush that no round waits for.
     Sync,
     /// Zeros written ahead of the log.

@@ -19,6 +19,7 @@ use super::event::{LogEvent, ReadError};
 use super::leader_epochs::LeaderEpochs;
 use super::open::Opening;
 use super::operations::{Operations, Pending};
+use super::point::Points;
 use super::producer_state::ProducerState;
 use super::retention::Retention;
 use super::roll::Roll;
@@ -102,6 +103,7 @@ pub struct PartitionLog {
     pub(super) rebuilds: BTreeMap<Offset, Rebuild>,
     pub(super) uses: u64,
     pub(super) retention: Retention,
+    pub(super) points: Points,
     /// When the last segment got its first batch in this process.
     pub(super) active_since: Option<MonotonicUs>,
 }
@@ -152,6 +154,7 @@ impl PartitionLog {
             rebuilds: BTreeMap::new(),
             uses: 0,
             retention: Retention::default(),
+            points: Points::default(),
             active_since: None,
         }
     }
@@ -245,6 +248,7 @@ impl PartitionLog {
             Pending::RoundFlush(number) => {
                 self.end_round_flush(now, number, result, disk, events);
             }
+            Pending::Point => self.step_point(result, disk, events),
             Pending::Sync => self.end_sync(now, result, disk, events),
             Pending::WriteAhead => self.end_write_ahead(now, result, disk, events),
             Pending::Roll => self.step_roll(now, result, disk, events),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Recovery after anything but a clean stop: the last segment is read from its start and cut behind
-//! its last good batch.
+//! Recovery after anything but a clean stop: the last segment is read from its last recovery point
+//! (or its start) and cut behind its last good batch.
 //!
 //! Every sealed segment was durable before the last one was made, so only the last one can be torn.
 //! Sealed ones are read only where a producer snapshot or the leader epochs are missing or damaged,
@@ -26,7 +26,8 @@ use super::operations::Pending;
 use super::partition_log::PartitionLog;
 use super::producer_snapshot;
 use super::producer_state::{ProducerState, RememberedBatch};
-use super::segment::{FileKind, Segment, Warmth};
+use super::recovery_point::RecoveryPoint;
+use super::segment::{FileKind, Segment, SegmentIndexes, Warmth};
 use super::tail_buffer::{block_floor, file_len, memory_len};
 use crate::limits::{RECOVERY_READ_BYTES, UNFLUSHED_BYTES_MAX};
 use crate::model::block_buffer::BlockBuffer;
@@ -137,6 +138,9 @@ impl PartitionLog {
             self.epochs = LeaderEpochs::new();
             return self.scan_segment(first, disk);
         }
+        if let Some(point) = self.points.noted {
+            return self.start_from_point(&point, disk);
+        }
         match self.snapshots_of_segments().first() {
             Some(newest) => self.read_snapshot(*newest, disk),
             None => self.scan_segment(first, disk),
@@ -214,6 +218,45 @@ impl PartitionLog {
             DiskOperation::Open { file, path, create },
             disk,
         );
+    }
+
+    /// Scans the last segment from a recovery point on.
+    pub(super) fn scan_from(
+        &mut self,
+        point: &RecoveryPoint,
+        indexes: SegmentIndexes,
+        disk: &mut DiskQueue,
+    ) {
+        let base_offset = point.segment_base;
+        let (position, next_offset) = (point.mark.size_bytes, point.mark.next_offset);
+        // The checkpoint may be that of a later point.
+        self.epochs.truncate_from_end(next_offset);
+        let leader_epoch = point.leader_epoch;
+        if self.epochs.latest() != Some(leader_epoch) {
+            return self.give_up_point(disk);
+        }
+        let mut scratch = Segment::empty(base_offset);
+        scratch.mark = point.mark;
+        scratch.indexes = Some(indexes);
+        self.opening().report.bytes_skipped = position;
+        let file = self.new_file();
+        self.active_mut().file = Some(file);
+        let mut scan = Scan {
+            scanner: BatchScanner::behind(base_offset, position, next_offset, leader_epoch),
+            scratch,
+            file,
+            file_bytes: 0,
+            position: 0,
+            skip: 0,
+            mode: Mode::Reading,
+            is_last: true,
+        };
+        scan.seek(position);
+        self.opening().scan = Some(scan);
+        let path = self.segment_path(base_offset, FileKind::Log);
+        let create = false;
+        let open = DiskOperation::Open { file, path, create };
+        self.open_next(OpenStep::ScanFile, open, disk);
     }
 
     fn scan(&mut self) -> &mut Scan {

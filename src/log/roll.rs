@@ -251,6 +251,7 @@ impl PartitionLog {
         let roll = self.roll.take().expect("a roll is under way");
         // The old file was flushed whole.
         self.unsynced.clear();
+        self.forget_point(disk);
         self.stages.pop_front();
         let segment = self
             .segment_mut(roll.base_offset)

@@ -139,6 +139,7 @@ impl PartitionLog {
         }
         events.push(LogEvent::Synced);
         self.sync_if_due(now, disk);
+        self.note_point(disk);
     }
 }
 

@@ -109,8 +109,11 @@ impl PartitionLog {
             if may_write && self.flushing.len() < ROUNDS_FLUSHING_MAX {
                 self.start_round(disk);
             }
-        } else if front.seal.is_some() && self.flushing.is_empty() && !front.area.is_growing() {
-            self.start_roll(disk);
+        } else if front.seal.is_some() && !front.area.is_growing() {
+            let is_quiet = self.flushing.is_empty() && !self.points.is_busy();
+            if is_quiet {
+                self.start_roll(disk);
+            }
         }
     }
 
@@ -243,6 +246,7 @@ impl PartitionLog {
             self.commit_round(now, disk, events);
         }
         self.sync_if_due(now, disk);
+        self.note_point(disk);
     }
 
     /// The oldest round is durable, as far as the flush mode asks.

@@ -5,9 +5,11 @@
 //! gets the slow rule that holds everywhere.
 //! Runs on: every core (a value). Bounded by: its size.
 
+use crate::limits::RECOVERY_POINT_BYTES;
+
 /// What may be relied on when writes are made durable. Found out once, before anything is started,
 /// and never changed while the broker runs.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StorageRules {
     /// True if one flush (`fdatasync`) of a clean file of the data directory makes every COMPLETED
     /// direct overwrite of initialised blocks durable, of every file on the device. Such an
@@ -22,6 +24,19 @@ pub struct StorageRules {
     /// True if overwriting a block that was written before changes no metadata of its file: on ext4
     /// and XFS, and nowhere that copies on write. Then it pays to write zeros ahead of the log.
     pub write_ahead: bool,
+    /// How many bytes a log grows before it notes up to where a recovery need not look, at least.
+    /// They are what a start after a crash reads of each busy partition.
+    pub recovery_point_bytes: u64,
+}
+
+impl Default for StorageRules {
+    fn default() -> StorageRules {
+        StorageRules {
+            device_flush: false,
+            write_ahead: false,
+            recovery_point_bytes: RECOVERY_POINT_BYTES,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -6,11 +6,10 @@
 use furlong::limits::{WRITE_AHEAD_BYTES_MAX, WRITE_AHEAD_BYTES_MIN};
 use furlong::log::LogConfig;
 
-use crate::host::{Host, batch, config};
+use crate::host::{Host, WITHOUT_POINTS, batch, config};
 
-/// A seed whose storage takes the flush of the device.
 const DEVICE: u64 = 1;
-/// A seed whose storage does not.
+/// A seed whose storage does not take the flush of the device.
 const FILE: u64 = 3;
 
 fn append_and_settle(host: &mut Host, len: usize) {
@@ -26,7 +25,7 @@ fn file_len(host: &Host) -> usize {
 
 #[test]
 fn the_first_round_flushes_its_file_and_later_ones_the_device() {
-    let mut host = Host::new(DEVICE, config());
+    let mut host = Host::on(WITHOUT_POINTS, DEVICE, config());
     let files = host.disk.flushes;
     append_and_settle(&mut host, 100);
     assert_eq!(
@@ -62,7 +61,7 @@ fn where_one_flush_does_not_cover_the_device_every_round_flushes_its_file() {
 
 #[test]
 fn after_every_start_the_first_round_flushes_its_file() {
-    let mut host = Host::new(DEVICE, config());
+    let mut host = Host::on(WITHOUT_POINTS, DEVICE, config());
     append_and_settle(&mut host, 100);
     host.stop();
     for _ in 0..3 {
@@ -77,7 +76,7 @@ fn after_every_start_the_first_round_flushes_its_file() {
 
 #[test]
 fn a_round_beyond_the_zeros_flushes_its_file() {
-    let mut host = Host::new(DEVICE, config());
+    let mut host = Host::on(WITHOUT_POINTS, DEVICE, config());
     append_and_settle(&mut host, 100);
     let files = host.disk.flushes;
     let larger = usize::try_from(WRITE_AHEAD_BYTES_MIN).expect("small") * 2;
@@ -89,7 +88,7 @@ fn a_round_beyond_the_zeros_flushes_its_file() {
 
 #[test]
 fn a_quiet_log_holds_little_and_a_busy_one_no_more_than_the_bound() {
-    let mut host = Host::new(DEVICE, config());
+    let mut host = Host::on(WITHOUT_POINTS, DEVICE, config());
     append_and_settle(&mut host, 100);
     let least = usize::try_from(WRITE_AHEAD_BYTES_MIN).expect("small");
     assert!(file_len(&host) <= least + 4096);
@@ -111,7 +110,7 @@ fn no_file_grows_past_its_segment_and_sealed_ones_are_exact() {
         segment_bytes: 50_000,
         ..config()
     };
-    let mut host = Host::new(DEVICE, small.clone());
+    let mut host = Host::on(WITHOUT_POINTS, DEVICE, small.clone());
     for _ in 0..200 {
         append_and_settle(&mut host, 3000);
         assert!(file_len(&host) <= 50_000_usize.next_multiple_of(4096) + 4096);
@@ -127,7 +126,7 @@ fn no_file_grows_past_its_segment_and_sealed_ones_are_exact() {
 
 #[test]
 fn without_space_for_zeros_the_log_goes_on_with_what_it_finds() {
-    let mut host = Host::new(DEVICE, config());
+    let mut host = Host::on(WITHOUT_POINTS, DEVICE, config());
     host.disk.capacity = 40_000;
     let files = host.disk.flushes;
     for _ in 0..5 {
@@ -148,7 +147,7 @@ fn without_space_for_zeros_the_log_goes_on_with_what_it_finds() {
 
 #[test]
 fn a_stop_waits_for_zeros_and_cuts_them_off() {
-    let mut host = Host::new(DEVICE, config());
+    let mut host = Host::on(WITHOUT_POINTS, DEVICE, config());
     host.append(&batch(&[b"one"])).expect("a good batch");
     while host.log.durable_end_offset() == 0 {
         host.step();

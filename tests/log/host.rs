@@ -60,6 +60,13 @@ pub fn batch(values: &[&[u8]]) -> Bytes {
 pub const STORAGE: StorageRules = StorageRules {
     device_flush: true,
     write_ahead: true,
+    recovery_point_bytes: 3000,
+};
+
+/// Likewise, and no recovery point is ever noted.
+pub const WITHOUT_POINTS: StorageRules = StorageRules {
+    recovery_point_bytes: u64::MAX,
+    ..STORAGE
 };
 
 /// The storage of a test: every fourth seed has one on which every file is flushed by itself.
@@ -84,9 +91,14 @@ pub struct Host {
 impl Host {
     /// An open log on an empty disk.
     pub fn new(seed: u64, config: LogConfig) -> Host {
+        Host::on(storage(seed), seed, config)
+    }
+
+    /// Likewise, on such storage.
+    pub fn on(storage: StorageRules, seed: u64, config: LogConfig) -> Host {
         let mut host = Host {
-            log: PartitionLog::new(3, DIRECTORY, TOPIC, config.clone(), storage(seed)),
-            storage: storage(seed),
+            log: PartitionLog::new(3, DIRECTORY, TOPIC, config.clone(), storage),
+            storage,
             disk: ModelDisk::new(seed),
             now: Now {
                 monotonic_us: 1,

@@ -8,7 +8,7 @@ use furlong::limits::UNFLUSHED_BYTES_MAX;
 use furlong::log::{LogConfig, ReadError};
 use furlong::wire::record::{BatchHeader, split_batches};
 
-use crate::host::{Host, batch, config};
+use crate::host::{Host, WITHOUT_POINTS, batch, config};
 
 const FIRST_LOG: &str = "topic-0/00000000000000000000.log";
 const FIRST_INDEX: &str = "topic-0/00000000000000000000.index";
@@ -197,7 +197,7 @@ fn a_sealed_file_that_lost_its_end_answers_damage() {
 
 #[test]
 fn rot_far_from_the_end_of_the_last_segment_cuts_nothing() {
-    let mut host = Host::new(4, config());
+    let mut host = Host::on(WITHOUT_POINTS, 4, config());
     let value = vec![5; 900_000];
     let count = UNFLUSHED_BYTES_MAX / value.len() + 6;
     for _ in 0..count {

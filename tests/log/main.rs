@@ -13,3 +13,4 @@ mod index_damage;
 mod lifecycle;
 mod lookup;
 mod no_space;
+mod recovery_points;

@@ -49,6 +49,7 @@ fn shards(shard_count: u16) -> Vec<Shard> {
             storage: StorageRules {
                 device_flush: true,
                 write_ahead: true,
+                ..StorageRules::default()
             },
             settings: Arc::new(Settings::new()),
         })

@@ -38,6 +38,7 @@ pub fn broker() -> Boot {
         let storage = StorageRules {
             device_flush: prng.chance(750),
             write_ahead: prng.chance(900),
+            recovery_point_bytes: *prng.pick(&[500, 5_000, 1 << 25]),
         };
         for number in 0..shards {
             machines.push(Box::new(Shard::new(ShardConfig {

@@ -10,10 +10,15 @@ use std::sync::Arc;
 
 use super::boot::{self, DataDirectory, Sockets};
 use super::executors::{Executors, Launch};
+use super::findings;
 use super::identity;
 use super::options::ServeArguments;
+use super::storage_findings::of_storage;
 use super::supervisor;
 use crate::config::server::ServerConfig;
+use crate::io::machine::Machine;
+use crate::io::placement::{CpuMask, Placement};
+use crate::io::priority::{self, Nice};
 use crate::io::process::StopSignals;
 use crate::model::ids::ShardId;
 use crate::shard::control_shard::{ControlShard, ControlShardConfig};
@@ -30,12 +35,17 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), String> {
     let signals = StopSignals::block().map_err(|error| format!("cannot take signals: {error}"))?;
     let (cpus, placement) = boot::place(&config)?;
     let shard_count = u16::try_from(placement.data.len()).map_err(|_| "too many shards")?;
+    // Before any other thread is started: they inherit the priority. Before the storage is
+    // tried out: its flushes wait for a CPU as those of commits do.
+    let nice = priority::raise_nice(config.nice)
+        .map_err(|error| format!("the system does not say how this process ranks: {error}"))?;
     let directory = boot::open_data_directory(&config)?;
     let Sockets { listeners, address } = boot::bind(&config, placement.data.len())?;
-    let notices = config.notices.iter().map(|notice| notice.to_string());
-    for notice in notices.chain(directory.notices.iter().cloned()) {
-        eprintln!("furlong: {notice}");
-    }
+    config
+        .notices
+        .iter()
+        .for_each(|notice| eprintln!("furlong: {notice}"));
+    tell(&cpus, &placement, nice, &directory);
     end_on_panic();
     let launch = Launch {
         cpus,
@@ -57,6 +67,24 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), String> {
     let path = directory.path.display();
     let ready = format!("furlong is serving on {address} (data in {path}, {shard_count} shards)");
     supervisor::supervise(executors, &ready)
+}
+
+/// Says what was found, a line each.
+fn tell(cpus: &CpuMask, placement: &Placement, nice: Nice, directory: &DataDirectory) {
+    let machine = Machine::inspect(cpus);
+    let mut found = findings::of_machine(&machine, placement.data.len());
+    let real_time_io = machine.real_time_io;
+    found.extend(findings::of_priority(
+        nice,
+        machine.autogrouped,
+        real_time_io,
+    ));
+    found.extend(of_storage(&directory.path, &directory.storage));
+    // What matters most stands last, where it is seen.
+    found.sort_by_key(|finding| finding.weight);
+    found
+        .iter()
+        .for_each(|finding| eprintln!("furlong: {finding}"));
 }
 
 /// What every data shard is told; each gets its own number.

@@ -29,13 +29,14 @@ pub fn check(config: &ServerConfig) -> Result<Vec<Finding>, String> {
         let priority = findings::of_priority(nice, machine.autogrouped, machine.real_time_io);
         found.extend(priority);
     }
-    found.extend(directory(Path::new(&config.data_directory)));
+    let path = Path::new(&config.data_directory);
+    found.extend(directory(path, machine.real_time_io));
     found.sort_by_key(|finding| finding.weight);
     Ok(found)
 }
 
 /// The directory, or where it would be made.
-fn directory(wanted: &Path) -> Vec<Finding> {
+fn directory(wanted: &Path, real_time_io: bool) -> Vec<Finding> {
     let name = wanted.display();
     let Some(there) = nearest(wanted) else {
         return vec![Finding::obstacle(format!(
@@ -50,7 +51,7 @@ fn directory(wanted: &Path) -> Vec<Finding> {
         )));
     }
     found.extend(match Storage::probe(&there) {
-        Ok(storage) => storage_findings::of_storage(&there, &storage),
+        Ok(storage) => storage_findings::of_storage(&there, &storage, real_time_io),
         Err(error) => vec![Finding::obstacle(format!(
             "cannot write in {}: {error}; name another data directory with --data",
             there.display()

@@ -79,7 +79,11 @@ fn tell(cpus: &CpuMask, placement: &Placement, nice: Nice, directory: &DataDirec
         machine.autogrouped,
         real_time_io,
     ));
-    found.extend(of_storage(&directory.path, &directory.storage));
+    found.extend(of_storage(
+        &directory.path,
+        &directory.storage,
+        real_time_io,
+    ));
     // What matters most stands last, where it is seen.
     found.sort_by_key(|finding| finding.weight);
     found

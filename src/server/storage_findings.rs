@@ -17,9 +17,10 @@ use crate::limits::BLOCK_BYTES;
 /// A flush that takes longer is worth a warning.
 const FLUSH_SLOW: Duration = Duration::from_millis(10);
 
-/// What was found of the storage, facts first.
+/// What was found of the storage, facts first. `real_time_io` is whether commits may have real-time
+/// I/O priority.
 #[must_use]
-pub fn of_storage(directory: &Path, storage: &Storage) -> Vec<Finding> {
+pub fn of_storage(directory: &Path, storage: &Storage, real_time_io: bool) -> Vec<Finding> {
     let mut found = vec![
         Finding::fact(place(directory, storage)),
         Finding::fact(commits(storage)),
@@ -29,6 +30,7 @@ pub fn of_storage(directory: &Path, storage: &Storage) -> Vec<Finding> {
     found.extend(direct_warning(storage));
     found.extend(mount_warnings(&storage.file_system));
     found.extend(flush_warning(storage));
+    found.extend(scheduler_warning(storage, real_time_io));
     found
 }
 
@@ -177,6 +179,18 @@ fn flush_warning(storage: &Storage) -> Option<Finding> {
     )))
 }
 
+/// Real-time requests go before all others; the broker's own bulk work is of the idle class.
+fn scheduler_warning(storage: &Storage, real_time_io: bool) -> Option<Finding> {
+    let sorts = |disk: &&Disk| disk.scheduler.as_deref() == Some("mq-deadline");
+    let disk = storage.disks.iter().find(sorts).filter(|_| !real_time_io)?;
+    Some(Finding::warning(format!(
+        "the scheduler of {} sorts by sector, and a commit waits long beside a copy or a backup on \
+         that disk; run those with `ionice -c 3`, or start the broker with CAP_SYS_NICE \
+         (tuning.md, I/O scheduler)",
+        disk.name
+    )))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,7 +216,7 @@ mod tests {
     }
 
     fn text(storage: &Storage) -> String {
-        let found = of_storage(Path::new("/data"), storage);
+        let found = of_storage(Path::new("/data"), storage, false);
         let lines: Vec<String> = found.iter().map(Finding::to_string).collect();
         lines.join("\n")
     }
@@ -256,6 +270,9 @@ mod tests {
         ] {
             assert!(said.contains(words), "{said}");
         }
+        good.disks[0].scheduler = Some("mq-deadline".into());
+        assert!(text(&good).contains("warning: the scheduler of vda sorts"));
+        assert_eq!(scheduler_warning(&good, true), None);
         good.latency = Some(FlushLatency {
             count: 3,
             median: Duration::from_millis(90),

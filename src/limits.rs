@@ -224,6 +224,13 @@ pub const WARM_SEGMENTS_PER_LOG_MAX: usize = 4;
 /// How often a log looks for segments that retention may remove (Kafka's default is five minutes).
 pub const RETENTION_CHECK_MS: u64 = 30_000;
 
+/// Descriptors that one partition is reckoned with when the start says how many partitions they
+/// are enough for.
+pub const DESCRIPTORS_PER_PARTITION: u64 = 4;
+
+/// Descriptors that are left out of that reckoning: rings, listeners, some hundred connections.
+pub const DESCRIPTORS_RESERVED: u64 = 512;
+
 /// Blocks that the start writes and flushes to see how long a commit takes.
 pub const FLUSH_PROBE_WRITES_MAX: usize = 20;
 

@@ -6,6 +6,7 @@
 //! standard output carries results only. Runs on: the command's threads.
 //! Bounded by: a few batches per partition, a few answers per broker.
 
+pub mod check;
 pub mod client;
 pub mod consume;
 pub mod error;
@@ -27,6 +28,8 @@ pub enum Command {
     Produce(produce::ProduceArguments),
     /// Prints the records of a topic, a line each
     Consume(consume::ConsumeArguments),
+    /// Says what a start would find on this machine, and whether the broker could serve
+    Check(check::CheckArguments),
     /// Looks into the files of a partition
     #[command(subcommand)]
     Log(LogCommand),
@@ -81,6 +84,7 @@ pub fn run(command: Command) -> Result<(), CliError> {
         Command::Topic(command) => topic::run(&command),
         Command::Produce(arguments) => produce::run(&arguments),
         Command::Consume(arguments) => consume::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
         Command::Log(LogCommand::Dump(arguments)) => log_dump::run(&arguments),
     }
 }

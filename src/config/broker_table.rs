@@ -755,6 +755,15 @@ pub const BROKER_SETTINGS: &[BrokerSetting] = &[
         "Segment size of the topic of committed offsets.",
     ),
     fixed(
+        "process.nice",
+        Int,
+        Some("-10"),
+        Check::Whole { min: -20, max: 0 },
+        Engine,
+        "CPU priority (nice value) that the broker asks for at its start; 0 asks for none. Not a \
+         setting of Kafka.",
+    ),
+    fixed(
         "process.roles",
         List,
         Some(""),

@@ -56,6 +56,8 @@ pub struct ServerConfig {
     pub advertised: Endpoint,
     /// `cores`: number of data shards, `None` for one on each core that the process may use.
     pub cores: Option<u16>,
+    /// `process.nice`: the CPU priority to ask for; 0 asks for none.
+    pub nice: i32,
     /// `socket.request.max.bytes`.
     pub frame_bytes_max: u32,
     /// `auto.create.topics.enable`.
@@ -89,6 +91,7 @@ impl ServerConfig {
             advertised: advertised(&settings, &listen)?,
             listen,
             cores: Some(cores).filter(|cores| *cores > 0),
+            nice: number(&settings, "process.nice")?,
             frame_bytes_max: number(&settings, "socket.request.max.bytes")?,
             auto_create_topics: boolean(&settings, "auto.create.topics.enable"),
             defaults: BrokerDefaults::of(settings)?,

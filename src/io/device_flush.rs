@@ -27,15 +27,15 @@ const TAG: Tag = Tag {
 
 /// The flusher of one executor.
 pub(super) struct DeviceFlush {
-    clean_file: Arc<OwnedFd>,
+    clean_file: Option<Arc<OwnedFd>>,
     waiting: Vec<DiskToken>,
     /// Whom the flush under way answers.
     covered: Vec<DiskToken>,
 }
 
 impl DeviceFlush {
-    /// With a file of the device that nobody writes to.
-    pub(super) fn new(clean_file: Arc<OwnedFd>) -> DeviceFlush {
+    /// With a file of the device that nobody writes to; without one nobody may ask.
+    pub(super) fn new(clean_file: Option<Arc<OwnedFd>>) -> DeviceFlush {
         DeviceFlush {
             clean_file,
             waiting: Vec::new(),
@@ -64,7 +64,9 @@ impl DeviceFlush {
     }
 
     fn push(&self, ring: &mut Ring) {
-        let entry = opcode::Fsync::new(types::Fd(self.clean_file.as_raw_fd()))
+        let file = self.clean_file.as_ref();
+        let file = file.expect("who asks knows that the storage allows it");
+        let entry = opcode::Fsync::new(types::Fd(file.as_raw_fd()))
             .flags(types::FsyncFlags::DATASYNC)
             .build();
         // SAFETY: the entry names no memory, and the descriptor lives as long as this value, which
@@ -118,7 +120,7 @@ mod tests {
         let cpus = CpuMask::of_process().expect("cores");
         let mut ring = Ring::new(&cpus).expect("a ring");
         let file = tempfile::tempfile().expect("a temporary file");
-        let mut flush = DeviceFlush::new(Arc::new(file.into()));
+        let mut flush = DeviceFlush::new(Some(Arc::new(file.into())));
         flush.start(&mut ring);
         assert_eq!(ring.in_flight(), 0, "nobody asked");
         flush.ask(token(1));

@@ -8,6 +8,7 @@
 
 pub mod block_device;
 pub mod blocking;
+pub mod cgroup;
 pub mod clock;
 mod connection;
 mod device_flush;
@@ -20,10 +21,12 @@ pub mod files;
 pub mod flush_file;
 mod frames;
 pub mod listener;
+pub mod machine;
 pub mod mesh;
 pub mod mounts;
 pub mod network;
 pub mod placement;
+pub mod priority;
 pub mod probe;
 pub mod process;
 pub mod ring;

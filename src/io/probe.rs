@@ -5,15 +5,10 @@
 //! would panic).
 //! Runs on: boot. Bounded by: a few calls.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::fs;
+use std::io;
 
 use io_uring::{IoUring, Probe, opcode};
-
-use crate::limits::BLOCK_BYTES;
-use crate::model::block_buffer::BlockBuffer;
 
 /// Checks that a ring can be had, with all that is used of it.
 ///
@@ -53,8 +48,7 @@ pub fn io_uring() -> Result<(), String> {
 fn refusal(error: &io::Error) -> String {
     let why = match error.raw_os_error() {
         Some(libc::ENOSYS) => "this kernel has no io_uring; Linux 6.0 or newer is needed, with \
-        CONFIG_IO_URING (gVisor \
-                               and some containers leave it out)"
+                               CONFIG_IO_URING (gVisor leaves it out)"
             .to_owned(),
         Some(libc::EPERM) => permission(),
         Some(libc::EINVAL) => {
@@ -73,48 +67,37 @@ fn refusal(error: &io::Error) -> String {
 }
 
 fn permission() -> String {
-    let setting = fs::read_to_string("/proc/sys/kernel/io_uring_disabled").unwrap_or_default();
-    match setting.trim() {
-        "2" => "it is switched off for everybody; `sysctl kernel.io_uring_disabled=0` switches it \
-        on"
-        .to_owned(),
-        "1" => "it is switched off for ordinary users; `sysctl kernel.io_uring_disabled=0` \
-        switches it on, or put this \
-                user into the group of kernel.io_uring_group"
-            .to_owned(),
-        _ => "a security profile forbids it (seccomp of the container, most likely); allow \
-        io_uring_setup, \
-              io_uring_enter and io_uring_register, with docker for instance by --security-opt \
-              seccomp=unconfined"
-            .to_owned(),
-    }
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let setting = read("/proc/sys/kernel/io_uring_disabled");
+    let status = read("/proc/self/status");
+    who_forbids(setting.trim(), &status).to_owned()
 }
 
-/// Tries one direct write in a directory. False if its file system does not take `O_DIRECT`.
-///
-/// # Errors
-/// When the directory cannot be written at all.
-pub fn direct_io(directory: &Path) -> io::Result<bool> {
-    let path = directory.join(".direct-probe");
-    let opened = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .custom_flags(libc::O_DIRECT)
-        .open(&path);
-    let result = match opened {
-        Ok(mut file) => {
-            let block = BlockBuffer::zeroed(BLOCK_BYTES);
-            file.write_all(block.as_slice())
+/// By the value of `kernel.io_uring_disabled` and the text of `/proc/self/status`.
+fn who_forbids(setting: &str, status: &str) -> &'static str {
+    let filtered = status.lines().any(|line| {
+        let mode = line.strip_prefix("Seccomp:");
+        mode.is_some_and(|mode| mode.trim() == "2")
+    });
+    match setting {
+        "2" => {
+            "kernel.io_uring_disabled is 2, which switches it off for everybody; `sysctl \
+             kernel.io_uring_disabled=0` switches it on"
         }
-        Err(error) => Err(error),
-    };
-    // It is made anew at every start; a left-over is overwritten.
-    let _ = fs::remove_file(&path);
-    match result {
-        Ok(()) => Ok(true),
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => Ok(false),
-        Err(error) => Err(error),
+        "1" => {
+            "kernel.io_uring_disabled is 1, which switches it off for ordinary users; `sysctl \
+             kernel.io_uring_disabled=0` switches it on, or put this user into the group of \
+             kernel.io_uring_group"
+        }
+        _ if filtered => {
+            "a seccomp filter forbids it (the profile of the container, most likely); allow \
+             io_uring_setup, io_uring_enter and io_uring_register, with docker for instance by \
+             --security-opt seccomp=unconfined"
+        }
+        _ => {
+            "a security module of this kernel forbids it (kernel.io_uring_disabled does not, nor \
+             does a seccomp filter); its log, `dmesg` or the audit log, names the rule"
+        }
     }
 }
 
@@ -137,10 +120,13 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_is_probed_and_left_clean() {
-        let directory = tempfile::tempdir().expect("a temporary directory");
-        direct_io(directory.path()).expect("writable");
-        assert_eq!(fs::read_dir(directory.path()).expect("list").count(), 0);
-        assert!(direct_io(&directory.path().join("missing")).is_err());
+    fn who_forbids_it_is_named() {
+        let filtered = "Name:\tx\nSeccomp:\t2\nSeccomp_filters:\t1\n";
+        let free = "Seccomp:\t0\nSeccomp_filters:\t0\n";
+        assert!(who_forbids("2", filtered).contains("io_uring_disabled is 2"));
+        assert!(who_forbids("1", filtered).contains("io_uring_group"));
+        assert!(who_forbids("0", filtered).contains("seccomp=unconfined"));
+        assert!(who_forbids("", filtered).contains("seccomp=unconfined"));
+        assert!(who_forbids("0", free).contains("security module"));
     }
 }

@@ -51,25 +51,49 @@ impl StopSignals {
     }
 }
 
-/// Raises the limit of open descriptors as far as it may be raised, and says how far that is.
+/// A limit of the process (getrlimit(2)); `u64::MAX` is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// In force.
+    pub soft: u64,
+    /// How far the process may raise it.
+    pub hard: u64,
+}
+
+/// One of the limits by its number, `libc::RLIMIT_NOFILE` for instance.
 ///
 /// # Errors
 /// As the system says.
-pub fn raise_descriptor_limit() -> io::Result<u64> {
+pub fn limit(resource: libc::__rlimit_resource_t) -> io::Result<Limit> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
     };
     // SAFETY: the kernel writes one rlimit to a local of that type.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+    if unsafe { libc::getrlimit(resource, &raw mut limit) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    limit.rlim_cur = limit.rlim_max;
+    Ok(Limit {
+        soft: limit.rlim_cur,
+        hard: limit.rlim_max,
+    })
+}
+
+/// Raises the limit of open descriptors as far as it may be raised, and says how far that is.
+///
+/// # Errors
+/// As the system says.
+pub fn raise_descriptor_limit() -> io::Result<u64> {
+    let hard = limit(libc::RLIMIT_NOFILE)?.hard;
+    let raised = libc::rlimit {
+        rlim_cur: hard,
+        rlim_max: hard,
+    };
     // SAFETY: the kernel reads one rlimit from a local of that type.
-    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(limit.rlim_cur)
+    Ok(hard)
 }
 
 #[cfg(test)]
@@ -78,6 +102,8 @@ mod tests {
 
     #[test]
     fn the_limit_of_descriptors_is_known() {
-        assert!(raise_descriptor_limit().expect("limit") > 0);
+        let raised = raise_descriptor_limit().expect("limit");
+        assert!(raised > 0);
+        assert_eq!(limit(libc::RLIMIT_NOFILE).expect("limit").soft, raised);
     }
 }

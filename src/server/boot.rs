@@ -5,18 +5,21 @@
 //! has been asked for; a refusal is a sentence that says what to do.
 //! Runs on: the main thread. Bounded by: one start.
 
-use std::fs;
+use std::fs::{self, File};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::identity::Identity;
 use crate::config::server::ServerConfig;
 use crate::io::directory_lock::{DirectoryLock, LockError};
 use crate::io::files::Files;
+use crate::io::flush_file;
 use crate::io::placement::{CpuMask, Placement};
+use crate::io::storage_probe::{DirectIo, Storage};
 use crate::io::{listener, probe, process};
 use crate::limits::SHARDS_MAX;
+use crate::model::storage::StorageRules;
 
 /// The data directory, ours for as long as this value lives.
 pub struct DataDirectory {
@@ -26,8 +29,12 @@ pub struct DataDirectory {
     pub files: Files,
     /// Who it belongs to.
     pub identity: Identity,
-    /// What a person should know about it.
-    pub notices: Vec<String>,
+    /// What it is on.
+    pub storage: Storage,
+    /// What may be relied on there.
+    pub rules: StorageRules,
+    /// The file whose flush is the device's, where the rules allow it.
+    pub flush_file: Option<File>,
     _lock: DirectoryLock,
 }
 
@@ -87,28 +94,40 @@ pub fn open_data_directory(config: &ServerConfig) -> Result<DataDirectory, Strin
         ),
         LockError::Io(error) => format!("cannot lock the data directory {name}: {error}"),
     })?;
-    let direct = probe::direct_io(&path)
+    let storage = Storage::probe(&path)
         .map_err(|error| format!("cannot write in the data directory {name}: {error}"))?;
-    let mut notices = Vec::new();
-    if !direct {
-        notices.push(format!(
-            "the file system of {name} takes no direct I/O; writes go through the page cache, \
-            slower"
-        ));
-    }
-    let files = Files::new(path.clone(), direct);
+    let files = Files::new(path.clone(), storage.direct != DirectIo::Refused);
     let identity = Identity::of_directory(&files, config.node_id)
         .map_err(|sentence| format!("the data directory {name}: {sentence}"))?;
     files
         .remove_left_overs()
         .map_err(|error| format!("cannot tidy the data directory {name}: {error}"))?;
+    let rules = storage.rules();
+    let flush_file = open_flush_file(&path, rules)?;
     Ok(DataDirectory {
         path,
         files,
         identity,
-        notices,
+        storage,
+        rules,
+        flush_file,
         _lock: lock,
     })
+}
+
+fn open_flush_file(path: &Path, rules: StorageRules) -> Result<Option<File>, String> {
+    if !rules.device_flush {
+        return Ok(None);
+    }
+    let opened = flush_file::open(path);
+    let opened = opened.map_err(|error| {
+        let name = path.join(flush_file::NAME);
+        format!(
+            "cannot open {}, the file for flushes of the device: {error}",
+            name.display()
+        )
+    })?;
+    Ok(Some(opened))
 }
 
 /// Phase 4: the sockets.
@@ -160,6 +179,11 @@ mod tests {
         let config = config(&[&format!("log.dirs={}", path.display())]);
         let first = open_data_directory(&config).expect("free");
         assert!(path.join("meta.properties").is_file());
+        assert_eq!(first.flush_file.is_some(), first.rules.device_flush);
+        assert_eq!(
+            path.join(flush_file::NAME).exists(),
+            first.rules.device_flush
+        );
         let sentence = open_data_directory(&config)
             .map(|_| ())
             .expect_err("locked");

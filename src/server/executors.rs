@@ -42,8 +42,8 @@ pub struct Launch {
     pub placement: Placement,
     /// The data directory.
     pub files: Files,
-    /// The file whose flush flushes the device.
-    pub clean_file: OwnedFd,
+    /// The file whose flush flushes the device, where that may be asked for.
+    pub clean_file: Option<OwnedFd>,
     /// One bound socket for each data shard.
     pub listeners: Vec<OwnedFd>,
     /// Largest frame that a client may send, in bytes.
@@ -59,7 +59,7 @@ struct Seat {
     waker: Arc<Waker>,
     blocking: BlockingThread,
     background: BlockingThread,
-    clean_file: Arc<OwnedFd>,
+    clean_file: Option<Arc<OwnedFd>>,
     listener: Option<OwnedFd>,
     frame_bytes_max: usize,
     port: MeshPort<Crossing>,
@@ -164,7 +164,7 @@ fn seats(
         .map_err(|error| format!("cannot make an eventfd: {error}"))?;
     let mut ports = mesh(&wakers);
     let mesh = ports.pop().expect("one port for each waker");
-    let clean_file = Arc::new(launch.clean_file);
+    let clean_file = launch.clean_file.map(Arc::new);
     let mut listeners = launch.listeners.into_iter();
     let cpus = launch
         .placement
@@ -192,7 +192,7 @@ fn seats(
             waker,
             blocking,
             background,
-            clean_file: Arc::clone(&clean_file),
+            clean_file: clean_file.clone(),
             listener: listeners.next(),
             frame_bytes_max: launch.frame_bytes_max,
             port,

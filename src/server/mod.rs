@@ -5,11 +5,14 @@
 //! Runs on: the main thread and each executor. Bounded by: `limits`.
 
 pub mod boot;
+pub mod check;
 pub mod executors;
+pub mod findings;
 pub mod identity;
 pub mod machine_loop;
 pub mod options;
 pub mod serve;
+pub mod storage_findings;
 pub mod supervisor;
 
 #[cfg(test)]

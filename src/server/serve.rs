@@ -10,13 +10,16 @@ use std::sync::Arc;
 
 use super::boot::{self, DataDirectory, Sockets};
 use super::executors::{Executors, Launch};
+use super::findings;
 use super::identity;
 use super::options::ServeArguments;
+use super::storage_findings::of_storage;
 use super::supervisor;
 use crate::config::server::ServerConfig;
-use crate::io::flush_file;
+use crate::io::machine::Machine;
+use crate::io::placement::{CpuMask, Placement};
+use crate::io::priority::{self, Nice};
 use crate::io::process::StopSignals;
-use crate::io::storage_probe::Storage;
 use crate::model::ids::ShardId;
 use crate::model::storage::StorageRules;
 use crate::shard::control_shard::{ControlShard, ControlShardConfig};
@@ -33,27 +36,30 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), String> {
     let signals = StopSignals::block().map_err(|error| format!("cannot take signals: {error}"))?;
     let (cpus, placement) = boot::place(&config)?;
     let shard_count = u16::try_from(placement.data.len()).map_err(|_| "too many shards")?;
-    let directory = boot::open_data_directory(&config)?;
+    // Before any other thread is started: they inherit the priority. Before the storage is
+    // tried out: its flushes wait for a CPU as those of commits do.
+    let nice = priority::raise_nice(config.nice)
+        .map_err(|error| format!("the system does not say how this process ranks: {error}"))?;
+    priority::raise_io_priority();
+    let mut directory = boot::open_data_directory(&config)?;
     let Sockets { listeners, address } = boot::bind(&config, placement.data.len())?;
-    let notices = config.notices.iter().map(|notice| notice.to_string());
-    for notice in notices.chain(directory.notices.iter().cloned()) {
-        eprintln!("furlong: {notice}");
-    }
+    config
+        .notices
+        .iter()
+        .for_each(|notice| eprintln!("furlong: {notice}"));
+    tell(&cpus, &placement, nice, &directory);
     end_on_panic();
+    let clean_file = directory.flush_file.take().map(Into::into);
     let launch = Launch {
         cpus,
         placement,
         files: directory.files.clone(),
-        clean_file: flush_file::open(&directory.path)
-            .map_err(|error| format!("cannot prepare the data directory: {error}"))?
-            .into(),
+        clean_file,
         listeners,
         frame_bytes_max: usize::try_from(config.frame_bytes_max).unwrap_or(usize::MAX),
     };
     let control = control_settings(&config, &directory, address.port(), shard_count)?;
-    let storage = Storage::probe(&directory.path)
-        .map_err(|error| format!("cannot try out the data directory: {error}"))?;
-    let data = data_settings(&config, shard_count, storage.rules());
+    let data = data_settings(&config, shard_count, directory.rules);
     let make_data = move |shard| {
         Shard::new(ShardConfig {
             shard,
@@ -65,6 +71,28 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), String> {
     let path = directory.path.display();
     let ready = format!("furlong is serving on {address} (data in {path}, {shard_count} shards)");
     supervisor::supervise(executors, &ready)
+}
+
+/// Says what was found, a line each.
+fn tell(cpus: &CpuMask, placement: &Placement, nice: Nice, directory: &DataDirectory) {
+    let machine = Machine::inspect(cpus);
+    let mut found = findings::of_machine(&machine, placement.data.len());
+    let real_time_io = machine.real_time_io;
+    found.extend(findings::of_priority(
+        nice,
+        machine.autogrouped,
+        real_time_io,
+    ));
+    found.extend(of_storage(
+        &directory.path,
+        &directory.storage,
+        real_time_io,
+    ));
+    // What matters most stands last, where it is seen.
+    found.sort_by_key(|finding| finding.weight);
+    found
+        .iter()
+        .for_each(|finding| eprintln!("furlong: {finding}"));
 }
 
 /// What every data shard is told; each gets its own number.

@@ -16,6 +16,7 @@ use crate::io::files::Files;
 use crate::io::flush_file;
 use crate::io::listener::bind_shared;
 use crate::io::placement::{CpuMask, Placement};
+use crate::io::storage_probe::{DirectIo, Storage};
 use crate::limits::{BLOCK_BYTES, FRAME_BYTES_MAX};
 use crate::model::block_buffer::BlockBuffer;
 use crate::model::disk::{
@@ -152,13 +153,14 @@ fn launch(directory: &Path, shards: usize) -> (Launch, SocketAddr) {
     let placement = Placement::choose(cpus.cpus(), Some(shards));
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let (listeners, address) = bind_shared(any, shards).expect("bind");
-    let direct = crate::io::probe::direct_io(directory).expect("writable");
+    let storage = Storage::probe(directory).expect("writable");
+    let direct = storage.direct != DirectIo::Refused;
     let files = Files::new(directory.to_path_buf(), direct);
     let launch = Launch {
         cpus,
         placement,
         files,
-        clean_file: flush_file::open(directory).expect("a file").into(),
+        clean_file: Some(flush_file::open(directory).expect("a file").into()),
         listeners,
         frame_bytes_max: FRAME_BYTES_MAX,
     };

@@ -4,7 +4,9 @@
 //! directory, killed by its id.
 
 mod client;
+mod file_systems;
 mod hostile;
 mod life;
+mod probe;
 mod process;
 mod survival;

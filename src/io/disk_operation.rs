@@ -79,6 +79,11 @@ impl Operation {
                     .offset(position_bytes.saturating_add(width(*done_bytes)))
                     .build()
             }
+            // A broker that answers before the flush, for the crash tests: they must find it out
+            // (`tests/crash/mutations`). No other build has it.
+            #[cfg(furlong_mutation = "flush_skipped")]
+            Work::Flush => opcode::Nop::new().build(),
+            #[cfg(not(furlong_mutation = "flush_skipped"))]
             Work::Flush => opcode::Fsync::new(descriptor)
                 .flags(types::FsyncFlags::DATASYNC)
                 .build(),

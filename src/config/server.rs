@@ -56,6 +56,9 @@ pub struct ServerConfig {
     pub advertised: Endpoint,
     /// `cores`: number of data shards, `None` for one on each core that the process may use.
     pub cores: Option<u16>,
+    /// `memory.max.bytes`: what all data shards together may hold, `None` for a part of the
+    /// memory of the machine.
+    pub memory_bytes_max: Option<u64>,
     /// `socket.request.max.bytes`.
     pub frame_bytes_max: u32,
     /// `auto.create.topics.enable`.
@@ -82,6 +85,7 @@ impl ServerConfig {
         topic::effective(BrokerLayers::of_file(&settings), &Settings::new())?;
         let listen = listener(&settings, &mut notices)?;
         let cores = number(&settings, "cores")?;
+        let memory_bytes: u64 = number(&settings, "memory.max.bytes")?;
         Ok(ServerConfig {
             node_id: node_id(&settings)?,
             rack: settings.get("broker.rack").cloned(),
@@ -89,6 +93,7 @@ impl ServerConfig {
             advertised: advertised(&settings, &listen)?,
             listen,
             cores: Some(cores).filter(|cores| *cores > 0),
+            memory_bytes_max: Some(memory_bytes).filter(|bytes| *bytes > 0),
             frame_bytes_max: number(&settings, "socket.request.max.bytes")?,
             auto_create_topics: boolean(&settings, "auto.create.topics.enable"),
             defaults: BrokerDefaults::of(settings)?,

@@ -18,6 +18,7 @@ mod delete;
 pub mod event;
 pub mod leader_epochs;
 mod lookup;
+mod memory;
 pub mod offset_index;
 mod open;
 mod operations;
@@ -26,6 +27,7 @@ pub mod partition_metadata;
 pub mod producer_snapshot;
 pub mod producer_state;
 mod read;
+mod read_ahead;
 mod recover;
 mod retention;
 mod roll;
@@ -43,4 +45,5 @@ pub use event::{
     AppendError, Appended, LogEvent, LookupStart, ReadError, ReadStart, RecoveryReport,
     TimestampedOffset,
 };
+pub use memory::LogMemory;
 pub use partition_log::PartitionLog;

@@ -19,13 +19,14 @@ use super::leader_epochs::LeaderEpochs;
 use super::open::Opening;
 use super::operations::{Operations, Pending};
 use super::producer_state::ProducerState;
+use super::read_ahead::ReadAhead;
 use super::retention::Retention;
 use super::roll::Roll;
 use super::segment::{FileKind, Segment, file_name};
 use super::stop::Stop;
 use super::tail_buffer::BufferPool;
 use super::tail_cache::TailCache;
-use super::task::{Task, TaskKind};
+use super::task::Task;
 use super::warm::Rebuild;
 use super::write::{Round, Stage};
 use crate::limits::WRITE_BUFFERS_IDLE_MS;
@@ -86,6 +87,9 @@ pub struct PartitionLog {
     pub(super) pool_idle_at: Option<MonotonicUs>,
     pub(super) tasks: BTreeMap<u64, Task>,
     pub(super) next_task: u64,
+    /// Buffers of reads under way.
+    pub(super) reading_bytes: usize,
+    pub(super) read_ahead: ReadAhead,
     pub(super) rebuilds: BTreeMap<Offset, Rebuild>,
     pub(super) uses: u64,
     pub(super) retention: Retention,
@@ -123,6 +127,8 @@ impl PartitionLog {
             pool_idle_at: None,
             tasks: BTreeMap::new(),
             next_task: 0,
+            reading_bytes: 0,
+            read_ahead: ReadAhead::default(),
             rebuilds: BTreeMap::new(),
             uses: 0,
             retention: Retention::default(),
@@ -232,6 +238,7 @@ impl PartitionLog {
             self.go_on_retention(disk, events);
         }
         self.go_on_stopping(disk, events);
+        self.read_ahead.stamp(now);
     }
 
     /// When `handle_timeout` wants to be called.
@@ -243,7 +250,8 @@ impl PartitionLog {
         if !self.is_open() {
             return None;
         }
-        [self.pool_idle_at, self.retention.due]
+        let ahead = self.read_ahead.next_deadline();
+        [self.pool_idle_at, self.retention.due, ahead]
             .into_iter()
             .flatten()
             .min()
@@ -259,9 +267,9 @@ impl PartitionLog {
         }
         if self.pool_idle_at.is_some_and(|at| at <= now.monotonic_us) {
             self.pool.clear();
-            self.tail_cache.clear();
             self.pool_idle_at = None;
         }
+        self.read_ahead.expire(now);
         if self.retention.due.is_some_and(|at| at <= now.monotonic_us) {
             self.retention.due = Some(now.after_ms(crate::limits::RETENTION_CHECK_MS));
             self.roll_by_time(now, disk);
@@ -351,17 +359,10 @@ impl PartitionLog {
     /// Answers everything that reads.
     pub(super) fn fail_tasks(&mut self, error: ReadError, events: &mut Vec<LogEvent>) {
         for (_, task) in std::mem::take(&mut self.tasks) {
-            events.push(match task.kind {
-                TaskKind::Read(read) => LogEvent::ReadDone {
-                    read: read.read,
-                    result: Err(error),
-                },
-                TaskKind::Lookup(lookup) => LogEvent::TimestampFound {
-                    lookup: lookup.lookup,
-                    result: Err(error),
-                },
-            });
+            self.fail_task(&task.kind, error, events);
         }
+        self.read_ahead.clear();
+        self.reading_bytes = 0;
     }
 }
 

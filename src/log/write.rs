@@ -173,22 +173,15 @@ impl PartitionLog {
             // durable.
             return self.fail("a flush", error, events);
         }
-        let mut round = self.round.take().expect("a flush belongs to a round");
+        let round = self.round.take().expect("a flush belongs to a round");
         let stage = self.stages.front_mut().expect("a round has its stage");
         stage.durable_tail = round.tail;
         let base_offset = stage.base_offset;
         let segment = self
             .segment_mut(base_offset)
             .expect("a stage has its segment");
-        segment.durable = round.mark;
-        round
-            .written
-            .sort_unstable_by_key(|(position, _)| *position);
-        for (position, buffer) in round.written {
-            let end = round.mark.size_bytes;
-            self.tail_cache
-                .insert(base_offset, position, end, buffer, &mut self.pool);
-        }
+        let before = std::mem::replace(&mut segment.durable, round.mark);
+        self.cache_round(base_offset, before, round.mark, round.written);
         assert!(self.unflushed_bytes >= round.bytes);
         self.unflushed_bytes -= round.bytes;
         assert!(round.mark.next_offset > self.durable_end);

@@ -11,5 +11,6 @@ pub mod disk;
 pub mod error_code;
 pub mod ids;
 pub mod image;
+pub mod memory_budget;
 pub mod time;
 pub mod topic_config;

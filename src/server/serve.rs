@@ -14,8 +14,10 @@ use super::identity;
 use super::options::ServeArguments;
 use super::supervisor;
 use crate::config::server::ServerConfig;
+use crate::io::memory_limit::MemoryLimit;
 use crate::io::process::StopSignals;
 use crate::model::ids::ShardId;
+use crate::model::memory_budget::MemoryBudget;
 use crate::shard::control_shard::{ControlShard, ControlShardConfig};
 use crate::shard::machine::{Shard, ShardConfig};
 
@@ -30,10 +32,13 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), String> {
     let signals = StopSignals::block().map_err(|error| format!("cannot take signals: {error}"))?;
     let (cpus, placement) = boot::place(&config)?;
     let shard_count = u16::try_from(placement.data.len()).map_err(|_| "too many shards")?;
+    let limit = MemoryLimit::of_process();
+    let (memory, memory_notice) = boot::divide_memory(&config, &limit, shard_count)?;
     let directory = boot::open_data_directory(&config)?;
     let Sockets { listeners, address } = boot::bind(&config, placement.data.len())?;
     let notices = config.notices.iter().map(|notice| notice.to_string());
-    for notice in notices.chain(directory.notices.iter().cloned()) {
+    let notices = notices.chain(directory.notices.iter().cloned());
+    for notice in notices.chain([memory_notice]) {
         eprintln!("furlong: {notice}");
     }
     end_on_panic();
@@ -43,9 +48,10 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), String> {
         files: directory.files.clone(),
         listeners,
         frame_bytes_max: usize::try_from(config.frame_bytes_max).unwrap_or(usize::MAX),
+        memory,
     };
     let control = control_settings(&config, &directory, address.port(), shard_count)?;
-    let data = data_settings(&config, shard_count);
+    let data = data_settings(&config, shard_count, memory);
     let make_data = move |shard| {
         Shard::new(ShardConfig {
             shard,
@@ -60,12 +66,13 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), String> {
 }
 
 /// What every data shard is told; each gets its own number.
-fn data_settings(config: &ServerConfig, shard_count: u16) -> ShardConfig {
+fn data_settings(config: &ServerConfig, shard_count: u16, memory: MemoryBudget) -> ShardConfig {
     ShardConfig {
         shard: ShardId(0),
         shard_count,
         node_id: config.node_id,
         auto_create_topics: config.auto_create_topics,
+        memory,
         settings: Arc::new(config.defaults.file.clone()),
     }
 }

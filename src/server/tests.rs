@@ -21,6 +21,7 @@ use crate::model::disk::{
     DiskCompletion, DiskError, DiskOperation, DiskOutcome, DiskToken, FileId,
 };
 use crate::model::ids::{ConnectionId, ShardId};
+use crate::model::memory_budget::MemoryBudget;
 use crate::model::time::{MonotonicUs, Now};
 use crate::shard::contract::{Effects, Event, Machine, MeshEffect, NetworkEffect, ProcessEffect};
 use crate::shard::mesh_message::MeshMessage;
@@ -92,7 +93,7 @@ impl Machine for Echo {
                 effects.mesh.push(MeshEffect { to: from, message });
             }
             Event::Stop => effects.process.push(ProcessEffect::Stopped),
-            Event::Start | Event::Disconnected { .. } | Event::Disk(_) => {}
+            Event::Start | Event::Sent { .. } | Event::Disconnected { .. } | Event::Disk(_) => {}
         }
     }
 
@@ -159,6 +160,7 @@ fn launch(directory: &Path, shards: usize) -> (Launch, SocketAddr) {
         files,
         listeners,
         frame_bytes_max: FRAME_BYTES_MAX,
+        memory: MemoryBudget::of_shard(64 << 20, 1).expect("enough"),
     };
     (launch, address)
 }

@@ -3,7 +3,8 @@
 //!
 //! Owns: per connection a first-in-first-out queue of response slots and the right to receive.
 //! Invariants: an answer leaves only when every earlier request of its connection has been answered
-//! (or wants no answer); after a close nothing more leaves; at most one frame is granted at a time.
+//! (or wants no answer); after a close nothing more leaves; at most one frame is granted at a time;
+//! while the shard is short of memory no frame is granted, and those who wait get theirs in turn.
 //! Runs on: the shard that accepted the connection. Bounded by: `CONNECTIONS_PER_SHARD_MAX`,
 //! `REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX`, and `FRAME_BYTES_MAX` of request bytes under way per
 //! connection.
@@ -54,6 +55,8 @@ struct Connection {
     frame_bytes: usize,
     /// A frame was granted and has not come yet.
     granted: bool,
+    /// It stands in the queue of those who wait for memory.
+    waits: bool,
     closing: bool,
 }
 
@@ -61,6 +64,16 @@ struct Connection {
 #[derive(Debug, Default)]
 pub struct ConnectionTable {
     connections: BTreeMap<ConnectionId, Connection>,
+    /// Who waits for memory, in turn.
+    waiting: VecDeque<ConnectionId>,
+    /// No frame is granted.
+    is_held: bool,
+    /// Frames of all requests that are not answered.
+    frame_bytes: usize,
+    /// Requests under way whose connection is gone, with the bytes of their frames.
+    orphans: BTreeMap<SlotId, usize>,
+    /// Given to the network and not gone.
+    outbound_bytes: usize,
 }
 
 impl ConnectionTable {
@@ -76,6 +89,55 @@ impl ConnectionTable {
         self.connections.is_empty()
     }
 
+    /// Bytes of the frames of all requests that are not answered.
+    #[must_use]
+    pub fn frame_bytes(&self) -> usize {
+        self.frame_bytes
+    }
+
+    /// Bytes that were given to the network and are not gone.
+    #[must_use]
+    pub fn outbound_bytes(&self) -> usize {
+        self.outbound_bytes
+    }
+
+    /// Bytes of the frame of a request.
+    #[must_use]
+    pub fn frame_bytes_of(&self, slot: SlotId) -> usize {
+        let connection = self.connections.get(&slot.connection);
+        let found = connection.and_then(|connection| connection.slot(slot.sequence));
+        found.map_or(0, |slot| slot.frame_bytes)
+    }
+
+    /// True if somebody could have a frame granted who waited for memory.
+    #[must_use]
+    pub fn has_next_grant(&self) -> bool {
+        !self.is_held && !self.waiting.is_empty()
+    }
+
+    /// Grants no frame, or grants them again.
+    pub fn handle_hold(&mut self, is_held: bool) {
+        self.is_held = is_held;
+    }
+
+    /// Grants a frame to the one that waited longest.
+    pub fn handle_next_grant(&mut self, network: &mut Vec<NetworkEffect>) {
+        assert!(!self.is_held, "there is no memory for a frame");
+        let Some(id) = self.waiting.pop_front() else {
+            return;
+        };
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.waits = false;
+            self.handle_grant(id, network);
+        }
+    }
+
+    /// So many bytes left, or went with their connection.
+    pub fn handle_sent(&mut self, bytes: usize) {
+        assert!(bytes <= self.outbound_bytes, "only what was given is sent");
+        self.outbound_bytes -= bytes;
+    }
+
     /// A client connected. Past the bound it is closed at once.
     pub fn handle_connected(&mut self, id: ConnectionId, network: &mut Vec<NetworkEffect>) {
         let mut connection = Connection {
@@ -83,15 +145,16 @@ impl ConnectionTable {
             first_sequence: 0,
             frame_bytes: 0,
             granted: false,
+            waits: false,
             closing: false,
         };
         if self.connections.len() >= CONNECTIONS_PER_SHARD_MAX {
             connection.closing = true;
             network.push(NetworkEffect::Close { connection: id });
         }
-        connection.grant(id, network);
         let before = self.connections.insert(id, connection);
         assert!(before.is_none(), "a connection id is used once");
+        self.handle_grant(id, network);
     }
 
     /// A frame came. Gives its slot, or nothing if the connection is closing.
@@ -103,6 +166,7 @@ impl ConnectionTable {
         }
         let sequence = connection.first_sequence + length_u64(connection.slots.len());
         connection.frame_bytes += frame_bytes;
+        self.frame_bytes += frame_bytes;
         connection.slots.push_back(Slot {
             frame_bytes,
             outcome: None,
@@ -116,8 +180,18 @@ impl ConnectionTable {
 
     /// Grants the next frame if the bounds allow it.
     pub fn handle_grant(&mut self, id: ConnectionId, network: &mut Vec<NetworkEffect>) {
-        if let Some(connection) = self.connections.get_mut(&id) {
-            connection.grant(id, network);
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        if !connection.may_receive() {
+            return;
+        }
+        if self.is_held {
+            connection.waits = true;
+            self.waiting.push_back(id);
+        } else {
+            connection.granted = true;
+            network.push(NetworkEffect::ReceiveNext { connection: id });
         }
     }
 
@@ -136,7 +210,8 @@ impl ConnectionTable {
         network: &mut Vec<NetworkEffect>,
     ) {
         let Some(waiting) = self.slot_mut(slot) else {
-            return; // The client went away meanwhile.
+            self.forget(slot); // The client went away meanwhile.
+            return;
         };
         assert!(waiting.outcome.is_none(), "a request ends once");
         waiting.outcome = Some(outcome);
@@ -145,8 +220,17 @@ impl ConnectionTable {
             .connections
             .get_mut(&id)
             .expect("the slot was found in it");
-        connection.send_ready(id, network);
-        connection.grant(id, network);
+        let (frame_bytes, sent_bytes) = connection.send_ready(id, network);
+        self.frame_bytes -= frame_bytes;
+        self.outbound_bytes += sent_bytes;
+        self.handle_grant(id, network);
+    }
+
+    /// A request under way will not be answered: its client is gone.
+    pub fn forget(&mut self, slot: SlotId) {
+        if let Some(bytes) = self.orphans.remove(&slot) {
+            self.frame_bytes -= bytes;
+        }
     }
 
     /// The connection is gone. Gives the numbers of its requests that are under way.
@@ -155,6 +239,21 @@ impl ConnectionTable {
         let Some(connection) = self.connections.remove(&id) else {
             return Vec::new();
         };
+        if connection.waits {
+            self.waiting.retain(|waiting| *waiting != id);
+        }
+        for (sequence, slot) in (connection.first_sequence..).zip(&connection.slots) {
+            // What is under way goes on, and its frame stays with it.
+            if slot.outcome.is_none() {
+                let at = SlotId {
+                    connection: id,
+                    sequence,
+                };
+                self.orphans.insert(at, slot.frame_bytes);
+            } else {
+                self.frame_bytes -= slot.frame_bytes;
+            }
+        }
         let under_way = connection.slots.iter();
         under_way
             .filter(|slot| slot.outcome.is_none())
@@ -171,33 +270,54 @@ impl ConnectionTable {
 
     fn slot_mut(&mut self, slot: SlotId) -> Option<&mut Slot> {
         let connection = self.connections.get_mut(&slot.connection)?;
-        if connection.closing {
-            return None;
-        }
-        let place = slot.sequence.checked_sub(connection.first_sequence)?;
-        connection.slots.get_mut(usize::try_from(place).ok()?)
+        connection.slot_mut(slot.sequence)
     }
 }
 
 impl Connection {
-    /// Sends the answers of all leading requests that have ended.
-    fn send_ready(&mut self, id: ConnectionId, network: &mut Vec<NetworkEffect>) {
+    fn slot(&self, sequence: u64) -> Option<&Slot> {
+        let place = sequence.checked_sub(self.first_sequence)?;
+        self.slots.get(usize::try_from(place).ok()?)
+    }
+
+    fn slot_mut(&mut self, sequence: u64) -> Option<&mut Slot> {
+        let place = sequence.checked_sub(self.first_sequence)?;
+        self.slots.get_mut(usize::try_from(place).ok()?)
+    }
+
+    /// Sends the answers of all leading requests that have ended. Gives the bytes of their frames
+    /// and of the answers.
+    fn send_ready(&mut self, id: ConnectionId, network: &mut Vec<NetworkEffect>) -> (usize, usize) {
+        let (mut frame_bytes, mut sent_bytes) = (0, 0);
+        if self.closing {
+            // Nothing leaves any more, and nobody waits for the frame.
+            let ended = self.slots.iter_mut().filter(|slot| slot.outcome.is_some());
+            for slot in ended {
+                frame_bytes += std::mem::take(&mut slot.frame_bytes);
+            }
+            return (frame_bytes, sent_bytes);
+        }
         while let Some(outcome) = self.slots.front_mut().and_then(|slot| slot.outcome.take()) {
             let slot = self.slots.pop_front().expect("it was looked at");
             self.first_sequence += 1;
             self.frame_bytes -= slot.frame_bytes;
+            frame_bytes += slot.frame_bytes;
             match outcome {
-                Outcome::Send(parts) => network.push(NetworkEffect::Send {
-                    connection: id,
-                    parts,
-                }),
+                Outcome::Send(parts) => {
+                    sent_bytes += parts.iter().map(Bytes::len).sum::<usize>();
+                    network.push(NetworkEffect::Send {
+                        connection: id,
+                        parts,
+                    });
+                }
                 Outcome::Silent => {}
                 Outcome::Close => {
                     self.close(id, network);
-                    return;
+                    break;
                 }
             }
         }
+        (frame_bytes, sent_bytes)
     }
 
     fn close(&mut self, id: ConnectionId, network: &mut Vec<NetworkEffect>) {
@@ -207,15 +327,13 @@ impl Connection {
         }
     }
 
-    fn grant(&mut self, id: ConnectionId, network: &mut Vec<NetworkEffect>) {
-        let may_receive = !self.granted
+    /// True if the bounds of the connection allow a further frame.
+    fn may_receive(&self) -> bool {
+        !self.granted
+            && !self.waits
             && !self.closing
             && self.slots.len() < REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX
-            && self.frame_bytes < FRAME_BYTES_MAX;
-        if may_receive {
-            self.granted = true;
-            network.push(NetworkEffect::ReceiveNext { connection: id });
-        }
+            && self.frame_bytes < FRAME_BYTES_MAX
     }
 }
 

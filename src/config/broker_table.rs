@@ -638,7 +638,7 @@ pub const BROKER_SETTINGS: &[BrokerSetting] = &[
             or: 0,
         },
         Engine,
-        "Memory that all data cores together may hold; 0 for half of what the machine or cgroup has.",
+        "Memory that all data cores together may hold; 0 for half of the machine or cgroup.",
     ),
     dynamic(
         "message.max.bytes",

@@ -11,6 +11,9 @@ use crate::limits::WRITE_BYTES_MAX;
 use crate::model::block_buffer::BlockBuffer;
 use crate::model::ids::Offset;
 
+/// Part of what a log may keep that is left to write buffers at rest.
+const SPARE_DIVISOR: usize = 4;
+
 /// What a log holds in memory, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogMemory {
@@ -48,8 +51,10 @@ impl PartitionLog {
     pub fn handle_shed(&mut self, wanted_bytes: usize) {
         let target = self.memory().cached_bytes.saturating_sub(wanted_bytes);
         // While somebody writes, the next round is to find a buffer.
-        let is_busy = self.pool_idle_at.is_some();
-        let spare_bytes = if is_busy { WRITE_BYTES_MAX } else { 0 };
+        let spare_bytes = match self.pool_idle_at {
+            Some(_) => WRITE_BYTES_MAX.min(target / SPARE_DIVISOR),
+            None => 0,
+        };
         while self.memory().cached_bytes > target {
             if self.pool.free_bytes() > spare_bytes {
                 self.pool.trim(spare_bytes);

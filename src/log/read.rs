@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Reads: from an offset to whole batches.
 //!
-//! Owns: [`ReadTask`], [`Answer`]. Invariants: what is answered starts with the batch that holds the offset, is
-//! whole, below the bound and matches its checksums; damage is answered as damage and never
-//! skipped. Runs on: the core of the partition.
+//! Owns: [`ReadTask`], [`Answer`]. Invariants: what is answered starts with the batch that holds
+//! the offset, is whole, below the bound and matches its checksums; damage is answered as damage
+//! and never skipped; what is in the tail cache is answered from there, without index and disk.
+//! Runs on: the core of the partition.
 //! Bounded by: `READ_BYTES_MAX` and the size of one batch.
 
 use bytes::Bytes;

@@ -39,6 +39,16 @@ pub enum Outcome {
     Close,
 }
 
+impl Outcome {
+    /// Bytes of the answer.
+    fn bytes(&self) -> usize {
+        match self {
+            Outcome::Send(parts) => parts.iter().map(Bytes::len).sum(),
+            Outcome::Silent | Outcome::Close => 0,
+        }
+    }
+}
+
 /// One request under way.
 #[derive(Debug)]
 struct Slot {
@@ -72,7 +82,7 @@ pub struct ConnectionTable {
     frame_bytes: usize,
     /// Requests under way whose connection is gone, with the bytes of their frames.
     orphans: BTreeMap<SlotId, usize>,
-    /// Given to the network and not gone.
+    /// Answers that are not gone.
     outbound_bytes: usize,
 }
 
@@ -95,7 +105,8 @@ impl ConnectionTable {
         self.frame_bytes
     }
 
-    /// Bytes that were given to the network and are not gone.
+    /// Bytes of answers that wait for their turn to leave, or were given to the network and are not
+    /// gone.
     #[must_use]
     pub fn outbound_bytes(&self) -> usize {
         self.outbound_bytes
@@ -209,20 +220,24 @@ impl ConnectionTable {
         outcome: Outcome,
         network: &mut Vec<NetworkEffect>,
     ) {
-        let Some(waiting) = self.slot_mut(slot) else {
+        let id = slot.connection;
+        let connection = self.connections.get_mut(&id);
+        let Some(connection) = connection.filter(|found| found.slot(slot.sequence).is_some())
+        else {
             self.forget(slot); // The client went away meanwhile.
             return;
         };
+        let is_closing = connection.closing;
+        let waiting = connection.slot_mut(slot.sequence).expect("just seen");
         assert!(waiting.outcome.is_none(), "a request ends once");
+        // What waits for its turn to leave holds its answer and no longer its frame.
+        let frame_bytes = std::mem::take(&mut waiting.frame_bytes);
+        let outcome = if is_closing { Outcome::Silent } else { outcome };
+        self.outbound_bytes += outcome.bytes();
         waiting.outcome = Some(outcome);
-        let id = slot.connection;
-        let connection = self
-            .connections
-            .get_mut(&id)
-            .expect("the slot was found in it");
-        let (frame_bytes, sent_bytes) = connection.send_ready(id, network);
+        connection.frame_bytes -= frame_bytes;
         self.frame_bytes -= frame_bytes;
-        self.outbound_bytes += sent_bytes;
+        connection.send_ready(id, network);
         self.handle_grant(id, network);
     }
 
@@ -243,15 +258,16 @@ impl ConnectionTable {
             self.waiting.retain(|waiting| *waiting != id);
         }
         for (sequence, slot) in (connection.first_sequence..).zip(&connection.slots) {
-            // What is under way goes on, and its frame stays with it.
-            if slot.outcome.is_none() {
-                let at = SlotId {
-                    connection: id,
-                    sequence,
-                };
-                self.orphans.insert(at, slot.frame_bytes);
-            } else {
-                self.frame_bytes -= slot.frame_bytes;
+            match &slot.outcome {
+                Some(outcome) => self.outbound_bytes -= outcome.bytes(),
+                // What is under way goes on, and its frame stays with it.
+                None => {
+                    let at = SlotId {
+                        connection: id,
+                        sequence,
+                    };
+                    self.orphans.insert(at, slot.frame_bytes);
+                }
             }
         }
         let under_way = connection.slots.iter();
@@ -285,39 +301,22 @@ impl Connection {
         self.slots.get_mut(usize::try_from(place).ok()?)
     }
 
-    /// Sends the answers of all leading requests that have ended. Gives the bytes of their frames
-    /// and of the answers.
-    fn send_ready(&mut self, id: ConnectionId, network: &mut Vec<NetworkEffect>) -> (usize, usize) {
-        let (mut frame_bytes, mut sent_bytes) = (0, 0);
-        if self.closing {
-            // Nothing leaves any more, and nobody waits for the frame.
-            let ended = self.slots.iter_mut().filter(|slot| slot.outcome.is_some());
-            for slot in ended {
-                frame_bytes += std::mem::take(&mut slot.frame_bytes);
-            }
-            return (frame_bytes, sent_bytes);
-        }
-        while let Some(outcome) = self.slots.front_mut().and_then(|slot| slot.outcome.take()) {
-            let slot = self.slots.pop_front().expect("it was looked at");
+    /// Sends the answers of all leading requests that have ended.
+    fn send_ready(&mut self, id: ConnectionId, network: &mut Vec<NetworkEffect>) {
+        while !self.closing
+            && let Some(outcome) = self.slots.front_mut().and_then(|slot| slot.outcome.take())
+        {
+            self.slots.pop_front();
             self.first_sequence += 1;
-            self.frame_bytes -= slot.frame_bytes;
-            frame_bytes += slot.frame_bytes;
             match outcome {
-                Outcome::Send(parts) => {
-                    sent_bytes += parts.iter().map(Bytes::len).sum::<usize>();
-                    network.push(NetworkEffect::Send {
-                        connection: id,
-                        parts,
-                    });
-                }
+                Outcome::Send(parts) => network.push(NetworkEffect::Send {
+                    connection: id,
+                    parts,
+                }),
                 Outcome::Silent => {}
-                Outcome::Close => {
-                    self.close(id, network);
-                    break;
-                }
+                Outcome::Close => self.close(id, network),
             }
         }
-        (frame_bytes, sent_bytes)
     }
 
     fn close(&mut self, id: ConnectionId, network: &mut Vec<NetworkEffect>) {

@@ -6,5 +6,6 @@
 mod client;
 mod hostile;
 mod life;
+mod memory;
 mod process;
 mod survival;

@@ -135,6 +135,8 @@ pub struct ModelDisk {
     pub capacity: usize,
     pub fail_flushes: bool,
     pub flushes: usize,
+    /// Reads that were asked for.
+    pub reads: usize,
 }
 
 impl ModelDisk {
@@ -147,6 +149,7 @@ impl ModelDisk {
             capacity: usize::MAX,
             fail_flushes: false,
             flushes: 0,
+            reads: 0,
         }
     }
 
@@ -165,6 +168,7 @@ impl ModelDisk {
                 }
                 DiskOperation::Read { position_bytes, .. } => {
                     assert!(position_bytes.is_multiple_of(4096), "an unaligned read");
+                    self.reads += 1;
                 }
                 DiskOperation::Flush { file } => {
                     covers = self.files[&self.open[file]].changes.len();

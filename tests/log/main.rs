@@ -10,4 +10,6 @@ mod idempotence;
 mod index_damage;
 mod lifecycle;
 mod lookup;
+mod memory;
 mod no_space;
+mod read_ahead;

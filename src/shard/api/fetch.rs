@@ -371,7 +371,7 @@ impl Shard {
     /// The time of a fetch is over.
     pub(in crate::shard) fn handle_fetch_deadline(&mut self, request: u64, effects: &mut Effects) {
         if let Some((_, Pending::Fetch(pending))) = self.requests.get_mut(request) {
-            pending.deadline = None;
+            // The deadline stays noted, so that parts that wait for memory are told.
             pending.is_over = true;
             self.advance_fetch(request, effects);
         }

@@ -210,9 +210,45 @@ pub const ROUNDS_FLUSHING_MAX: usize = 2;
 /// `WRITE_BUFFERS_IDLE_MS` without a round.
 pub const WRITE_BUFFERS_KEPT_BYTES_MAX: usize = 4 * WRITE_BYTES_MAX;
 
-/// Newest bytes of one partition that stay in memory for consumers at the tip; freed with its write
-/// buffers.
-pub const TAIL_CACHE_BYTES_PER_LOG_MAX: usize = 4 * WRITE_BYTES_MAX;
+/// Largest write round whose bytes are copied behind those of the round before it in the tail
+/// cache, in bytes: many small rounds then share one buffer instead of holding a block each.
+pub const TAIL_CACHE_ROUND_MERGED_MAX: usize = 16 * 1024;
+
+/// Largest buffer that small rounds share in the tail cache, in bytes.
+pub const TAIL_CACHE_BUFFER_MERGED_MAX: usize = 128 * 1024;
+
+/// Newest bytes of the metadata log that stay in memory: images answer its readers.
+pub const METADATA_TAIL_CACHE_BYTES_MAX: usize = WRITE_BYTES_MAX;
+
+/// Memory that a broker takes by itself at most, in bytes; more has to be asked for.
+pub const MEMORY_DEFAULT_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+
+/// Least memory of one data shard, in bytes: with less its parts could not hold one write.
+pub const MEMORY_PER_SHARD_BYTES_MIN: usize = 16 * 1024 * 1024;
+
+/// Least room that a fetch begins to read with, in bytes; with less it waits until other answers
+/// have left.
+pub const READ_ROOM_BYTES_MIN: usize = 64 * 1024;
+
+/// Record bytes that a fetch may always ask for, in bytes, however much its shard's clients have
+/// not taken: one that reads must not wait for others that do not.
+pub const FETCH_BYTES_UNDER_PRESSURE: usize = 64 * 1024;
+
+/// How long a frame may stop to come, in milliseconds, before its connection is ended: only while
+/// others wait for the memory that it holds.
+pub const RECEIVE_STALL_MS: u64 = 30_000;
+
+/// Largest answer that is read ahead for a sequential reader, in bytes.
+pub const READ_AHEAD_BYTES_MAX: usize = 1024 * 1024;
+
+/// Answers that are read ahead for one reader.
+pub const READ_AHEAD_DEPTH: u8 = 2;
+
+/// Readers of one log whose last position is remembered, to recognise the one that goes on there.
+pub const READ_AHEAD_READERS_PER_LOG_MAX: usize = 8;
+
+/// How long an answer that was read ahead waits for its reader.
+pub const READ_AHEAD_IDLE_MS: u64 = 1000;
 
 /// How long an idle partition keeps its write buffers.
 pub const WRITE_BUFFERS_IDLE_MS: u64 = 1000;
@@ -242,6 +278,10 @@ const _: () = assert!(WRITE_BYTES_MAX.is_multiple_of(BLOCK_BYTES));
 const _: () = assert!(WRITE_AHEAD_BYTES_MIN.is_multiple_of(2 * 4096) && BLOCK_BYTES == 4096);
 const _: () = assert!((WRITE_AHEAD_BYTES_MAX / WRITE_AHEAD_BYTES_MIN).is_power_of_two());
 const _: () = assert!(WRITE_AHEAD_QUICK_MS < WRITE_AHEAD_SLOW_MS);
+const _: () = assert!(TAIL_CACHE_ROUND_MERGED_MAX * 2 <= TAIL_CACHE_BUFFER_MERGED_MAX);
+const _: () = assert!(TAIL_CACHE_BUFFER_MERGED_MAX <= WRITE_BYTES_MAX);
+const _: () = assert!(MEMORY_PER_SHARD_BYTES_MIN >= 16 * WRITE_BYTES_MAX);
+const _: () = assert!(READ_AHEAD_BYTES_MAX + BLOCK_BYTES <= READ_BYTES_MAX);
 const _: () = assert!(RECORD_BATCH_BYTES_DEFAULT_MAX < RECORD_BATCH_BYTES_MAX);
 const _: () = assert!(FRAME_BYTES_RESERVED_UNSEEN <= FRAME_BYTES_TRUSTED_MAX);
 const _: () = assert!(FRAME_BYTES_TRUSTED_MAX <= FRAME_BYTES_MAX);

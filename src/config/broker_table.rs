@@ -636,6 +636,18 @@ pub const BROKER_SETTINGS: &[BrokerSetting] = &[
         Ignored,
         "Without effect: each core serves a fixed number at most.",
     ),
+    fixed(
+        "memory.max.bytes",
+        Long,
+        Some("0"),
+        Check::WholeOr {
+            min: 16 * 1024 * 1024,
+            max: i64::MAX,
+            or: 0,
+        },
+        Engine,
+        "Memory that all data cores together may hold; 0 for half of the machine or cgroup.",
+    ),
     dynamic(
         "message.max.bytes",
         Int,

@@ -16,5 +16,6 @@ pub mod layers;
 mod nearest;
 pub mod properties;
 pub mod server;
+pub mod size;
 pub mod topic;
 mod topic_table;

@@ -58,6 +58,9 @@ pub struct ServerConfig {
     pub cores: Option<u16>,
     /// `process.nice`: the CPU priority to ask for; 0 asks for none.
     pub nice: i32,
+    /// `memory.max.bytes`: what all data shards together may hold, `None` for a part of the
+    /// memory of the machine.
+    pub memory_bytes_max: Option<u64>,
     /// `socket.request.max.bytes`.
     pub frame_bytes_max: u32,
     /// `auto.create.topics.enable`.
@@ -84,6 +87,7 @@ impl ServerConfig {
         topic::effective(BrokerLayers::of_file(&settings), &Settings::new())?;
         let listen = listener(&settings, &mut notices)?;
         let cores = number(&settings, "cores")?;
+        let memory_bytes: u64 = number(&settings, "memory.max.bytes")?;
         Ok(ServerConfig {
             node_id: node_id(&settings)?,
             rack: settings.get("broker.rack").cloned(),
@@ -92,6 +96,7 @@ impl ServerConfig {
             listen,
             cores: Some(cores).filter(|cores| *cores > 0),
             nice: number(&settings, "process.nice")?,
+            memory_bytes_max: Some(memory_bytes).filter(|bytes| *bytes > 0),
             frame_bytes_max: number(&settings, "socket.request.max.bytes")?,
             auto_create_topics: boolean(&settings, "auto.create.topics.enable"),
             defaults: BrokerDefaults::of(settings)?,

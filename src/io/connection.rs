@@ -15,11 +15,14 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use bytes::Bytes;
 use io_uring::{opcode, types};
 
+use super::clock;
 use super::frames::{BadLength, FrameReceiver};
+use super::receive_gate::ReceiveGate;
 use super::ring::{Completed, Kind, Ring, Tag};
 use super::send_queue::SendQueue;
 use crate::limits::{FETCH_RESPONSE_BYTES_MAX, OUTBOUND_BYTES_PER_CONNECTION_MAX};
 use crate::model::ids::ConnectionId;
+use crate::model::time::MonotonicUs;
 
 /// Wait for data before the first try (`IORING_RECVSEND_POLL_FIRST`).
 const POLL_FIRST: u16 = 1;
@@ -45,6 +48,12 @@ pub(super) struct Connection {
     socket: TcpStream,
     receiver: FrameReceiver,
     outbound: SendQueue,
+    /// Memory taken from the gate for the frame that is being received.
+    received_bytes: usize,
+    /// Likewise for the frame that was delivered last, until the machine wants the next one.
+    delivered_bytes: usize,
+    /// When the frame that is being received grew last.
+    grew_at: MonotonicUs,
     credits: usize,
     more_waits: bool,
     receiving: bool,
@@ -65,6 +74,9 @@ impl Connection {
             socket: socket.into(),
             receiver: FrameReceiver::new(frame_bytes_max),
             outbound: SendQueue::new(),
+            received_bytes: 0,
+            delivered_bytes: 0,
+            grew_at: 0,
             credits: 0,
             more_waits: true,
             receiving: false,
@@ -83,16 +95,41 @@ impl Connection {
         self.phase == Phase::Ended
     }
 
-    pub(super) fn add_credit(&mut self) {
+    /// The machine has dealt with the frame before and wants the next one. Gives the memory of the
+    /// one before, and the memory that is still taken.
+    pub(super) fn add_credit(&mut self) -> (usize, usize) {
         self.credits += 1;
+        let delivered = std::mem::take(&mut self.delivered_bytes);
+        (delivered, self.received_bytes)
+    }
+
+    /// True if responses are still taken.
+    pub(super) fn is_open(&self) -> bool {
+        self.phase == Phase::Open
     }
 
     /// Queues a response. False if the peer has let too much pile up and the connection has to end.
     pub(super) fn queue(&mut self, parts: Vec<Bytes>) -> bool {
-        if self.phase == Phase::Open {
-            self.outbound.push(parts);
-        }
+        assert!(self.is_open(), "the caller looked");
+        self.outbound.push(parts);
         self.outbound.queued_bytes() <= OUTBOUND_BYTES_PER_CONNECTION_MAX
+    }
+
+    /// Bytes that are not sent yet.
+    pub(super) fn queued_bytes(&self) -> usize {
+        self.outbound.queued_bytes()
+    }
+
+    /// True if a frame has begun to come and has not gone on since `since`.
+    pub(super) fn is_stalled(&self, since: MonotonicUs) -> bool {
+        self.receiving && self.received_bytes > 0 && self.grew_at < since
+    }
+
+    /// Gives all memory back to the gate.
+    pub(super) fn leave(&mut self, gate: &mut ReceiveGate) {
+        gate.give(self.index, self.received_bytes + self.delivered_bytes, 0);
+        gate.forget(self.index);
+        (self.received_bytes, self.delivered_bytes) = (0, 0);
     }
 
     pub(super) fn close_when_sent(&mut self) {
@@ -102,23 +139,47 @@ impl Connection {
     }
 
     /// The next frame the machine may have. `Err` means that the peer does not speak in frames.
-    pub(super) fn take_frame(&mut self) -> Result<Option<Bytes>, BadLength> {
-        let held = self.outbound.queued_bytes() > OUTBOUND_BYTES_SOFT_MAX;
+    /// While too much waits to be sent on all connections together, one that takes what it gets
+    /// goes on, and one that does not waits.
+    pub(super) fn take_frame(
+        &mut self,
+        gate: &mut ReceiveGate,
+        is_congested: bool,
+    ) -> Result<Option<Bytes>, BadLength> {
+        let queued = self.outbound.queued_bytes();
+        let held = queued > OUTBOUND_BYTES_SOFT_MAX || (is_congested && queued > 0);
         if self.phase != Phase::Open || self.credits == 0 || self.receiving || held {
             return Ok(None);
         }
-        let frame = self.receiver.take_frame()?;
-        if frame.is_some() {
-            self.credits -= 1;
+        let Some(len_bytes) = self.receiver.frame_len()? else {
+            return Ok(None);
+        };
+        let missing = len_bytes.saturating_sub(self.received_bytes);
+        if !gate.take(self.index, missing) {
+            return Ok(None);
         }
-        Ok(frame)
+        self.delivered_bytes += std::mem::take(&mut self.received_bytes) + missing;
+        self.credits -= 1;
+        self.receiver.take_frame()
     }
 
     /// Starts the next receive unless one is under way or a whole frame waits for its credit: then
     /// the kernel's socket buffer holds the peer back.
-    pub(super) fn receive(&mut self, ring: &mut Ring) -> Result<(), BadLength> {
+    pub(super) fn receive(
+        &mut self,
+        ring: &mut Ring,
+        gate: &mut ReceiveGate,
+    ) -> Result<(), BadLength> {
         if self.phase != Phase::Open || self.receiving || self.receiver.has_frame()? {
             return Ok(());
+        }
+        let growth = self.receiver.growth();
+        if !gate.take(self.index, growth) {
+            return Ok(());
+        }
+        if growth > 0 {
+            self.received_bytes += growth;
+            self.grew_at = clock::monotonic_us();
         }
         let space = self.receiver.space();
         let flags = if space.whole { libc::MSG_WAITALL } else { 0 };
@@ -146,6 +207,9 @@ impl Connection {
     pub(super) fn handle_received(&mut self, completed: Completed) -> bool {
         self.receiving = false;
         self.more_waits = completed.socket_nonempty;
+        if self.received_bytes > 0 {
+            self.grew_at = clock::monotonic_us();
+        }
         let Ok(len_bytes) = usize::try_from(completed.result) else {
             return matches!(-completed.result, libc::EINTR | libc::EAGAIN);
         };

@@ -5,7 +5,7 @@
 //! its length field, and without a copy of a large body; memory follows what has arrived, not what
 //! a length field claims.
 //! Runs on: the executor of the connection. Bounded by: `FRAME_BYTES_MAX`, twice that while a
-//! body's memory grows.
+//! body's memory grows; all connections together by the gate.
 
 use std::mem::MaybeUninit;
 
@@ -60,22 +60,53 @@ impl FrameReceiver {
         }
     }
 
-    /// True if a whole frame is here. Prepares the memory of a large one, so not while a receive is
-    /// under way.
-    pub(super) fn has_frame(&mut self) -> Result<bool, BadLength> {
+    /// True if a whole frame is here. Not while a receive is under way.
+    pub(super) fn has_frame(&self) -> Result<bool, BadLength> {
         if let Some(body) = &self.body {
             return Ok(body.bytes.len() == body.len_bytes);
         }
         let Some(len_bytes) = self.claimed_length()? else {
             return Ok(false);
         };
-        if self.buffer.len() >= LENGTH_BYTES + len_bytes {
-            return Ok(true);
+        Ok(self.buffer.len() >= LENGTH_BYTES + len_bytes)
+    }
+
+    /// How much memory of its own the next receive adds for a large frame. The buffer for small
+    /// frames, of at most `BUFFER_BYTES_MAX`, is not counted.
+    pub(super) fn growth(&self) -> usize {
+        match &self.body {
+            Some(body) if body.bytes.len() == body.bytes.capacity() => {
+                let missing = body.len_bytes - body.bytes.len();
+                missing.min(body.bytes.len())
+            }
+            Some(_) => 0,
+            None => self.large_frame().map_or(0, |len| self.first_reserve(len)),
         }
-        if LENGTH_BYTES + len_bytes > BUFFER_BYTES_MAX {
-            self.start_body(len_bytes);
+    }
+
+    /// The length of a frame that needs memory of its own and has none yet.
+    fn large_frame(&self) -> Option<usize> {
+        let len_bytes = self.claimed_length().ok().flatten()?;
+        let is_large = LENGTH_BYTES + len_bytes > BUFFER_BYTES_MAX;
+        (is_large && self.buffer.len() < LENGTH_BYTES + len_bytes).then_some(len_bytes)
+    }
+
+    fn first_reserve(&self, len_bytes: usize) -> usize {
+        // A connection that has really sent frames of this size is trusted with the memory at once.
+        let trusted = self.largest_seen.min(FRAME_BYTES_TRUSTED_MAX);
+        let reserved = len_bytes.min(FRAME_BYTES_RESERVED_UNSEEN.max(trusted));
+        reserved.max(self.buffer.len())
+    }
+
+    /// The length of the next whole frame, if it is here. Not while a receive is under way.
+    pub(super) fn frame_len(&self) -> Result<Option<usize>, BadLength> {
+        if !self.has_frame()? {
+            return Ok(None);
         }
-        Ok(false)
+        match &self.body {
+            Some(body) => Ok(Some(body.len_bytes)),
+            None => self.claimed_length(),
+        }
     }
 
     /// The next whole frame, if it is here. Not while a receive is under way.
@@ -105,10 +136,7 @@ impl FrameReceiver {
     }
 
     fn start_body(&mut self, len_bytes: usize) {
-        // A connection that has really sent frames of this size is trusted with the memory at once.
-        let trusted = self.largest_seen.min(FRAME_BYTES_TRUSTED_MAX);
-        let reserved = len_bytes.min(FRAME_BYTES_RESERVED_UNSEEN.max(trusted));
-        let mut bytes = BytesMut::with_capacity(reserved.max(self.buffer.len()));
+        let mut bytes = BytesMut::with_capacity(self.first_reserve(len_bytes));
         bytes.extend_from_slice(&self.buffer[LENGTH_BYTES..]);
         self.buffer.clear();
         self.body = Some(Body { len_bytes, bytes });
@@ -116,6 +144,11 @@ impl FrameReceiver {
 
     /// Memory for the next receive, never empty.
     pub(super) fn space(&mut self) -> Space<'_> {
+        if self.body.is_none()
+            && let Some(len_bytes) = self.large_frame()
+        {
+            self.start_body(len_bytes);
+        }
         if let Some(body) = &mut self.body {
             let missing = body.len_bytes - body.bytes.len();
             if body.bytes.len() == body.bytes.capacity() {

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The connections of one executor.
 //!
-//! Owns: the listener, all connections, and a spare descriptor for the day when there is no other.
+//! Owns: the listener, all connections, the memory that they take, and a spare descriptor for the
+//! day when there is no other.
 //! Invariants: events of a connection are in order, `Connected` first and `Disconnected` last and
 //! once; ids are never used twice; effects for a connection that is gone are dropped. Runs on: one
-//! executor. Bounded by: `CONNECTIONS_PER_SHARD_MAX`.
+//! executor. Bounded by: `CONNECTIONS_PER_SHARD_MAX`, and by `MemoryBudget` for what comes in and
+//! what goes out.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -14,16 +16,22 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use bytes::Bytes;
 use io_uring::{opcode, types};
 
+use super::clock;
 use super::connection::Connection;
 use super::listener;
+use super::receive_gate::ReceiveGate;
 use super::ring::{Completed, Kind, Ring, Tag};
 use super::slots::Slots;
-use crate::limits::{CONNECTIONS_PER_SHARD_MAX, FRAME_BYTES_MAX};
+use crate::limits::{CONNECTIONS_PER_SHARD_MAX, FRAME_BYTES_MAX, RECEIVE_STALL_MS};
 use crate::model::ids::ConnectionId;
+use crate::model::memory_budget::MemoryBudget;
 use crate::model::time::MonotonicUs;
 
 /// How long accepting rests when the process has no descriptor left, in microseconds.
 const ACCEPT_REST_US: u64 = 50_000;
+
+/// How long a frame may stop to come while others wait for its memory, in microseconds.
+const RECEIVE_STALL_US: u64 = RECEIVE_STALL_MS * 1000;
 
 const ACCEPT: Tag = Tag {
     kind: Kind::Accept,
@@ -55,6 +63,14 @@ pub struct Network {
     accepted: u64,
     origin: u64,
     frame_bytes_max: usize,
+    gate: ReceiveGate,
+    /// When to look for connections that stall while others wait for their memory.
+    stall_check_at: Option<MonotonicUs>,
+    /// Bytes that wait to be sent on all connections, and their soft bound.
+    outbound_bytes: usize,
+    outbound_bytes_max: usize,
+    /// Bytes that were sent, or dropped, since somebody asked.
+    gone_bytes: usize,
     dirty: Vec<u32>,
     events: VecDeque<NetworkEvent>,
 }
@@ -63,7 +79,12 @@ impl Network {
     /// A network that does not listen yet. `executor` makes its connection ids differ from those of
     /// other executors; a frame larger than `frame_bytes_max` ends its connection.
     #[must_use]
-    pub fn new(listener: Option<OwnedFd>, executor: u16, frame_bytes_max: usize) -> Network {
+    pub fn new(
+        listener: Option<OwnedFd>,
+        executor: u16,
+        frame_bytes_max: usize,
+        memory: &MemoryBudget,
+    ) -> Network {
         Network {
             listener,
             listening: false,
@@ -74,6 +95,11 @@ impl Network {
             accepted: 0,
             origin: u64::from(executor) << 48,
             frame_bytes_max: frame_bytes_max.min(FRAME_BYTES_MAX),
+            gate: ReceiveGate::new(memory.receive_bytes),
+            stall_check_at: None,
+            outbound_bytes: 0,
+            outbound_bytes_max: memory.outbound_bytes,
+            gone_bytes: 0,
             dirty: Vec::new(),
             events: VecDeque::new(),
         }
@@ -140,7 +166,16 @@ impl Network {
     /// When `handle_timeout` wants to be called.
     #[must_use]
     pub fn next_deadline(&self) -> Option<MonotonicUs> {
-        self.rest_until
+        match (self.rest_until, self.stall_check_at) {
+            (Some(left), Some(right)) => Some(left.min(right)),
+            (one, other) => one.or(other),
+        }
+    }
+
+    /// Bytes that were sent, or dropped with their connection, since the last call.
+    pub fn take_gone(&mut self) -> usize {
+        self.outbound_bytes -= self.gone_bytes;
+        std::mem::take(&mut self.gone_bytes)
     }
 
     /// Does what has become due.
@@ -151,6 +186,44 @@ impl Network {
                 self.reserve = open_reserve();
             }
             self.accept(ring);
+        }
+        if self.stall_check_at.is_some_and(|at| at <= now) {
+            self.stall_check_at = None;
+            self.end_stalled(now);
+        }
+    }
+
+    /// Ends connections whose frames have stopped to come while they hold the memory that others
+    /// wait for.
+    fn end_stalled(&mut self, now: MonotonicUs) {
+        if !self.gate.has_waiting() {
+            return;
+        }
+        let since = now.saturating_sub(RECEIVE_STALL_US);
+        for index in self.connections.indexes() {
+            let connection = self.connections.get_mut(index);
+            if connection.is_some_and(|connection| connection.is_stalled(since)) {
+                self.end(index);
+            }
+        }
+        self.note_waiting(now);
+    }
+
+    /// Looks for stalled connections from now on, if somebody waits.
+    fn note_waiting(&mut self, now: MonotonicUs) {
+        if self.gate.has_waiting() && self.stall_check_at.is_none() {
+            self.stall_check_at = Some(now + RECEIVE_STALL_US);
+        }
+    }
+
+    /// Asks those again who waited for memory.
+    fn wake_waiting(&mut self, ring: &mut Ring) {
+        // Each is asked once: who has to wait again stands behind the others.
+        for _ in 0..self.gate.waiting_len() {
+            let Some(index) = self.gate.next_waiting() else {
+                return;
+            };
+            self.pump(ring, index);
         }
     }
 
@@ -208,14 +281,18 @@ impl Network {
     /// The machine takes one more frame of this connection.
     pub fn receive_next(&mut self, ring: &mut Ring, id: ConnectionId) {
         if let Some((index, connection)) = self.find(id) {
-            connection.add_credit();
+            let (delivered, kept) = connection.add_credit();
+            self.gate.give(index, delivered, kept);
             self.pump(ring, index);
         }
     }
 
     /// Queues a response; `flush` starts sending.
     pub fn send(&mut self, id: ConnectionId, parts: Vec<Bytes>) {
-        let Some((index, connection)) = self.find(id) else {
+        let bytes: usize = parts.iter().map(Bytes::len).sum();
+        self.outbound_bytes += bytes;
+        let Some((index, connection)) = self.find(id).filter(|(_, found)| found.is_open()) else {
+            self.gone_bytes += bytes;
             return;
         };
         if connection.queue(parts) {
@@ -235,8 +312,10 @@ impl Network {
         }
     }
 
-    /// Starts the sends of this turn, gathered by connection.
+    /// Starts the sends of this turn, gathered by connection, and lets those receive who waited for
+    /// memory.
     pub fn flush(&mut self, ring: &mut Ring) {
+        self.wake_waiting(ring);
         for index in self.dirty.drain(..) {
             if let Some(connection) = self.connections.get_mut(index) {
                 connection.send(ring);
@@ -263,7 +342,10 @@ impl Network {
     pub fn handle_sent(&mut self, ring: &mut Ring, completed: Completed) {
         let index = completed.tag.index;
         let connection = self.connections.get_mut(index).expect("kept while sending");
-        if !connection.handle_sent(completed.result) || connection.is_drained() {
+        let before = connection.queued_bytes();
+        let goes_on = connection.handle_sent(completed.result);
+        self.gone_bytes += before - connection.queued_bytes();
+        if !goes_on || connection.is_drained() {
             self.end(index);
         } else {
             connection.send(ring);
@@ -274,11 +356,12 @@ impl Network {
 
     /// Delivers what may be delivered, then receives on.
     fn pump(&mut self, ring: &mut Ring, index: u32) {
+        let is_congested = self.outbound_bytes - self.gone_bytes > self.outbound_bytes_max;
         let Some(connection) = self.connections.get_mut(index) else {
             return;
         };
         loop {
-            match connection.take_frame() {
+            match connection.take_frame(&mut self.gate, is_congested) {
                 Ok(Some(frame)) => {
                     self.events
                         .push_back(NetworkEvent::Frame(connection.id, frame));
@@ -287,8 +370,11 @@ impl Network {
                 Err(_) => return self.end(index),
             }
         }
-        if connection.receive(ring).is_err() {
-            self.end(index);
+        if connection.receive(ring, &mut self.gate).is_err() {
+            return self.end(index);
+        }
+        if self.gate.has_waiting() && self.stall_check_at.is_none() {
+            self.note_waiting(clock::monotonic_us());
         }
     }
 
@@ -297,6 +383,7 @@ impl Network {
             && !connection.has_ended()
         {
             connection.end();
+            connection.leave(&mut self.gate);
             self.events
                 .push_back(NetworkEvent::Disconnected(connection.id));
         }
@@ -304,11 +391,9 @@ impl Network {
     }
 
     fn release(&mut self, index: u32) {
-        if self
-            .connections
-            .get_mut(index)
-            .is_some_and(|connection| connection.is_over())
-        {
+        let connection = self.connections.get_mut(index);
+        if let Some(connection) = connection.filter(|connection| connection.is_over()) {
+            self.gone_bytes += connection.queued_bytes();
             self.connections.take(index);
         }
     }

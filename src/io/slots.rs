@@ -51,6 +51,11 @@ impl<T> Slots<T> {
         value
     }
 
+    /// Every index that may hold a value.
+    pub fn indexes(&self) -> std::ops::Range<u32> {
+        0..u32::try_from(self.entries.len()).expect("checked when it grew")
+    }
+
     /// How many values are stored.
     pub fn len(&self) -> usize {
         self.entries.len() - self.free.len()

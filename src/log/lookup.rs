@@ -13,7 +13,7 @@ use super::event::{LogEvent, LookupStart, ReadError, TimestampedOffset};
 use super::partition_log::{PartitionLog, Phase};
 use super::segment::Segment;
 use super::tail_buffer::file_len;
-use super::task::{Found, Progress, Task, TaskKind, is_intact};
+use super::task::{Ended, Found, Progress, Task, TaskKind, is_intact};
 use crate::limits::DECOMPRESSED_BYTES_MAX;
 use crate::model::disk::DiskQueue;
 use crate::model::ids::Offset;
@@ -111,7 +111,9 @@ impl PartitionLog {
         let number = self.new_task();
         match self.run_task(number, Task::new(TaskKind::Lookup(lookup), first), disk) {
             None => Ok(LookupStart::Started),
-            Some(LogEvent::TimestampFound { result, .. }) => result.map(LookupStart::Found),
+            Some(Ended::Told(LogEvent::TimestampFound { result, .. })) => {
+                result.map(LookupStart::Found)
+            }
             Some(event) => unreachable!("a look-up ended with {event:?}"),
         }
     }

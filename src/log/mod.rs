@@ -19,6 +19,7 @@ mod delete;
 pub mod event;
 pub mod leader_epochs;
 mod lookup;
+mod memory;
 pub mod offset_index;
 mod open;
 mod operations;
@@ -28,6 +29,7 @@ mod point;
 pub mod producer_snapshot;
 pub mod producer_state;
 mod read;
+mod read_ahead;
 mod recover;
 mod recover_from_point;
 mod recovery_point;
@@ -48,4 +50,5 @@ pub use event::{
     AppendError, Appended, LogEvent, LookupStart, ReadError, ReadStart, RecoveryReport,
     TimestampedOffset,
 };
+pub use memory::LogMemory;
 pub use partition_log::PartitionLog;

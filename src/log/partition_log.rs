@@ -21,6 +21,7 @@ use super::open::Opening;
 use super::operations::{Operations, Pending};
 use super::point::Points;
 use super::producer_state::ProducerState;
+use super::read_ahead::ReadAhead;
 use super::retention::Retention;
 use super::roll::Roll;
 use super::segment::{FileKind, Segment, file_name};
@@ -28,7 +29,7 @@ use super::stop::Stop;
 use super::sync::Unsynced;
 use super::tail_buffer::BufferPool;
 use super::tail_cache::TailCache;
-use super::task::{Task, TaskKind};
+use super::task::Task;
 use super::warm::Rebuild;
 use super::write::{Round, Stage};
 use crate::limits::WRITE_BUFFERS_IDLE_MS;
@@ -100,6 +101,9 @@ pub struct PartitionLog {
     pub(super) pool_idle_at: Option<MonotonicUs>,
     pub(super) tasks: BTreeMap<u64, Task>,
     pub(super) next_task: u64,
+    /// Buffers of reads under way.
+    pub(super) reading_bytes: usize,
+    pub(super) read_ahead: ReadAhead,
     pub(super) rebuilds: BTreeMap<Offset, Rebuild>,
     pub(super) uses: u64,
     pub(super) retention: Retention,
@@ -151,6 +155,8 @@ impl PartitionLog {
             pool_idle_at: None,
             tasks: BTreeMap::new(),
             next_task: 0,
+            reading_bytes: 0,
+            read_ahead: ReadAhead::default(),
             rebuilds: BTreeMap::new(),
             uses: 0,
             retention: Retention::default(),
@@ -266,6 +272,7 @@ impl PartitionLog {
             self.go_on_retention(disk, events);
         }
         self.go_on_stopping(disk, events);
+        self.read_ahead.stamp(now);
     }
 
     /// When `handle_timeout` wants to be called.
@@ -278,7 +285,8 @@ impl PartitionLog {
             return None;
         }
         let sync_at = self.unsynced.deadline(self.config.flush_mode);
-        [self.pool_idle_at, self.retention.due, sync_at]
+        let ahead = self.read_ahead.next_deadline();
+        [self.pool_idle_at, self.retention.due, sync_at, ahead]
             .into_iter()
             .flatten()
             .min()
@@ -294,10 +302,10 @@ impl PartitionLog {
         }
         if self.pool_idle_at.is_some_and(|at| at <= now.monotonic_us) {
             self.pool.clear();
-            self.tail_cache.clear();
             self.pool_idle_at = None;
         }
         self.sync_if_due(now, disk);
+        self.read_ahead.expire(now);
         if self.retention.due.is_some_and(|at| at <= now.monotonic_us) {
             self.retention.due = Some(now.after_ms(crate::limits::RETENTION_CHECK_MS));
             self.roll_by_time(now, disk);
@@ -387,17 +395,10 @@ impl PartitionLog {
     /// Answers everything that reads.
     pub(super) fn fail_tasks(&mut self, error: ReadError, events: &mut Vec<LogEvent>) {
         for (_, task) in std::mem::take(&mut self.tasks) {
-            events.push(match task.kind {
-                TaskKind::Read(read) => LogEvent::ReadDone {
-                    read: read.read,
-                    result: Err(error),
-                },
-                TaskKind::Lookup(lookup) => LogEvent::TimestampFound {
-                    lookup: lookup.lookup,
-                    result: Err(error),
-                },
-            });
+            self.fail_task(&task.kind, error, events);
         }
+        self.read_ahead.clear();
+        self.reading_bytes = 0;
     }
 }
 

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Reads: from an offset to whole batches.
 //!
-//! Owns: [`ReadTask`]. Invariants: what is answered starts with the batch that holds the offset, is
-//! whole, below the bound and matches its checksums; damage is answered as damage and never
-//! skipped. Runs on: the core of the partition.
+//! Owns: [`ReadTask`], [`Answer`]. Invariants: what is answered starts with the batch that holds
+//! the offset, is whole, below the bound and matches its checksums; damage is answered as damage
+//! and never skipped; what is in the tail cache is answered from there, without index and disk.
+//! Runs on: the core of the partition.
 //! Bounded by: `READ_BYTES_MAX` and the size of one batch.
 
 use bytes::Bytes;
@@ -11,24 +12,55 @@ use bytes::Bytes;
 use super::event::{LogEvent, ReadError, ReadStart};
 use super::partition_log::{PartitionLog, Phase};
 use super::tail_buffer::{file_len, memory_len};
-use super::task::{Found, Progress, Task, TaskKind, Window, is_intact};
+use super::task::{Ended, Found, Progress, Task, TaskKind, Window, is_intact};
 use crate::model::disk::DiskQueue;
 use crate::model::ids::Offset;
+use crate::wire::record::BatchHeader;
 
 /// What a read wants.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ReadTask {
-    /// The number its caller chose.
-    pub(super) read: u64,
-    offset: Offset,
-    max_bytes: usize,
-    bound: Offset,
-    minimum_one_batch: bool,
+    /// The number its caller chose; none if it reads ahead.
+    pub(super) caller: Option<u64>,
+    pub(super) offset: Offset,
+    pub(super) max_bytes: usize,
+    pub(super) bound: Offset,
+    pub(super) minimum_one_batch: bool,
+    /// An earlier read ended where this one starts.
+    pub(super) is_sequential: bool,
+}
+
+/// What a read found: whole batches, or nothing.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) bytes: Bytes,
+    /// The offset after the last batch.
+    pub(super) next_offset: Offset,
+    /// The memory that the bytes keep from being freed.
+    pub(super) held_bytes: usize,
+}
+
+impl Answer {
+    /// The same answer for another reader.
+    pub(super) fn share(&self) -> Answer {
+        Answer {
+            bytes: self.bytes.clone(),
+            ..*self
+        }
+    }
+
+    fn empty(offset: Offset) -> Answer {
+        Answer {
+            bytes: Bytes::new(),
+            next_offset: offset,
+            held_bytes: 0,
+        }
+    }
 }
 
 /// Where a walk through a window ended.
 enum Walk {
-    Done(Result<Bytes, ReadError>),
+    Done(Result<Answer, ReadError>),
     /// The segment holds nothing from the offset on.
     EndOfSegment,
     Need {
@@ -72,7 +104,7 @@ impl ReadTask {
             }
             let is_too_large = header.size_bytes() > self.max_bytes && !self.minimum_one_batch;
             if header.last_offset() >= self.bound || is_too_large {
-                return Walk::Done(Ok(Bytes::new()));
+                return Walk::Done(Ok(Answer::empty(self.offset)));
             }
             return match window.whole(*position, &header) {
                 None => Walk::Need {
@@ -80,14 +112,15 @@ impl ReadTask {
                     len_bytes: size,
                 },
                 Some(first) if !is_intact(&first, &header) => Walk::Done(Err(ReadError::Corrupt)),
-                Some(_) => Walk::Done(Ok(self.collect(window, *position, size, end))),
+                Some(_) => Walk::Done(Ok(self.collect(window, *position, &header, end))),
             };
         }
     }
 
     /// Takes as many further batches as the window, the bound and the size allow.
-    fn collect(&self, window: &Window, start: u64, first_size: u64, end: u64) -> Bytes {
-        let mut position = start + first_size;
+    fn collect(&self, window: &Window, start: u64, first: &BatchHeader, end: u64) -> Answer {
+        let mut position = start + file_len(first.size_bytes());
+        let mut next_offset = first.last_offset() + 1;
         while let Found::Batch(header) = window.batch_at(position, end) {
             let size = file_len(header.size_bytes());
             let fits = memory_len(position + size - start) <= self.max_bytes;
@@ -96,32 +129,32 @@ impl ReadTask {
             }
             match window.whole(position, &header) {
                 // A damaged batch ends the answer; the read that starts at it is told.
-                Some(batch) if is_intact(&batch, &header) => position += size,
+                Some(batch) if is_intact(&batch, &header) => {
+                    position += size;
+                    next_offset = header.last_offset() + 1;
+                }
                 _ => break,
             }
         }
         let range = window
             .range(start, position - start)
             .expect("the batches were just seen");
-        range.slice(..)
-    }
-
-    fn done(&self, result: Result<Bytes, ReadError>) -> Progress {
-        let result = result.map(trim);
-        Progress::Done(LogEvent::ReadDone {
-            read: self.read,
-            result,
-        })
+        let (bytes, held_bytes) = trim(range, window.held_bytes());
+        Answer {
+            bytes,
+            next_offset,
+            held_bytes,
+        }
     }
 }
 
-/// Gives memory back if the answer is only a small part of what was read.
-fn trim(bytes: Bytes) -> Bytes {
+/// Gives memory back if the answer is only a small part of what it would hold.
+fn trim(bytes: Bytes, held_bytes: usize) -> (Bytes, usize) {
     const SMALL: usize = 16 * 1024;
-    if bytes.len() <= SMALL {
-        Bytes::copy_from_slice(&bytes)
+    if bytes.len() <= SMALL || bytes.len() < held_bytes / 4 {
+        (Bytes::copy_from_slice(&bytes), bytes.len())
     } else {
-        bytes
+        (bytes, held_bytes)
     }
 }
 
@@ -152,18 +185,57 @@ impl PartitionLog {
             .segment_of(offset)
             .expect("the offset is inside the log");
         let task = ReadTask {
-            read,
+            caller: Some(read),
             offset,
             max_bytes,
             bound,
             minimum_one_batch,
+            is_sequential: self.read_ahead.take_end(offset),
         };
-        let number = self.new_task();
-        match self.run_task(number, Task::new(TaskKind::Read(task), segment), disk) {
+        if let Some(start) = self.take_read_ahead(task, disk) {
+            return Ok(start);
+        }
+        match self.start_read(task, segment, disk) {
             None => Ok(ReadStart::Started),
-            Some(LogEvent::ReadDone { result, .. }) => result.map(ReadStart::Ready),
+            Some(Ended::Told(LogEvent::ReadDone { result, .. })) => result.map(ReadStart::Ready),
             Some(event) => unreachable!("a read ended with {event:?}"),
         }
+    }
+
+    /// Starts a read in a segment.
+    pub(super) fn start_read(
+        &mut self,
+        read: ReadTask,
+        segment: Offset,
+        disk: &mut DiskQueue,
+    ) -> Option<Ended> {
+        let number = self.new_task();
+        self.run_task(number, Task::new(TaskKind::Read(read), segment), disk)
+    }
+
+    /// A read has its answer; what follows it may be read ahead.
+    pub(super) fn end_read(
+        &mut self,
+        task: &Task,
+        result: Result<Answer, ReadError>,
+        disk: &mut DiskQueue,
+    ) -> Ended {
+        let TaskKind::Read(read) = task.kind else {
+            unreachable!("the caller looked");
+        };
+        let Some(caller) = read.caller else {
+            return Ended::Ahead(read, result);
+        };
+        if let Ok(answer) = &result
+            && task.was_cold
+            && !answer.bytes.is_empty()
+        {
+            self.go_on_reading(&read, answer.next_offset, disk);
+        }
+        Ended::Told(LogEvent::ReadDone {
+            read: caller,
+            result: result.map(|answer| answer.bytes),
+        })
     }
 
     /// One step of a read.
@@ -173,16 +245,29 @@ impl PartitionLog {
         };
         loop {
             let Some(segment) = self.segment_mut(task.segment) else {
-                return read.done(Err(ReadError::OffsetOutOfRange));
+                return Progress::Read(Err(ReadError::OffsetOutOfRange));
             };
             let end = segment.durable.size_bytes;
-            let position = match (task.position, &segment.indexes) {
-                (Some(position), _) => position,
-                (None, Some(indexes)) => {
-                    task.indexed = indexes.offsets.floor(read.offset).position;
-                    task.indexed
-                }
-                (None, None) => return Progress::Warm(task.segment),
+            let indexes = segment.indexes.as_ref();
+            let indexed = indexes.map(|indexes| indexes.offsets.floor(read.offset).position);
+            let position = match task.position {
+                Some(position) => position,
+                // What is in memory needs no index, and no index that has to be read first.
+                None => match (self.tail_cache.floor(task.segment, read.offset), indexed) {
+                    (Some(cached), Some(indexed)) if indexed > cached => {
+                        task.indexed = indexed;
+                        indexed
+                    }
+                    (Some(cached), _) => {
+                        task.indexed = 0;
+                        cached
+                    }
+                    (None, Some(indexed)) => {
+                        task.indexed = indexed;
+                        indexed
+                    }
+                    (None, None) => return Progress::Warm(task.segment),
+                },
             };
             let mut next = position;
             let walk = read.walk(&task.window, &mut next, end, task.indexed);
@@ -193,8 +278,8 @@ impl PartitionLog {
                     task.enter(task.segment);
                     return Progress::Rebuild(task.segment);
                 }
-                Walk::IndexLies => return read.done(Err(ReadError::Corrupt)),
-                Walk::Done(result) => return read.done(result),
+                Walk::IndexLies => return Progress::Read(Err(ReadError::Corrupt)),
+                Walk::Done(result) => return Progress::Read(result),
                 Walk::Need {
                     position,
                     len_bytes,
@@ -211,7 +296,7 @@ impl PartitionLog {
                 }
                 Walk::EndOfSegment => match self.segment_after(task.segment) {
                     Some(segment) if segment < read.bound => task.enter(segment),
-                    _ => return read.done(Ok(Bytes::new())),
+                    _ => return Progress::Read(Ok(Answer::empty(read.offset))),
                 },
             }
         }

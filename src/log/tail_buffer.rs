@@ -59,11 +59,37 @@ impl BufferPool {
         }
     }
 
+    /// A buffer of at least `least_bytes` and at most about `most_bytes`, with any contents.
+    pub(super) fn take_close(&mut self, least_bytes: usize, most_bytes: usize) -> BlockBuffer {
+        let fits = |buffer: &BlockBuffer| (least_bytes..=most_bytes).contains(&buffer.len());
+        match self.free.iter().rposition(fits) {
+            Some(place) => {
+                let buffer = self.free.swap_remove(place);
+                self.free_bytes -= buffer.len();
+                buffer
+            }
+            None => BlockBuffer::zeroed(least_bytes),
+        }
+    }
+
+    /// The memory of the buffers that wait.
+    pub(super) fn free_bytes(&self) -> usize {
+        self.free_bytes
+    }
+
     /// Takes a buffer back.
     pub(super) fn give(&mut self, buffer: BlockBuffer) {
         if self.free_bytes + buffer.len() <= WRITE_BUFFERS_KEPT_BYTES_MAX {
             self.free_bytes += buffer.len();
             self.free.push(buffer);
+        }
+    }
+
+    /// Frees until at most so many bytes are left.
+    pub(super) fn trim(&mut self, most_bytes: usize) {
+        while self.free_bytes > most_bytes {
+            let freed = self.free.pop().expect("what is counted is in the list");
+            self.free_bytes -= freed.len();
         }
     }
 

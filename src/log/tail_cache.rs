@@ -3,22 +3,25 @@
 //! of freed, so that a consumer at the tip never waits for the disk.
 //!
 //! Owns: [`TailCache`]. Invariants: only what a completed flush covers is in it, so it never has to
-//! be taken back; a read of one round is a slice, nothing is copied; a buffer that falls out and
-//! that no reader holds serves the next round.
-//! Runs on: the core of the partition. Bounded by: `TAIL_CACHE_BYTES_PER_LOG_MAX`; freed when the
-//! log has been idle for `WRITE_BUFFERS_IDLE_MS`.
+//! be taken back; it is a gapless end of the log, so a later chunk reaches at least as far as
+//! every earlier one; a read of one round is a slice, nothing is copied; a buffer is at least half
+//! used or at most two blocks large, so that the memory held follows the bytes held.
+//! Small rounds rewrite one block again and again; their new bytes are copied behind the old ones,
+//! so that they share a buffer.
+//! Runs on: the core of the partition. Bounded by: its shard, which takes the oldest from the
+//! coldest log when all logs together hold more than `MemoryBudget::tail_cache_bytes`.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::tail_buffer::{BufferPool, file_len, memory_len};
-use crate::limits::TAIL_CACHE_BYTES_PER_LOG_MAX;
+use super::tail_buffer::{BufferPool, block_floor, file_len, memory_len};
+use crate::limits::{BLOCK_BYTES, TAIL_CACHE_BUFFER_MERGED_MAX, TAIL_CACHE_ROUND_MERGED_MAX};
 use crate::model::block_buffer::BlockBuffer;
 use crate::model::ids::Offset;
 
-/// The bytes of one write.
+/// The bytes of one write, or of several small ones.
 #[derive(Debug)]
 struct Chunk {
     /// Base offset of the segment.
@@ -43,6 +46,11 @@ impl Chunk {
         let inside = memory_len(position - self.start)..memory_len(self.end - self.start);
         Bytes::from_owner(Shared(Arc::clone(&self.buffer))).slice(inside)
     }
+
+    /// True if bytes up to `end` have room in the buffer.
+    fn has_room(&self, end: u64) -> bool {
+        end - self.start <= file_len(self.buffer.len())
+    }
 }
 
 /// A reader's hold on a buffer.
@@ -54,14 +62,53 @@ impl AsRef<[u8]> for Shared {
     }
 }
 
+/// Where a batch starts.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    segment: Offset,
+    position: u64,
+    offset: Offset,
+}
+
+/// What a read found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Cached {
+    /// The bytes.
+    pub(super) bytes: Bytes,
+    /// The memory that they keep from being freed.
+    pub(super) held_bytes: usize,
+}
+
 /// The newest bytes of a log, oldest first.
 #[derive(Debug, Default)]
 pub(super) struct TailCache {
     chunks: VecDeque<Chunk>,
+    /// Starts of rounds, one for each block: a read that starts here needs no index. A chunk begins
+    /// with a whole block, so one that holds the start of a round holds a mark at or before it.
+    marks: VecDeque<Mark>,
     held_bytes: usize,
 }
 
 impl TailCache {
+    /// The memory of all buffers.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
+    /// Says that the next round begins here, with a batch at this offset.
+    pub(super) fn mark(&mut self, segment: Offset, position: u64, offset: Offset) {
+        let is_near = self.marks.back().is_some_and(|last| {
+            last.segment == segment && block_floor(position) == block_floor(last.position)
+        });
+        if !is_near {
+            self.marks.push_back(Mark {
+                segment,
+                position,
+                offset,
+            });
+        }
+    }
+
     /// Keeps what was written at `start`; the good bytes end at `end`. Called in file order.
     pub(super) fn insert(
         &mut self,
@@ -75,22 +122,125 @@ impl TailCache {
         if end <= start {
             return pool.give(buffer);
         }
-        self.held_bytes += buffer.len();
-        let buffer = Arc::new(buffer);
-        self.chunks.push_back(Chunk {
+        if self.merge(segment, start, end, &buffer, pool) {
+            return pool.give(buffer);
+        }
+        while let Some(last) = self.chunks.back()
+            && last.segment == segment
+            && last.start >= start
+        {
+            // All its bytes are in the newer buffer.
+            let superseded = self.chunks.pop_back().expect("just seen");
+            self.release(superseded, pool);
+        }
+        let buffer = fit(buffer, memory_len(end - start), pool);
+        self.push(Chunk {
             segment,
             start,
             end,
-            buffer,
+            buffer: Arc::new(buffer),
         });
-        while self.held_bytes > TAIL_CACHE_BYTES_PER_LOG_MAX {
-            let oldest = self.chunks.pop_front();
-            let oldest = oldest.expect("what is held is in a chunk");
-            self.held_bytes -= oldest.buffer.len();
-            if let Ok(buffer) = Arc::try_unwrap(oldest.buffer) {
-                pool.give(buffer);
+    }
+
+    /// Copies the new bytes of a small round behind the old ones. False if they need a chunk.
+    fn merge(
+        &mut self,
+        segment: Offset,
+        start: u64,
+        end: u64,
+        buffer: &BlockBuffer,
+        pool: &mut BufferPool,
+    ) -> bool {
+        let Some(last) = self.chunks.back_mut() else {
+            return false;
+        };
+        let joins = last.segment == segment && last.start <= start && start <= last.end;
+        if !joins || end < last.end {
+            return false;
+        }
+        let fresh = memory_len(last.end - start)..memory_len(end - start);
+        if fresh.len() > TAIL_CACHE_ROUND_MERGED_MAX {
+            return false;
+        }
+        if !last.has_room(end) {
+            let wanted = memory_len(end - last.start);
+            if wanted > TAIL_CACHE_BUFFER_MERGED_MAX {
+                return false;
+            }
+            // Doubling keeps the copies in proportion to the bytes.
+            let len = (2 * wanted).min(TAIL_CACHE_BUFFER_MERGED_MAX);
+            let mut larger = pool.take_close(wanted.max(len - len / 4), len);
+            let old = last.from(last.start);
+            larger.as_mut_slice()[..old.len()].copy_from_slice(old);
+            self.held_bytes += larger.len();
+            self.held_bytes -= last.buffer.len();
+            let old = std::mem::replace(&mut last.buffer, Arc::new(larger));
+            if let Ok(old) = Arc::try_unwrap(old) {
+                pool.give(old);
             }
         }
+        // A buffer that a reader holds stays as it is.
+        let Some(memory) = Arc::get_mut(&mut last.buffer) else {
+            return false;
+        };
+        let place = memory_len(last.end - last.start);
+        memory.as_mut_slice()[place..place + fresh.len()]
+            .copy_from_slice(&buffer.as_slice()[fresh]);
+        last.end = end;
+        true
+    }
+
+    fn push(&mut self, chunk: Chunk) {
+        debug_assert!(self.chunks.back().is_none_or(|last| {
+            (last.segment, last.start) < (chunk.segment, chunk.start)
+                && (last.segment < chunk.segment || last.end <= chunk.end)
+        }));
+        self.held_bytes += chunk.buffer.len();
+        self.chunks.push_back(chunk);
+    }
+
+    fn release(&mut self, chunk: Chunk, pool: &mut BufferPool) {
+        self.held_bytes -= chunk.buffer.len();
+        if let Ok(buffer) = Arc::try_unwrap(chunk.buffer) {
+            pool.give(buffer);
+        }
+    }
+
+    /// Gives up the oldest bytes; their buffer goes to the pool. False if there were none.
+    pub(super) fn give_up_oldest(&mut self, pool: &mut BufferPool) -> bool {
+        let Some(oldest) = self.chunks.pop_front() else {
+            return false;
+        };
+        self.release(oldest, pool);
+        let first = self.chunks.front();
+        let first = first.map_or((Offset::MAX, 0), |chunk| (chunk.segment, chunk.start));
+        while let Some(mark) = self.marks.front()
+            && (mark.segment, mark.position) < first
+        {
+            self.marks.pop_front();
+        }
+        true
+    }
+
+    /// The start of a batch at or before `offset` of which all bytes up to the end of the segment
+    /// are here.
+    pub(super) fn floor(&self, segment: Offset, offset: Offset) -> Option<u64> {
+        let after = self
+            .marks
+            .partition_point(|mark| (mark.segment, mark.offset) <= (segment, offset));
+        let mark = self.marks[after.checked_sub(1)?];
+        (mark.segment == segment && self.chunk_at(segment, mark.position).is_some())
+            .then_some(mark.position)
+    }
+
+    /// The newest chunk that holds this position.
+    fn chunk_at(&self, segment: Offset, position: u64) -> Option<usize> {
+        let after = self
+            .chunks
+            .partition_point(|chunk| (chunk.segment, chunk.start) <= (segment, position));
+        let place = after.checked_sub(1)?;
+        let chunk = &self.chunks[place];
+        (chunk.segment == segment && position < chunk.end).then_some(place)
     }
 
     /// The bytes from `position` on: at least `needed`, and about `useful` if there are so many.
@@ -100,95 +250,56 @@ impl TailCache {
         position: u64,
         needed: u64,
         useful: u64,
-    ) -> Option<Bytes> {
-        // Most reads are at the tip: look from the newest chunk back.
-        let first = self.chunks.iter().rposition(|chunk| {
-            chunk.segment == segment && (chunk.start..chunk.end).contains(&position)
-        })?;
+    ) -> Option<Cached> {
+        let first = self.chunk_at(segment, position)?;
         let slice = self.chunks[first].share(position);
         if file_len(slice.len()) >= needed.max(useful) || first + 1 == self.chunks.len() {
-            return (file_len(slice.len()) >= needed).then_some(slice);
+            let held_bytes = self.chunks[first].buffer.len();
+            return (file_len(slice.len()) >= needed).then_some(Cached {
+                bytes: slice,
+                held_bytes,
+            });
         }
         let mut joined = slice.to_vec();
         for chunk in self.chunks.range(first + 1..) {
             let end = position + file_len(joined.len());
             if joined.len() >= memory_len(needed.max(useful))
                 || chunk.segment != segment
-                || !(chunk.start..chunk.end).contains(&end)
+                || chunk.start > end
             {
                 break;
             }
-            joined.extend_from_slice(chunk.from(end));
+            if end < chunk.end {
+                joined.extend_from_slice(chunk.from(end));
+            }
         }
-        (file_len(joined.len()) >= needed).then(|| Bytes::from(joined))
+        let held_bytes = joined.capacity();
+        (file_len(joined.len()) >= needed).then(|| Cached {
+            bytes: Bytes::from(joined),
+            held_bytes,
+        })
     }
 
     /// Frees all.
     pub(super) fn clear(&mut self) {
         self.chunks = VecDeque::new();
+        self.marks = VecDeque::new();
         self.held_bytes = 0;
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::limits::WRITE_BYTES_MAX;
-
-    fn buffer(byte: u8, len: usize) -> BlockBuffer {
-        let mut buffer = BlockBuffer::zeroed(len);
-        buffer.as_mut_slice().fill(byte);
-        buffer
+/// Moves bytes that fill less than half of their buffer into a smaller one.
+fn fit(buffer: BlockBuffer, used_bytes: usize, pool: &mut BufferPool) -> BlockBuffer {
+    let wanted = used_bytes.next_multiple_of(BLOCK_BYTES);
+    if 2 * wanted > buffer.len() {
+        return buffer;
     }
-
-    /// Rounds of 100, 5000 and 10 bytes, as a log writes them.
-    fn cache() -> TailCache {
-        let (mut cache, mut pool) = (TailCache::default(), BufferPool::default());
-        cache.insert(7, 0, 100, buffer(1, 4096), &mut pool);
-        cache.insert(7, 0, 5100, buffer(2, 8192), &mut pool);
-        cache.insert(7, 4096, 5110, buffer(3, 4096), &mut pool);
-        cache
-    }
-
-    #[test]
-    fn the_tip_is_a_slice_of_the_newest_round() {
-        let cache = cache();
-        let tip = cache.read(7, 5100, 10, 10).expect("it is there");
-        assert_eq!(&tip[..], &[3; 10]);
-        assert_eq!(cache.read(7, 5100, 11, 11), None, "the end");
-        assert_eq!(cache.read(8, 5100, 10, 10), None, "another segment");
-    }
-
-    #[test]
-    fn rounds_are_joined_where_more_is_useful() {
-        let cache = cache();
-        let all = cache.read(7, 100, 61, 1 << 20).expect("it is there");
-        assert_eq!(all.len(), 5010);
-        assert_eq!((all[0], all[4999], all[5009]), (2, 2, 3));
-        assert_eq!(
-            cache.read(7, 100, 61, 200).expect("it is there").len(),
-            5000
-        );
-    }
-
-    #[test]
-    fn the_oldest_goes_first() {
-        let (mut cache, mut pool) = (TailCache::default(), BufferPool::default());
-        let step = file_len(WRITE_BYTES_MAX);
-        let count = file_len(TAIL_CACHE_BYTES_PER_LOG_MAX) / step;
-        for place in 0..=count {
-            let one = buffer(9, WRITE_BYTES_MAX);
-            cache.insert(0, place * step, (place + 1) * step, one, &mut pool);
-        }
-        assert_eq!(cache.held_bytes, TAIL_CACHE_BYTES_PER_LOG_MAX);
-        assert_eq!(cache.read(0, 0, 1, 1), None);
-        assert_eq!(
-            pool.take(WRITE_BYTES_MAX).as_slice()[0],
-            9,
-            "it serves the next round"
-        );
-        assert!(cache.read(0, step, 1, 1).is_some());
-        cache.clear();
-        assert_eq!(cache.read(0, step, 1, 1), None);
-    }
+    let mut smaller = pool.take_close(wanted, 2 * wanted);
+    smaller.as_mut_slice()[..used_bytes].copy_from_slice(&buffer.as_slice()[..used_bytes]);
+    pool.give(buffer);
+    smaller
 }
+
+#[cfg(test)]
+#[path = "tail_cache/tests.rs"]
+mod tests;

@@ -14,7 +14,7 @@ use super::event::{LogEvent, ReadError};
 use super::lookup::Lookup;
 use super::operations::Pending;
 use super::partition_log::PartitionLog;
-use super::read::ReadTask;
+use super::read::{Answer, ReadTask};
 use super::tail_buffer::{BLOCK, block_floor, file_len, memory_len};
 use crate::limits::READ_BYTES_MAX;
 use crate::model::block_buffer::BlockBuffer;
@@ -34,6 +34,8 @@ const _: () = assert!(READ_BYTES_MAX == 4 * 1024 * 1024);
 pub(super) struct Window {
     start: u64,
     bytes: Bytes,
+    /// The memory that the bytes keep from being freed.
+    held_bytes: usize,
 }
 
 /// What is at a position.
@@ -83,6 +85,11 @@ impl Window {
         self.range(position, file_len(header.size_bytes()))
     }
 
+    /// The memory that a part of the window keeps from being freed.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.held_bytes
+    }
+
     /// A range of the file, if the window holds it.
     pub(super) fn range(&self, position: u64, len_bytes: u64) -> Option<Bytes> {
         let from = memory_len(position.checked_sub(self.start)?);
@@ -103,6 +110,8 @@ struct Fill {
     wanted_end: u64,
     start: u64,
     collected: Vec<u8>,
+    /// Memory of it that the log counts as being read.
+    counted_bytes: usize,
 }
 
 /// What a task is for.
@@ -132,12 +141,16 @@ pub(super) struct Task {
     fill: Option<Fill>,
     /// The file ended before the bytes that the segment must have.
     is_short: bool,
+    /// It had to read from the disk.
+    pub(super) was_cold: bool,
 }
 
 /// How far a task got.
 #[derive(Debug)]
 pub(super) enum Progress {
-    /// The answer.
+    /// The answer of a read.
+    Read(Result<Answer, ReadError>),
+    /// The answer of a look-up.
     Done(LogEvent),
     /// Bytes of the segment are needed: position and length, and how much more may be useful.
     Need {
@@ -163,6 +176,7 @@ impl Task {
             waits_for: None,
             fill: None,
             is_short: false,
+            was_cold: false,
         }
     }
 
@@ -175,18 +189,13 @@ impl Task {
     }
 }
 
-/// The answer of a failed task.
-pub(super) fn failure(kind: &TaskKind, error: ReadError) -> LogEvent {
-    match kind {
-        TaskKind::Read(task) => LogEvent::ReadDone {
-            read: task.read,
-            result: Err(error),
-        },
-        TaskKind::Lookup(lookup) => LogEvent::TimestampFound {
-            lookup: lookup.lookup,
-            result: Err(error),
-        },
-    }
+/// How a task ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// Its caller is told.
+    Told(LogEvent),
+    /// It read ahead, for this read.
+    Ahead(ReadTask, Result<Answer, ReadError>),
 }
 
 impl PartitionLog {
@@ -196,14 +205,15 @@ impl PartitionLog {
         number: u64,
         mut task: Task,
         disk: &mut DiskQueue,
-    ) -> Option<LogEvent> {
+    ) -> Option<Ended> {
         loop {
             let progress = match task.kind {
                 TaskKind::Read(_) => self.step_read(&mut task),
                 TaskKind::Lookup(_) => self.step_lookup(&mut task),
             };
             match progress {
-                Progress::Done(event) => return Some(event),
+                Progress::Read(result) => return Some(self.end_read(&task, result, disk)),
+                Progress::Done(event) => return Some(Ended::Told(event)),
                 Progress::Warm(base_offset) => {
                     if self.warm(base_offset, disk) {
                         continue;
@@ -212,7 +222,7 @@ impl PartitionLog {
                 }
                 Progress::Rebuild(base_offset) => {
                     if !self.rebuild_again(base_offset, disk) {
-                        return Some(failure(&task.kind, ReadError::Corrupt));
+                        return Some(self.end_failed(&task, ReadError::Corrupt, disk));
                     }
                     task.waits_for = Some(base_offset);
                 }
@@ -225,13 +235,16 @@ impl PartitionLog {
                     let cached =
                         self.tail_cache
                             .read(base_offset, position, len_bytes, useful_bytes);
-                    if let Some(bytes) = cached {
-                        let start = position;
-                        task.window = Window { start, bytes };
+                    if let Some(cached) = cached {
+                        task.window = Window {
+                            start: position,
+                            bytes: cached.bytes,
+                            held_bytes: cached.held_bytes,
+                        };
                         continue;
                     }
                     if task.is_short {
-                        return Some(failure(&task.kind, ReadError::Corrupt));
+                        return Some(self.end_failed(&task, ReadError::Corrupt, disk));
                     }
                     if self.warm(base_offset, disk) {
                         let wanted_end = position + len_bytes.max(useful_bytes.min(USEFUL_MAX));
@@ -254,16 +267,18 @@ impl PartitionLog {
         wanted_end: u64,
         disk: &mut DiskQueue,
     ) {
+        task.was_cold = true;
         task.fill = Some(Fill {
             wanted_end,
             start: block_floor(position),
             collected: Vec::new(),
+            counted_bytes: 0,
         });
         self.fill_window(number, task, disk);
     }
 
-    fn fill_window(&mut self, number: u64, task: &Task, disk: &mut DiskQueue) {
-        let fill = task.fill.as_ref().expect("a window is being read");
+    fn fill_window(&mut self, number: u64, task: &mut Task, disk: &mut DiskQueue) {
+        let fill = task.fill.as_mut().expect("a window is being read");
         let position_bytes = fill.start + file_len(fill.collected.len());
         let segment = self
             .segment_mut(task.segment)
@@ -271,6 +286,8 @@ impl PartitionLog {
         let file = segment.file.expect("a warm segment is open");
         let wanted = memory_len(fill.wanted_end - position_bytes);
         let buffer = BlockBuffer::zeroed(wanted.min(READ_BYTES_MAX));
+        fill.counted_bytes += buffer.len();
+        self.reading_bytes += buffer.len();
         let read = DiskOperation::Read {
             file,
             position_bytes,
@@ -289,14 +306,18 @@ impl PartitionLog {
         let Some(mut task) = self.tasks.remove(&number) else {
             return;
         };
+        let mut fill = task.fill.take().expect("a window is being read");
         let (buffer, len_bytes) = match result {
             Ok(DiskOutcome::Read { buffer, len_bytes }) => (buffer, len_bytes),
             Ok(outcome) => unreachable!("a read ended with {outcome:?}"),
-            Err(error) => return events.push(failure(&task.kind, ReadError::Disk(error))),
+            Err(error) => {
+                self.reading_bytes -= fill.counted_bytes;
+                let ended = self.end_failed(&task, ReadError::Disk(error), disk);
+                return self.settle(ended, disk, events);
+            }
         };
         let len = usize::try_from(len_bytes).expect("a read fits memory");
         let at_file_end = len < buffer.len();
-        let mut fill = task.fill.take().expect("a window is being read");
         let read_end = fill.start + file_len(fill.collected.len() + len);
         let is_filled = read_end >= fill.wanted_end;
         if !is_filled && !at_file_end {
@@ -308,23 +329,28 @@ impl PartitionLog {
                 .is_none_or(|segment| segment.file.is_none())
             {
                 // Cooled down or removed in between: begin anew.
-                task.fill = None;
+                let fill = task.fill.take().expect("just put back");
+                self.reading_bytes -= fill.counted_bytes;
                 return self.rerun_task(number, task, disk, events);
             }
-            self.fill_window(number, &task, disk);
+            self.fill_window(number, &mut task, disk);
             self.tasks.insert(number, task);
             return;
         }
+        self.reading_bytes -= fill.counted_bytes;
         task.is_short = at_file_end && !is_filled;
-        let bytes = if fill.collected.is_empty() {
-            Bytes::from_owner(buffer).slice(..len)
+        let (bytes, held_bytes) = if fill.collected.is_empty() {
+            let held_bytes = buffer.len();
+            (Bytes::from_owner(buffer).slice(..len), held_bytes)
         } else {
             fill.collected.extend_from_slice(&buffer.as_slice()[..len]);
-            Bytes::from(fill.collected)
+            let held_bytes = fill.collected.capacity();
+            (Bytes::from(fill.collected), held_bytes)
         };
         task.window = Window {
             start: fill.start,
             bytes,
+            held_bytes,
         };
         self.rerun_task(number, task, disk, events);
     }
@@ -336,7 +362,51 @@ impl PartitionLog {
         disk: &mut DiskQueue,
         events: &mut Vec<LogEvent>,
     ) {
-        events.extend(self.run_task(number, task, disk));
+        if let Some(ended) = self.run_task(number, task, disk) {
+            self.settle(ended, disk, events);
+        }
+    }
+
+    /// Tells whoever waits for it how a task ended.
+    fn settle(&mut self, ended: Ended, disk: &mut DiskQueue, events: &mut Vec<LogEvent>) {
+        match ended {
+            Ended::Told(event) => events.push(event),
+            Ended::Ahead(read, result) => self.end_read_ahead(&read, result, disk, events),
+        }
+    }
+
+    fn end_failed(&mut self, task: &Task, error: ReadError, disk: &mut DiskQueue) -> Ended {
+        match &task.kind {
+            TaskKind::Read(_) => self.end_read(task, Err(error), disk),
+            TaskKind::Lookup(lookup) => Ended::Told(LogEvent::TimestampFound {
+                lookup: lookup.lookup,
+                result: Err(error),
+            }),
+        }
+    }
+
+    /// Answers a task that cannot go on, and whoever waits for it.
+    pub(super) fn fail_task(
+        &mut self,
+        kind: &TaskKind,
+        error: ReadError,
+        events: &mut Vec<LogEvent>,
+    ) {
+        match kind {
+            TaskKind::Lookup(lookup) => events.push(LogEvent::TimestampFound {
+                lookup: lookup.lookup,
+                result: Err(error),
+            }),
+            TaskKind::Read(read) => {
+                let told = read.caller.into_iter();
+                let waiters = self.read_ahead.abandon(read).into_iter();
+                let reads = told.chain(waiters.filter_map(|waiter| waiter.caller));
+                events.extend(reads.map(|read| LogEvent::ReadDone {
+                    read,
+                    result: Err(error),
+                }));
+            }
+        }
     }
 
     /// Goes on with the tasks that waited for this segment.
@@ -362,7 +432,7 @@ impl PartitionLog {
     ) {
         for number in self.waiting_tasks(base_offset) {
             let task = self.tasks.remove(&number).expect("just listed");
-            events.push(failure(&task.kind, error));
+            self.fail_task(&task.kind, error, events);
         }
     }
 

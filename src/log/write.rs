@@ -251,7 +251,7 @@ impl PartitionLog {
 
     /// The oldest round is durable, as far as the flush mode asks.
     fn commit_round(&mut self, now: Now, disk: &mut DiskQueue, events: &mut Vec<LogEvent>) {
-        let mut round = self.flushing.pop_front().expect("the caller looked");
+        let round = self.flushing.pop_front().expect("the caller looked");
         let base_offset = round.base_offset;
         let stage = self.stages.front_mut().expect("a round has its stage");
         assert_eq!(stage.base_offset, base_offset);
@@ -264,15 +264,8 @@ impl PartitionLog {
             .expect("a stage has its segment");
         let bytes = round.mark.size_bytes - segment.durable.size_bytes;
         let records = round.mark.next_offset - segment.durable.next_offset;
-        segment.durable = round.mark;
-        round
-            .written
-            .sort_unstable_by_key(|(position, _)| *position);
-        for (position, buffer) in round.written {
-            let end = round.mark.size_bytes;
-            self.tail_cache
-                .insert(base_offset, position, end, buffer, &mut self.pool);
-        }
+        let before = std::mem::replace(&mut segment.durable, round.mark);
+        self.cache_round(base_offset, before, round.mark, round.written);
         assert!(self.unflushed_bytes >= memory_len(bytes));
         self.unflushed_bytes -= memory_len(bytes);
         assert!(round.mark.next_offset > self.durable_end);

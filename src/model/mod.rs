@@ -11,6 +11,7 @@ pub mod disk;
 pub mod error_code;
 pub mod ids;
 pub mod image;
+pub mod memory_budget;
 pub mod storage;
 pub mod time;
 pub mod topic_config;

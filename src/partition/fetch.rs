@@ -82,6 +82,12 @@ impl Partition {
         (self.log.log_start_offset()..high_watermark).contains(&offset)
     }
 
+    /// True if a read at this offset needs no disk.
+    #[must_use]
+    pub fn is_in_memory(&self, offset: Offset) -> bool {
+        !self.has_records_at(offset) || self.log.is_in_memory(offset)
+    }
+
     /// Parks a fetch that could take `room_bytes` from this partition. False if it cannot be
     /// parked.
     #[must_use]

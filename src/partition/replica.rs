@@ -12,7 +12,7 @@ use super::error::{FetchError, ProduceError};
 use super::event::{Fetched, FoundOffset, PartitionEvent};
 use super::produce::{Pending, Waiting};
 use super::spec::PartitionSpec;
-use crate::log::{LogEvent, PartitionLog};
+use crate::log::{LogEvent, LogMemory, PartitionLog};
 use crate::model::disk::{DiskCompletion, DiskQueue};
 use crate::model::ids::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 use crate::model::storage::StorageRules;
@@ -126,6 +126,12 @@ impl Partition {
         self.purgatory.len()
     }
 
+    /// What its log holds in memory.
+    #[must_use]
+    pub fn memory(&self) -> LogMemory {
+        self.log.memory()
+    }
+
     /// Offset after the last record.
     #[must_use]
     pub fn log_end_offset(&self) -> Offset {
@@ -213,6 +219,21 @@ impl Partition {
         let mut log_events = std::mem::take(&mut self.log_events);
         self.log.handle_timeout(now, disk, &mut log_events);
         self.take_log_events(now, log_events, disk, events);
+    }
+
+    /// Gives up cached bytes.
+    pub fn handle_shed(&mut self, bytes: usize) {
+        self.log.handle_shed(bytes);
+    }
+
+    /// Allows or forbids to read ahead of its readers.
+    pub fn handle_read_ahead(&mut self, is_allowed: bool) {
+        self.log.handle_read_ahead(is_allowed);
+    }
+
+    /// Gives up what was read ahead.
+    pub fn handle_read_ahead_shed(&mut self) {
+        self.log.handle_read_ahead_shed();
     }
 
     /// Refuses a request that names another leader epoch than ours; -1 names none (KIP-320).

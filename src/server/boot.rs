@@ -15,10 +15,12 @@ use crate::config::server::ServerConfig;
 use crate::io::directory_lock::{DirectoryLock, LockError};
 use crate::io::files::Files;
 use crate::io::flush_file;
+use crate::io::memory_limit::MemoryLimit;
 use crate::io::placement::{CpuMask, Placement};
 use crate::io::storage_probe::{DirectIo, Storage};
 use crate::io::{listener, probe, process};
 use crate::limits::SHARDS_MAX;
+use crate::model::memory_budget::{MemoryBudget, default_total_bytes, least_total_bytes};
 use crate::model::storage::StorageRules;
 
 /// The data directory, ours for as long as this value lives.
@@ -71,6 +73,49 @@ pub fn place(config: &ServerConfig) -> Result<(CpuMask, Placement), String> {
         ));
     }
     Ok((cpus, placement))
+}
+
+/// How much memory each data shard may hold, and a sentence that says where that comes from.
+///
+/// # Errors
+/// A sentence, when it is too little to serve with.
+pub fn divide_memory(
+    config: &ServerConfig,
+    limit: &MemoryLimit,
+    shard_count: u16,
+) -> Result<(MemoryBudget, String), String> {
+    let (total, source) = match config.memory_bytes_max {
+        Some(bytes) => (bytes, "the setting memory.max.bytes".to_owned()),
+        None => {
+            let total = default_total_bytes(limit.bytes, shard_count);
+            let has = limit.bytes >> 20;
+            let source = format!(
+                "of the {has} MiB that {} allows; --memory changes it",
+                limit.source
+            );
+            (total, source)
+        }
+    };
+    let budget = MemoryBudget::of_shard(total, shard_count).ok_or_else(|| {
+        let least = least_total_bytes(shard_count) >> 20;
+        format!(
+            "--memory (memory.max.bytes) is too little for {shard_count} shards: give at least \
+             {least} MiB, or fewer --cores"
+        )
+    })?;
+    let mut notice = format!(
+        "memory: {} MiB for buffers ({source}), {} MiB for each of {shard_count} shards",
+        total >> 20,
+        budget.total_bytes() >> 20
+    );
+    if total > limit.bytes {
+        notice.push_str(&format!(
+            "; that is more than {}, {} MiB: the process may be ended for it",
+            limit.source,
+            limit.bytes >> 20
+        ));
+    }
+    Ok((budget, notice))
 }
 
 /// Phase 3: the data directory is made if it is missing, locked, and known.
@@ -166,6 +211,7 @@ pub fn bind(config: &ServerConfig, count: usize) -> Result<Sockets, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::memory_limit::MemorySource;
 
     fn config(flags: &[&str]) -> ServerConfig {
         let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
@@ -218,6 +264,33 @@ mod tests {
         assert!(
             sentence.contains("no address of this machine"),
             "{sentence}"
+        );
+    }
+
+    #[test]
+    fn the_memory_is_divided_and_its_source_is_told() {
+        let limit = MemoryLimit {
+            bytes: 1 << 30,
+            source: MemorySource::Cgroup("/cg/memory.max".into()),
+        };
+        let (budget, notice) = divide_memory(&config(&[]), &limit, 2).expect("enough");
+        assert_eq!(budget.total_bytes(), 256 << 20);
+        assert!(
+            notice.contains("/cg/memory.max") && notice.contains("512 MiB"),
+            "{notice}"
+        );
+        let set = config(&["memory.max.bytes=134217728"]);
+        let (budget, notice) = divide_memory(&set, &limit, 2).expect("enough");
+        assert_eq!(budget.total_bytes(), 64 << 20);
+        assert!(notice.contains("memory.max.bytes"), "{notice}");
+        assert!(!notice.contains("more than"), "{notice}");
+        let sentence = divide_memory(&set, &limit, 64).expect_err("2 MiB each");
+        assert!(sentence.contains("at least 1024 MiB"), "{sentence}");
+        let large = config(&["memory.max.bytes=2147483648"]);
+        let (_, notice) = divide_memory(&large, &limit, 2).expect("it is asked for");
+        assert!(
+            notice.contains("more than the limit in /cg/memory.max"),
+            "{notice}"
         );
     }
 

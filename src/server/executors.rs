@@ -23,6 +23,7 @@ use crate::io::network::Network;
 use crate::io::placement::{CpuMask, Placement};
 use crate::io::wake::Waker;
 use crate::model::ids::ShardId;
+use crate::model::memory_budget::MemoryBudget;
 use crate::shard::contract::Machine;
 
 /// When the executor asks its task to give way: never, in effect. There is one task, and it sleeps
@@ -48,6 +49,8 @@ pub struct Launch {
     pub listeners: Vec<OwnedFd>,
     /// Largest frame that a client may send, in bytes.
     pub frame_bytes_max: usize,
+    /// Memory of each executor.
+    pub memory: MemoryBudget,
 }
 
 /// What one executor starts with.
@@ -62,6 +65,7 @@ struct Seat {
     clean_file: Option<Arc<OwnedFd>>,
     listener: Option<OwnedFd>,
     frame_bytes_max: usize,
+    memory: MemoryBudget,
     port: MeshPort<Crossing>,
     reports: Sender<Report>,
 }
@@ -195,6 +199,7 @@ fn seats(
             clean_file: clean_file.clone(),
             listener: listeners.next(),
             frame_bytes_max: launch.frame_bytes_max,
+            memory: launch.memory,
             port,
             reports: reporter.clone(),
         });
@@ -217,7 +222,12 @@ fn spawn<M: Machine + 'static>(
 
 fn run<M: Machine>(seat: Seat, make: impl FnOnce() -> M) {
     let disk = Disk::new(seat.blocking, seat.background, seat.clean_file);
-    let network = Network::new(seat.listener, seat.shard.0, seat.frame_bytes_max);
+    let network = Network::new(
+        seat.listener,
+        seat.shard.0,
+        seat.frame_bytes_max,
+        &seat.memory,
+    );
     let driver = match Driver::new(disk, network, seat.waker, &seat.cpus) {
         Ok(driver) => driver,
         Err(error) => {

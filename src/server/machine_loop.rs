@@ -147,6 +147,10 @@ impl<M: Machine> MachineLoop<M> {
         while let Some(completion) = self.driver.disk.take_completion() {
             self.events.push_back(Event::Disk(completion));
         }
+        let bytes = self.driver.network.take_gone();
+        if bytes > 0 {
+            self.events.push_back(Event::Sent { bytes });
+        }
         if self.mesh.is_congested() {
             return;
         }

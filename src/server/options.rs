@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::config::server::ServerConfig;
+use crate::config::size::parse_bytes;
 
 /// What `furlong serve` can be told.
 #[derive(Clone, Debug, Default, Args)]
@@ -26,6 +27,9 @@ pub struct ServeArguments {
     /// How many cores serve data (the setting cores)
     #[arg(long, value_name = "N")]
     pub cores: Option<u16>,
+    /// How much memory it may hold, like 512MiB or 2GiB (the setting memory.max.bytes)
+    #[arg(long, value_name = "SIZE")]
+    pub memory: Option<String>,
     /// Any setting; may be given more than once
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
@@ -43,16 +47,24 @@ impl ServeArguments {
                 format!("cannot read the settings in {}: {error}", path.display())
             })?,
         };
-        ServerConfig::parse(&file, &self.flags()).map_err(|error| error.to_string())
+        ServerConfig::parse(&file, &self.flags()?).map_err(|error| error.to_string())
     }
 
-    fn flags(&self) -> Vec<String> {
+    fn flags(&self) -> Result<Vec<String>, String> {
         let data = self.data.iter().map(|data| format!("log.dirs={data}"));
         let listen = self.listen.iter();
         let listen = listen.map(|address| format!("listeners=PLAINTEXT://{address}"));
         let cores = self.cores.iter().map(|cores| format!("cores={cores}"));
-        let short = data.chain(listen).chain(cores);
-        short.chain(self.settings.iter().cloned()).collect()
+        let memory = match &self.memory {
+            None => None,
+            Some(size) => {
+                let bytes =
+                    parse_bytes(size).map_err(|sentence| format!("--memory: {sentence}"))?;
+                Some(format!("memory.max.bytes={bytes}"))
+            }
+        };
+        let short = data.chain(listen).chain(cores).chain(memory);
+        Ok(short.chain(self.settings.iter().cloned()).collect())
     }
 }
 
@@ -68,7 +80,7 @@ mod tests {
             (&*config.listen.host, config.listen.port),
             ("127.0.0.1", 9092)
         );
-        assert_eq!(config.cores, None);
+        assert_eq!((config.cores, config.memory_bytes_max), (None, None));
     }
 
     #[test]
@@ -81,9 +93,11 @@ mod tests {
             data: Some("/two".into()),
             listen: Some("127.0.0.1:0".into()),
             cores: Some(2),
+            memory: Some("1GiB".into()),
             settings: vec!["cores=4".into()],
         };
         let config = arguments.settings().expect("settings");
+        assert_eq!(config.memory_bytes_max, Some(1 << 30));
         assert_eq!(config.data_directory, "/two");
         assert_eq!(config.node_id.0, 7);
         assert_eq!((config.listen.port, config.cores), (0, Some(4)));
@@ -97,6 +111,15 @@ mod tests {
         };
         let sentence = missing.settings().expect_err("missing");
         assert!(sentence.contains("/nowhere/at.all"), "{sentence}");
+        let odd = ServeArguments {
+            memory: Some("much".into()),
+            ..ServeArguments::default()
+        };
+        let sentence = odd.settings().expect_err("no size");
+        assert!(
+            sentence.contains("--memory") && sentence.contains("2GiB"),
+            "{sentence}"
+        );
         let unknown = ServeArguments {
             settings: vec!["num.partition=3".into()],
             ..ServeArguments::default()

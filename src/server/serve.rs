@@ -17,10 +17,12 @@ use super::storage_findings::of_storage;
 use super::supervisor;
 use crate::config::server::ServerConfig;
 use crate::io::machine::Machine;
+use crate::io::memory_limit::MemoryLimit;
 use crate::io::placement::{CpuMask, Placement};
 use crate::io::priority::{self, Nice};
 use crate::io::process::StopSignals;
 use crate::model::ids::ShardId;
+use crate::model::memory_budget::MemoryBudget;
 use crate::model::storage::StorageRules;
 use crate::shard::control_shard::{ControlShard, ControlShardConfig};
 use crate::shard::machine::{Shard, ShardConfig};
@@ -41,12 +43,15 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), String> {
     let nice = priority::raise_nice(config.nice)
         .map_err(|error| format!("the system does not say how this process ranks: {error}"))?;
     priority::raise_io_priority();
+    let limit = MemoryLimit::of_process();
+    let (memory, memory_notice) = boot::divide_memory(&config, &limit, shard_count)?;
     let mut directory = boot::open_data_directory(&config)?;
     let Sockets { listeners, address } = boot::bind(&config, placement.data.len())?;
     config
         .notices
         .iter()
         .for_each(|notice| eprintln!("furlong: {notice}"));
+    eprintln!("furlong: {memory_notice}");
     tell(&cpus, &placement, nice, &directory);
     end_on_panic();
     let clean_file = directory.flush_file.take().map(Into::into);
@@ -57,9 +62,10 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), String> {
         clean_file,
         listeners,
         frame_bytes_max: usize::try_from(config.frame_bytes_max).unwrap_or(usize::MAX),
+        memory,
     };
     let control = control_settings(&config, &directory, address.port(), shard_count)?;
-    let data = data_settings(&config, shard_count, directory.rules);
+    let data = data_settings(&config, shard_count, directory.rules, memory);
     let make_data = move |shard| {
         Shard::new(ShardConfig {
             shard,
@@ -96,13 +102,19 @@ fn tell(cpus: &CpuMask, placement: &Placement, nice: Nice, directory: &DataDirec
 }
 
 /// What every data shard is told; each gets its own number.
-fn data_settings(config: &ServerConfig, shard_count: u16, storage: StorageRules) -> ShardConfig {
+fn data_settings(
+    config: &ServerConfig,
+    shard_count: u16,
+    storage: StorageRules,
+    memory: MemoryBudget,
+) -> ShardConfig {
     ShardConfig {
         shard: ShardId(0),
         shard_count,
         node_id: config.node_id,
         auto_create_topics: config.auto_create_topics,
         storage,
+        memory,
         settings: Arc::new(config.defaults.file.clone()),
     }
 }

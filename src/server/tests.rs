@@ -23,6 +23,7 @@ use crate::model::disk::{
     DiskCompletion, DiskError, DiskOperation, DiskOutcome, DiskToken, FileId,
 };
 use crate::model::ids::{ConnectionId, ShardId};
+use crate::model::memory_budget::MemoryBudget;
 use crate::model::time::{MonotonicUs, Now};
 use crate::shard::contract::{Effects, Event, Machine, MeshEffect, NetworkEffect, ProcessEffect};
 use crate::shard::mesh_message::MeshMessage;
@@ -94,7 +95,7 @@ impl Machine for Echo {
                 effects.mesh.push(MeshEffect { to: from, message });
             }
             Event::Stop => effects.process.push(ProcessEffect::Stopped),
-            Event::Start | Event::Disconnected { .. } | Event::Disk(_) => {}
+            Event::Start | Event::Sent { .. } | Event::Disconnected { .. } | Event::Disk(_) => {}
         }
     }
 
@@ -163,6 +164,7 @@ fn launch(directory: &Path, shards: usize) -> (Launch, SocketAddr) {
         clean_file: Some(flush_file::open(directory).expect("a file").into()),
         listeners,
         frame_bytes_max: FRAME_BYTES_MAX,
+        memory: MemoryBudget::of_shard(64 << 20, 1).expect("enough"),
     };
     (launch, address)
 }

@@ -3,7 +3,8 @@
 //!
 //! Owns: per connection a first-in-first-out queue of response slots and the right to receive.
 //! Invariants: an answer leaves only when every earlier request of its connection has been answered
-//! (or wants no answer); after a close nothing more leaves; at most one frame is granted at a time.
+//! (or wants no answer); after a close nothing more leaves; at most one frame is granted at a time;
+//! while the shard is short of memory no frame is granted, and those who wait get theirs in turn.
 //! Runs on: the shard that accepted the connection. Bounded by: `CONNECTIONS_PER_SHARD_MAX`,
 //! `REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX`, and `FRAME_BYTES_MAX` of request bytes under way per
 //! connection.
@@ -38,6 +39,16 @@ pub enum Outcome {
     Close,
 }
 
+impl Outcome {
+    /// Bytes of the answer.
+    fn bytes(&self) -> usize {
+        match self {
+            Outcome::Send(parts) => parts.iter().map(Bytes::len).sum(),
+            Outcome::Silent | Outcome::Close => 0,
+        }
+    }
+}
+
 /// One request under way.
 #[derive(Debug)]
 struct Slot {
@@ -54,6 +65,8 @@ struct Connection {
     frame_bytes: usize,
     /// A frame was granted and has not come yet.
     granted: bool,
+    /// It stands in the queue of those who wait for memory.
+    waits: bool,
     closing: bool,
 }
 
@@ -61,6 +74,16 @@ struct Connection {
 #[derive(Debug, Default)]
 pub struct ConnectionTable {
     connections: BTreeMap<ConnectionId, Connection>,
+    /// Who waits for memory, in turn.
+    waiting: VecDeque<ConnectionId>,
+    /// No frame is granted.
+    is_held: bool,
+    /// Frames of all requests that are not answered.
+    frame_bytes: usize,
+    /// Requests under way whose connection is gone, with the bytes of their frames.
+    orphans: BTreeMap<SlotId, usize>,
+    /// Answers that are not gone.
+    outbound_bytes: usize,
 }
 
 impl ConnectionTable {
@@ -76,6 +99,56 @@ impl ConnectionTable {
         self.connections.is_empty()
     }
 
+    /// Bytes of the frames of all requests that are not answered.
+    #[must_use]
+    pub fn frame_bytes(&self) -> usize {
+        self.frame_bytes
+    }
+
+    /// Bytes of answers that wait for their turn to leave, or were given to the network and are not
+    /// gone.
+    #[must_use]
+    pub fn outbound_bytes(&self) -> usize {
+        self.outbound_bytes
+    }
+
+    /// Bytes of the frame of a request.
+    #[must_use]
+    pub fn frame_bytes_of(&self, slot: SlotId) -> usize {
+        let connection = self.connections.get(&slot.connection);
+        let found = connection.and_then(|connection| connection.slot(slot.sequence));
+        found.map_or(0, |slot| slot.frame_bytes)
+    }
+
+    /// True if somebody could have a frame granted who waited for memory.
+    #[must_use]
+    pub fn has_next_grant(&self) -> bool {
+        !self.is_held && !self.waiting.is_empty()
+    }
+
+    /// Grants no frame, or grants them again.
+    pub fn handle_hold(&mut self, is_held: bool) {
+        self.is_held = is_held;
+    }
+
+    /// Grants a frame to the one that waited longest.
+    pub fn handle_next_grant(&mut self, network: &mut Vec<NetworkEffect>) {
+        assert!(!self.is_held, "there is no memory for a frame");
+        let Some(id) = self.waiting.pop_front() else {
+            return;
+        };
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.waits = false;
+            self.handle_grant(id, network);
+        }
+    }
+
+    /// So many bytes left, or went with their connection.
+    pub fn handle_sent(&mut self, bytes: usize) {
+        assert!(bytes <= self.outbound_bytes, "only what was given is sent");
+        self.outbound_bytes -= bytes;
+    }
+
     /// A client connected. Past the bound it is closed at once.
     pub fn handle_connected(&mut self, id: ConnectionId, network: &mut Vec<NetworkEffect>) {
         let mut connection = Connection {
@@ -83,15 +156,16 @@ impl ConnectionTable {
             first_sequence: 0,
             frame_bytes: 0,
             granted: false,
+            waits: false,
             closing: false,
         };
         if self.connections.len() >= CONNECTIONS_PER_SHARD_MAX {
             connection.closing = true;
             network.push(NetworkEffect::Close { connection: id });
         }
-        connection.grant(id, network);
         let before = self.connections.insert(id, connection);
         assert!(before.is_none(), "a connection id is used once");
+        self.handle_grant(id, network);
     }
 
     /// A frame came. Gives its slot, or nothing if the connection is closing.
@@ -103,6 +177,7 @@ impl ConnectionTable {
         }
         let sequence = connection.first_sequence + length_u64(connection.slots.len());
         connection.frame_bytes += frame_bytes;
+        self.frame_bytes += frame_bytes;
         connection.slots.push_back(Slot {
             frame_bytes,
             outcome: None,
@@ -116,8 +191,18 @@ impl ConnectionTable {
 
     /// Grants the next frame if the bounds allow it.
     pub fn handle_grant(&mut self, id: ConnectionId, network: &mut Vec<NetworkEffect>) {
-        if let Some(connection) = self.connections.get_mut(&id) {
-            connection.grant(id, network);
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        if !connection.may_receive() {
+            return;
+        }
+        if self.is_held {
+            connection.waits = true;
+            self.waiting.push_back(id);
+        } else {
+            connection.granted = true;
+            network.push(NetworkEffect::ReceiveNext { connection: id });
         }
     }
 
@@ -135,18 +220,32 @@ impl ConnectionTable {
         outcome: Outcome,
         network: &mut Vec<NetworkEffect>,
     ) {
-        let Some(waiting) = self.slot_mut(slot) else {
-            return; // The client went away meanwhile.
-        };
-        assert!(waiting.outcome.is_none(), "a request ends once");
-        waiting.outcome = Some(outcome);
         let id = slot.connection;
-        let connection = self
-            .connections
-            .get_mut(&id)
-            .expect("the slot was found in it");
+        let connection = self.connections.get_mut(&id);
+        let Some(connection) = connection.filter(|found| found.slot(slot.sequence).is_some())
+        else {
+            self.forget(slot); // The client went away meanwhile.
+            return;
+        };
+        let is_closing = connection.closing;
+        let waiting = connection.slot_mut(slot.sequence).expect("just seen");
+        assert!(waiting.outcome.is_none(), "a request ends once");
+        // What waits for its turn to leave holds its answer and no longer its frame.
+        let frame_bytes = std::mem::take(&mut waiting.frame_bytes);
+        let outcome = if is_closing { Outcome::Silent } else { outcome };
+        self.outbound_bytes += outcome.bytes();
+        waiting.outcome = Some(outcome);
+        connection.frame_bytes -= frame_bytes;
+        self.frame_bytes -= frame_bytes;
         connection.send_ready(id, network);
-        connection.grant(id, network);
+        self.handle_grant(id, network);
+    }
+
+    /// A request under way will not be answered: its client is gone.
+    pub fn forget(&mut self, slot: SlotId) {
+        if let Some(bytes) = self.orphans.remove(&slot) {
+            self.frame_bytes -= bytes;
+        }
     }
 
     /// The connection is gone. Gives the numbers of its requests that are under way.
@@ -155,6 +254,22 @@ impl ConnectionTable {
         let Some(connection) = self.connections.remove(&id) else {
             return Vec::new();
         };
+        if connection.waits {
+            self.waiting.retain(|waiting| *waiting != id);
+        }
+        for (sequence, slot) in (connection.first_sequence..).zip(&connection.slots) {
+            match &slot.outcome {
+                Some(outcome) => self.outbound_bytes -= outcome.bytes(),
+                // What is under way goes on, and its frame stays with it.
+                None => {
+                    let at = SlotId {
+                        connection: id,
+                        sequence,
+                    };
+                    self.orphans.insert(at, slot.frame_bytes);
+                }
+            }
+        }
         let under_way = connection.slots.iter();
         under_way
             .filter(|slot| slot.outcome.is_none())
@@ -171,31 +286,35 @@ impl ConnectionTable {
 
     fn slot_mut(&mut self, slot: SlotId) -> Option<&mut Slot> {
         let connection = self.connections.get_mut(&slot.connection)?;
-        if connection.closing {
-            return None;
-        }
-        let place = slot.sequence.checked_sub(connection.first_sequence)?;
-        connection.slots.get_mut(usize::try_from(place).ok()?)
+        connection.slot_mut(slot.sequence)
     }
 }
 
 impl Connection {
+    fn slot(&self, sequence: u64) -> Option<&Slot> {
+        let place = sequence.checked_sub(self.first_sequence)?;
+        self.slots.get(usize::try_from(place).ok()?)
+    }
+
+    fn slot_mut(&mut self, sequence: u64) -> Option<&mut Slot> {
+        let place = sequence.checked_sub(self.first_sequence)?;
+        self.slots.get_mut(usize::try_from(place).ok()?)
+    }
+
     /// Sends the answers of all leading requests that have ended.
     fn send_ready(&mut self, id: ConnectionId, network: &mut Vec<NetworkEffect>) {
-        while let Some(outcome) = self.slots.front_mut().and_then(|slot| slot.outcome.take()) {
-            let slot = self.slots.pop_front().expect("it was looked at");
+        while !self.closing
+            && let Some(outcome) = self.slots.front_mut().and_then(|slot| slot.outcome.take())
+        {
+            self.slots.pop_front();
             self.first_sequence += 1;
-            self.frame_bytes -= slot.frame_bytes;
             match outcome {
                 Outcome::Send(parts) => network.push(NetworkEffect::Send {
                     connection: id,
                     parts,
                 }),
                 Outcome::Silent => {}
-                Outcome::Close => {
-                    self.close(id, network);
-                    return;
-                }
+                Outcome::Close => self.close(id, network),
             }
         }
     }
@@ -207,15 +326,13 @@ impl Connection {
         }
     }
 
-    fn grant(&mut self, id: ConnectionId, network: &mut Vec<NetworkEffect>) {
-        let may_receive = !self.granted
+    /// True if the bounds of the connection allow a further frame.
+    fn may_receive(&self) -> bool {
+        !self.granted
+            && !self.waits
             && !self.closing
             && self.slots.len() < REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX
-            && self.frame_bytes < FRAME_BYTES_MAX;
-        if may_receive {
-            self.granted = true;
-            network.push(NetworkEffect::ReceiveNext { connection: id });
-        }
+            && self.frame_bytes < FRAME_BYTES_MAX
     }
 }
 

@@ -37,6 +37,12 @@ pub enum Event {
         /// Which.
         connection: ConnectionId,
     },
+    /// So many bytes of what this machine sent are gone: sent, or dropped with their connection.
+    /// All bytes of every `Send` are told in the end.
+    Sent {
+        /// How many.
+        bytes: usize,
+    },
     /// A disk request ended.
     Disk(DiskCompletion),
     /// A message from another core.

@@ -27,7 +27,10 @@ use crate::control::controller::{Controller, ControllerConfig, Registration};
 use crate::control::quorum::{MetadataQuorum, QuorumOfOne};
 use crate::control::request::{ControlAnswer, ControlRequest};
 use crate::control::snapshot::SnapshotId;
-use crate::limits::{CONTROL_REQUESTS_PENDING_MAX, RECORD_BATCH_BYTES_MAX, UNFLUSHED_BYTES_MAX};
+use crate::limits::{
+    CONTROL_REQUESTS_PENDING_MAX, METADATA_TAIL_CACHE_BYTES_MAX, RECORD_BATCH_BYTES_MAX,
+    UNFLUSHED_BYTES_MAX,
+};
 use crate::log::config::{AppendRules, LogConfig};
 use crate::log::event::{AppendError, LogEvent};
 use crate::log::partition_log::PartitionLog;
@@ -260,6 +263,9 @@ impl ControlShard {
                 self.fail(sentence, effects);
             }
             LogEvent::DurableEnd { offset } => {
+                let cached = self.log.memory().cached_bytes;
+                self.log
+                    .handle_shed(cached.saturating_sub(METADATA_TAIL_CACHE_BYTES_MAX));
                 self.quorum.handle_durable(offset);
                 self.handle_committed(now, effects);
             }
@@ -566,7 +572,10 @@ impl Machine for ControlShard {
             },
             Event::Stop => self.handle_stop(now, effects),
             // No client is ever connected to the control shard.
-            Event::Connected { .. } | Event::Frame { .. } | Event::Disconnected { .. } => {}
+            Event::Connected { .. }
+            | Event::Frame { .. }
+            | Event::Sent { .. }
+            | Event::Disconnected { .. } => {}
         }
         self.handle_log_events(now, effects);
     }

@@ -14,6 +14,7 @@ use super::api::init_producer_id::ProducerIds;
 use super::connection::ConnectionTable;
 use super::contract::{Effects, Event, Machine, MeshEffect, NetworkEffect, ProcessEffect};
 use super::image_apply::ImageProgress;
+use super::memory::{MemoryUse, ShardMemory};
 use super::mesh_message::MeshMessage;
 use super::partition_table::PartitionTable;
 use super::parts::PartTable;
@@ -26,6 +27,7 @@ use crate::model::disk::DiskCompletion;
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::{BrokerId, ConnectionId, ShardId, TopicPartition};
 use crate::model::image::{MetadataImage, TopicImage};
+use crate::model::memory_budget::MemoryBudget;
 use crate::model::storage::StorageRules;
 use crate::model::time::{MonotonicUs, Now};
 use crate::partition::PartitionEvent;
@@ -43,6 +45,8 @@ pub struct ShardConfig {
     pub auto_create_topics: bool,
     /// What the storage of the logs permits.
     pub storage: StorageRules,
+    /// How much memory this shard may hold, and for what.
+    pub memory: MemoryBudget,
     /// All settings of the file and the flags, in text form, for DescribeConfigs.
     pub settings: Arc<Settings>,
 }
@@ -82,6 +86,7 @@ pub struct Shard {
     pub(super) timers: Timers,
     pub(super) work: VecDeque<Work>,
     pub(super) producer_ids: ProducerIds,
+    pub(super) memory: ShardMemory,
 }
 
 impl Shard {
@@ -90,6 +95,7 @@ impl Shard {
     pub fn new(config: ShardConfig) -> Shard {
         assert!(config.shard.0 < config.shard_count, "shards count from 0");
         Shard {
+            memory: ShardMemory::new(config.memory),
             config,
             phase: Phase::Running,
             image: Arc::new(MetadataImage::empty()),
@@ -136,6 +142,18 @@ impl Shard {
         partitions
             .map(|(_, partition)| partition.watch_count())
             .sum()
+    }
+
+    /// What it holds in memory, as it counts.
+    #[must_use]
+    pub fn memory_use(&self) -> MemoryUse {
+        let logs = self.memory.total();
+        MemoryUse {
+            tail_cache_bytes: logs.cached_bytes,
+            append_bytes: logs.unflushed_bytes + self.connections.frame_bytes(),
+            read_bytes: logs.reading_bytes + logs.ahead_bytes,
+            outbound_bytes: self.connections.outbound_bytes(),
+        }
     }
 
     /// The metadata that this shard answers from.
@@ -342,6 +360,7 @@ impl Shard {
                 Work::Timer(timer) => self.handle_timer(now, timer, effects),
             }
         }
+        self.finish_turn(effects);
         self.finish_stop(effects);
     }
 }
@@ -357,10 +376,12 @@ impl Machine for Shard {
             Event::Frame { connection, frame } => {
                 if let Some(slot) = self.connections.handle_frame(connection, frame.len()) {
                     self.handle_frame(now, slot, frame, effects);
+                    self.settle_pressure();
                     self.connections
                         .handle_grant(connection, &mut effects.network);
                 }
             }
+            Event::Sent { bytes } => self.connections.handle_sent(bytes),
             Event::Disconnected { connection } => self.handle_disconnected(connection, effects),
             Event::Mesh { from, message } => self.handle_message(now, from, *message, effects),
             Event::Stop => self.handle_stop(now, effects),
@@ -369,7 +390,7 @@ impl Machine for Shard {
     }
 
     fn next_deadline(&self) -> Option<MonotonicUs> {
-        if self.work.is_empty() {
+        if self.work.is_empty() && !self.has_turn_waiting() {
             self.timers.next_deadline()
         } else {
             Some(0)

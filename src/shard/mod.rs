@@ -10,6 +10,7 @@ pub mod contract;
 pub mod control_shard;
 mod image_apply;
 pub mod machine;
+mod memory;
 pub mod mesh_message;
 mod partition_table;
 pub mod parts;
@@ -18,3 +19,4 @@ mod strays;
 mod timers;
 
 pub use machine::{Shard, ShardConfig};
+pub use memory::MemoryUse;

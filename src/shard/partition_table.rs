@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use super::machine::{Shard, Work};
 use super::timers::Timer;
+use crate::log::LogMemory;
 use crate::model::ids::TopicPartition;
 use crate::model::time::MonotonicUs;
 use crate::partition::{Partition, PartitionEvent};
@@ -84,6 +85,13 @@ impl PartitionTable {
             .map(|(slot, entry)| (*slot, &entry.partition))
     }
 
+    /// Takes cached bytes from the partition in a slot; what its log holds then.
+    pub fn handle_shed(&mut self, slot: u32, bytes: usize) -> Option<LogMemory> {
+        let partition = &mut self.slots.get_mut(&slot)?.partition;
+        partition.handle_shed(bytes);
+        Some(partition.memory())
+    }
+
     /// How many partitions there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -123,7 +131,7 @@ impl Shard {
                 .drain(..)
                 .map(|event| Work::Partition { slot, event }),
         );
-        let wanted = entry.partition.next_deadline();
+        let (wanted, memory) = (entry.partition.next_deadline(), entry.partition.memory());
         if wanted != entry.deadline {
             if let Some(at) = entry.deadline {
                 self.timers.remove(at, Timer::Partition(slot));
@@ -133,6 +141,7 @@ impl Shard {
             }
             entry.deadline = wanted;
         }
+        self.settle_memory(slot, memory);
         Some(result)
     }
 
@@ -142,6 +151,7 @@ impl Shard {
         if let Some(at) = entry.deadline {
             self.timers.remove(at, Timer::Partition(slot));
         }
+        self.settle_memory(slot, LogMemory::default());
         self.partitions.by_partition.remove(&entry.partition.at());
         self.partitions
             .by_directory

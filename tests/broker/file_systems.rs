@@ -182,7 +182,7 @@ fn xfs_is_allowed_by_its_geometry() {
         let storage = mounted.probe();
         assert_eq!(storage.file_system.kind, Kind::Xfs);
         assert_eq!(storage.direct, DirectIo::Direct);
-        assert_eq!(storage.device_flush.rules().device_flush, allowed);
+        assert_eq!(storage.rules().device_flush, allowed);
         if allowed {
             flushes_alone(&mounted);
         } else {

@@ -7,6 +7,7 @@ mod client;
 mod file_systems;
 mod hostile;
 mod life;
+mod memory;
 mod probe;
 mod process;
 mod survival;

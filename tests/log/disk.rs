@@ -166,6 +166,8 @@ pub struct ModelDisk {
     pub flushes: usize,
     pub device_flushes: usize,
     pub areas_ahead: usize,
+    /// Reads that were asked for.
+    pub reads: usize,
 }
 
 impl ModelDisk {
@@ -181,6 +183,7 @@ impl ModelDisk {
             device_flushes: 0,
             areas_ahead: 0,
             sequence: 0,
+            reads: 0,
         }
     }
 
@@ -198,6 +201,7 @@ impl ModelDisk {
                 }
                 DiskOperation::Read { position_bytes, .. } => {
                     assert!(position_bytes.is_multiple_of(4096), "an unaligned read");
+                    self.reads += 1;
                 }
                 DiskOperation::WriteAhead {
                     file,

@@ -12,5 +12,7 @@ mod idempotence;
 mod index_damage;
 mod lifecycle;
 mod lookup;
+mod memory;
 mod no_space;
+mod read_ahead;
 mod recovery_points;

@@ -13,6 +13,7 @@ use furlong::config::layers::Settings;
 use furlong::model::disk::{DiskOperation, DiskRequest};
 use furlong::model::ids::{ConnectionId, ShardId, TopicId};
 use furlong::model::image::MetadataImage;
+use furlong::model::memory_budget::MemoryBudget;
 use furlong::model::storage::StorageRules;
 use furlong::model::time::Now;
 use furlong::shard::contract::{Effects, Event, Machine, NetworkEffect, ProcessEffect};
@@ -39,7 +40,7 @@ pub enum Hold {
     Everything,
 }
 
-fn shards(shard_count: u16) -> Vec<Shard> {
+fn shards(shard_count: u16, memory: MemoryBudget) -> Vec<Shard> {
     let shards = (0..shard_count).map(|shard| {
         Shard::new(ShardConfig {
             shard: ShardId(shard),
@@ -51,6 +52,7 @@ fn shards(shard_count: u16) -> Vec<Shard> {
                 write_ahead: true,
                 ..StorageRules::default()
             },
+            memory,
             settings: Arc::new(Settings::new()),
         })
     });
@@ -70,6 +72,12 @@ pub struct Broker {
     pub wires: BTreeMap<ConnectionId, Wire>,
     next_connection: u64,
     pub process: Vec<(usize, ProcessEffect)>,
+    /// Clients take nothing.
+    pub holds_sent: bool,
+    unsent: Vec<(usize, usize)>,
+    /// Reads that the disk was asked for.
+    pub reads: usize,
+    pub memory: MemoryBudget,
     /// Messages between data shards, by kind.
     pub mesh_messages: usize,
     /// Most effects that one call of a machine emitted.
@@ -80,8 +88,14 @@ pub struct Broker {
 impl Broker {
     /// A broker that serves, without topics.
     pub fn new(shard_count: u16) -> Broker {
+        let memory = MemoryBudget::of_shard(64 << 20, 1).expect("enough");
+        Broker::with_memory(shard_count, memory)
+    }
+
+    /// A broker whose shards have this much memory.
+    pub fn with_memory(shard_count: u16, memory: MemoryBudget) -> Broker {
         let mut broker = Broker {
-            shards: shards(shard_count),
+            shards: shards(shard_count, memory),
             controller: Controller::new(shard_count),
             disk: MemoryDisk::default(),
             hold: Hold::Nothing,
@@ -95,6 +109,10 @@ impl Broker {
             wires: BTreeMap::new(),
             next_connection: 1,
             process: Vec::new(),
+            holds_sent: false,
+            unsent: Vec::new(),
+            reads: 0,
+            memory,
             mesh_messages: 0,
             largest_turn: 0,
             effects: Effects::default(),
@@ -105,7 +123,9 @@ impl Broker {
 
     /// New shards over the same disk and metadata, once the old ones have stopped.
     pub fn restart(&mut self) {
-        self.shards = shards(u16::try_from(self.shards.len()).expect("few"));
+        let shard_count = u16::try_from(self.shards.len()).expect("few");
+        self.shards = shards(shard_count, self.memory);
+        self.unsent.clear();
         self.wires.clear();
         self.process.clear();
         self.start();
@@ -196,6 +216,15 @@ impl Broker {
         self.settle();
     }
 
+    /// Clients take everything.
+    pub fn take_sent(&mut self) {
+        self.holds_sent = false;
+        for (shard, bytes) in std::mem::take(&mut self.unsent) {
+            self.events.push_back((shard, Event::Sent { bytes }));
+        }
+        self.settle();
+    }
+
     /// How many disk requests are held.
     pub fn held(&self) -> usize {
         self.held.len()
@@ -258,6 +287,7 @@ impl Broker {
         let emitted = effects.disk.len() + effects.network.len() + effects.mesh.len();
         self.largest_turn = self.largest_turn.max(emitted);
         for request in effects.disk.drain() {
+            self.reads += usize::from(matches!(request.operation, DiskOperation::Read { .. }));
             let is_held = match self.hold {
                 Hold::Nothing => false,
                 Hold::Flushes => matches!(
@@ -274,7 +304,7 @@ impl Broker {
             }
         }
         for effect in effects.network.drain(..) {
-            self.take_network(effect);
+            self.take_network(shard, effect);
         }
         for effect in effects.mesh.drain(..) {
             let from = ShardId(shard as u16);
@@ -291,7 +321,7 @@ impl Broker {
         self.effects = effects;
     }
 
-    fn take_network(&mut self, effect: NetworkEffect) {
+    fn take_network(&mut self, shard: usize, effect: NetworkEffect) {
         match effect {
             NetworkEffect::Listen => {}
             NetworkEffect::ReceiveNext { connection } => {
@@ -300,6 +330,12 @@ impl Broker {
                 }
             }
             NetworkEffect::Send { connection, parts } => {
+                let bytes = parts.iter().map(Bytes::len).sum();
+                if self.holds_sent {
+                    self.unsent.push((shard, bytes));
+                } else {
+                    self.events.push_back((shard, Event::Sent { bytes }));
+                }
                 if let Some(wire) = self.wires.get_mut(&connection) {
                     assert!(!wire.closed, "nothing is sent after a close");
                     let whole = parts.concat();

@@ -5,6 +5,7 @@
 //! Bounded by: the test.
 
 use furlong::limits::UNFLUSHED_BYTES_MAX;
+use furlong::model::memory_budget::MemoryBudget;
 use furlong::shard::contract::ProcessEffect;
 use furlong::wire::protocol::produce::ProduceRequest;
 
@@ -59,7 +60,10 @@ fn a_failed_flush_confirms_nothing_and_ends_the_process_with_a_sentence() {
 
 #[test]
 fn appends_that_the_log_is_too_busy_for_wait_and_keep_their_order() {
-    let mut broker = Broker::with_topic(1, "t", 1);
+    // The bound of the partition is met before that of the shard.
+    let memory = MemoryBudget::of_shard(4 << 30, 1).expect("enough");
+    let mut broker = Broker::with_memory(1, memory);
+    broker.add_topic("t", 1, &[]);
     let client = broker.connect(0);
     broker.hold = Hold::Everything;
     let megabyte = "x".repeat(1_000_000);

@@ -5,6 +5,7 @@
 //! Bounded by: the test.
 
 use furlong::model::ids::Uuid;
+use furlong::model::memory_budget::MemoryBudget;
 use furlong::wire::protocol::fetch::{FetchRequest, ReplicaState};
 
 use crate::broker::{Broker, Hold};
@@ -268,7 +269,17 @@ fn a_client_that_leaves_takes_its_waiting_fetch_along() {
 
 #[test]
 fn damage_below_the_end_is_2_and_never_reaches_a_reader() {
-    let mut broker = Broker::with_topic(1, "t", 1);
+    // The first of the 5 MB is on the disk only.
+    let memory = MemoryBudget::of_shard(16 << 20, 1).expect("enough");
+    let tail_cache_bytes = 1 << 20;
+    let mut broker = Broker::with_memory(
+        1,
+        MemoryBudget {
+            tail_cache_bytes,
+            ..memory
+        },
+    );
+    broker.add_topic("t", 1, &[]);
     let client = broker.connect(0);
     let long = "x".repeat(5000);
     for _ in 0..1000 {

@@ -12,6 +12,7 @@ mod disk_faults;
 mod fetch;
 mod hostile;
 mod list_offsets;
+mod memory;
 mod memory_disk;
 mod metadata;
 mod partition;

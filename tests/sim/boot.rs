@@ -9,6 +9,7 @@ use std::sync::Arc;
 use furlong::config::layers::Settings;
 use furlong::config::server::BrokerDefaults;
 use furlong::model::ids::{BrokerId, ShardId, Uuid};
+use furlong::model::memory_budget::MemoryBudget;
 use furlong::model::storage::StorageRules;
 use furlong::model::time::{MonotonicUs, Now};
 use furlong::shard::contract::{Effects, Event, Machine};
@@ -22,6 +23,15 @@ pub type Boot = Box<dyn FnMut(u16, &mut Prng) -> Vec<Box<dyn Machine>>>;
 
 /// The broker's only node id.
 const NODE: BrokerId = BrokerId(1);
+
+/// So little that every part of it runs short in nearly every run.
+const MEMORY: MemoryBudget = MemoryBudget {
+    tail_cache_bytes: 32 * 1024,
+    append_bytes: 8 * 1024,
+    receive_bytes: 8 * 1024,
+    read_bytes: 64 * 1024,
+    outbound_bytes: 8 * 1024,
+};
 
 /// The broker under test.
 pub fn broker() -> Boot {
@@ -47,6 +57,7 @@ pub fn broker() -> Boot {
                 node_id: NODE,
                 auto_create_topics: false,
                 storage,
+                memory: MEMORY,
                 settings: Arc::new(settings.clone()),
             })));
         }

@@ -494,7 +494,7 @@ impl Machine for Toy {
                 self.is_stopping = true;
                 self.go_on(effects);
             }
-            Event::Mesh { .. } => {}
+            Event::Mesh { .. } | Event::Sent { .. } => {}
         }
     }
 

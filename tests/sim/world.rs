@@ -53,6 +53,11 @@ enum Happening {
     Feed {
         connection: u64,
     },
+    Sent {
+        incarnation: u32,
+        machine: usize,
+        bytes: usize,
+    },
     ToClient {
         connection: u64,
         what: ToClient,
@@ -278,6 +283,15 @@ impl World {
             }
             Happening::ToBroker { connection, what } => self.arrive_at_broker(connection, what),
             Happening::Feed { connection } => self.feed(connection),
+            Happening::Sent {
+                incarnation,
+                machine,
+                bytes,
+            } => {
+                if incarnation == self.incarnation {
+                    self.turn(machine, Some(Event::Sent { bytes }));
+                }
+            }
             Happening::ToClient { connection, what } => self.arrive_at_client(connection, what),
             Happening::Wake { client, ticket } => {
                 if self.wake_tickets[client] == ticket {

@@ -74,6 +74,8 @@ pub struct FetchPending {
     deadline: Option<MonotonicUs>,
     /// The wait is over.
     is_over: bool,
+    /// Bytes of its frame that are set aside for as long as it waits.
+    parked_bytes: usize,
 }
 
 /// Hands the reads to the shards of their partitions.
@@ -95,8 +97,10 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
     }
     let number = shard.requests.next_number();
     let max_wait_ms = u64::try_from(request.max_wait_ms).unwrap_or(0);
-    let wait = max_wait_ms > 0 && pending.min_bytes > 0;
+    let frame_bytes = shard.connections.frame_bytes_of(call.slot);
+    let wait = max_wait_ms > 0 && pending.min_bytes > 0 && shard.memory.park(frame_bytes);
     if wait {
+        pending.parked_bytes = frame_bytes;
         let deadline = arrival.now.after_ms(max_wait_ms);
         shard.timers.insert(deadline, Timer::Request(number));
         pending.deadline = Some(deadline);
@@ -142,7 +146,9 @@ fn plan(
     request: &FetchRequest,
 ) -> (FetchPending, BTreeMap<ShardId, Vec<FetchRead>>) {
     let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0);
-    let max_bytes = max_bytes.min(FETCH_RESPONSE_BYTES_MAX);
+    let max_bytes = max_bytes
+        .min(FETCH_RESPONSE_BYTES_MAX)
+        .min(shard.answer_bytes_max());
     let min_bytes = u64::try_from(request.min_bytes).unwrap_or(0);
     let mut pending = FetchPending {
         topics: Vec::with_capacity(request.topics.len()),
@@ -152,6 +158,7 @@ fn plan(
         min_bytes: min_bytes.min(u64::try_from(max_bytes).unwrap_or(u64::MAX)),
         deadline: None,
         is_over: false,
+        parked_bytes: 0,
     };
     let mut reads: BTreeMap<ShardId, Vec<FetchRead>> = BTreeMap::new();
     for topic in &request.topics {
@@ -364,7 +371,7 @@ impl Shard {
     /// The time of a fetch is over.
     pub(in crate::shard) fn handle_fetch_deadline(&mut self, request: u64, effects: &mut Effects) {
         if let Some((_, Pending::Fetch(pending))) = self.requests.get_mut(request) {
-            pending.deadline = None;
+            // The deadline stays noted, so that parts that wait for memory are told.
             pending.is_over = true;
             self.advance_fetch(request, effects);
         }
@@ -376,7 +383,9 @@ impl Shard {
         if !is_fetch {
             return;
         }
-        if let Some((_, Pending::Fetch(pending))) = self.requests.remove(request) {
+        if let Some((call, Pending::Fetch(pending))) = self.requests.remove(request) {
+            self.memory.unpark(pending.parked_bytes);
+            self.connections.forget(call.slot);
             if let Some(deadline) = pending.deadline {
                 self.timers.remove(deadline, Timer::Request(request));
             }
@@ -433,6 +442,8 @@ impl Shard {
 
     fn answer_fetch(&mut self, request: u64, effects: &mut Effects) {
         if let Some((call, Pending::Fetch(mut pending))) = self.requests.remove(request) {
+            self.memory.unpark(pending.parked_bytes);
+            pending.max_bytes = pending.max_bytes.min(self.answer_bytes_max());
             if call.version >= LEADER_FROM {
                 self.name_fetch_leaders(call.version, &mut pending);
             }

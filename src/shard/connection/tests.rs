@@ -134,3 +134,152 @@ proptest! {
         prop_assert_eq!(sent(&mut network), expected);
     }
 }
+
+fn grants(network: &mut Vec<NetworkEffect>) -> Vec<ConnectionId> {
+    let effects = std::mem::take(network);
+    let grants = effects.into_iter().filter_map(|effect| match effect {
+        NetworkEffect::ReceiveNext { connection } => Some(connection),
+        _ => None,
+    });
+    grants.collect()
+}
+
+#[test]
+fn without_memory_nobody_is_granted_a_frame_and_later_everybody_in_turn() {
+    let (mut table, mut network) = connected();
+    assert_eq!(grants(&mut network), [ID]);
+    table.handle_hold(true);
+    let others: Vec<ConnectionId> = (10..13).map(ConnectionId).collect();
+    for id in &others {
+        table.handle_connected(*id, &mut network);
+    }
+    let slot = frame(&mut table, &mut network, 5);
+    table.handle_outcome(slot, Outcome::Silent, &mut network);
+    assert!(grants(&mut network).is_empty() && !table.has_next_grant());
+    assert!(table.handle_disconnected(others[1]).is_empty());
+    table.handle_hold(false);
+    let mut granted = Vec::new();
+    while table.has_next_grant() {
+        table.handle_next_grant(&mut network);
+        granted.extend(grants(&mut network));
+    }
+    assert_eq!(granted, [others[0], others[2], ID]);
+    table.handle_grant(ID, &mut network);
+    assert!(grants(&mut network).is_empty(), "one at a time");
+}
+
+#[test]
+fn frames_count_until_their_requests_end_also_without_their_client() {
+    let (mut table, mut network) = connected();
+    let slots: Vec<SlotId> = (1..=4)
+        .map(|len| frame(&mut table, &mut network, len))
+        .collect();
+    assert_eq!(
+        (table.frame_bytes(), table.frame_bytes_of(slots[2])),
+        (10, 3)
+    );
+    table.handle_outcome(slots[1], bytes("answer"), &mut network);
+    assert_eq!(
+        table.frame_bytes(),
+        8,
+        "its turn has not come, but its frame is gone"
+    );
+    let _ = table.handle_disconnected(ID);
+    assert_eq!(table.frame_bytes(), 8);
+    table.handle_outcome(slots[0], bytes("late"), &mut network);
+    table.forget(slots[2]);
+    table.forget(slots[2]);
+    assert_eq!(table.frame_bytes(), 4);
+    table.handle_outcome(slots[3], Outcome::Close, &mut network);
+    assert_eq!((table.frame_bytes(), table.outbound_bytes()), (0, 0));
+}
+
+#[test]
+fn answers_count_until_they_are_gone() {
+    let (mut table, mut network) = connected();
+    let first = frame(&mut table, &mut network, 1);
+    let second = frame(&mut table, &mut network, 1);
+    let third = frame(&mut table, &mut network, 1);
+    let fourth = frame(&mut table, &mut network, 1);
+    table.handle_outcome(second, bytes("22"), &mut network);
+    assert_eq!(table.outbound_bytes(), 2, "it waits for its turn");
+    table.handle_outcome(first, bytes("1"), &mut network);
+    table.handle_sent(3);
+    assert_eq!(table.outbound_bytes(), 0);
+    table.handle_outcome(fourth, bytes("4444"), &mut network);
+    table.handle_outcome(third, Outcome::Close, &mut network);
+    let late = table.handle_frame(ID, 9);
+    assert_eq!(late, None, "it is closing");
+    let _ = table.handle_disconnected(ID);
+    assert_eq!(
+        (table.outbound_bytes(), table.frame_bytes()),
+        (0, 0),
+        "never sent"
+    );
+}
+
+proptest! {
+    #[test]
+    fn nothing_is_left_of_what_has_ended(
+        steps in proptest::collection::vec((0u64..3, 0usize..8, 0usize..100), 1..200),
+    ) {
+        let mut table = ConnectionTable::default();
+        let mut network = Vec::new();
+        let mut under_way = Vec::new();
+        let mut next_id = 10;
+        let mut ids = [ConnectionId(0), ConnectionId(1), ConnectionId(2)];
+        for id in ids {
+            table.handle_connected(id, &mut network);
+        }
+        let mut granted: Vec<ConnectionId> = grants(&mut network);
+        for (who, what, number) in steps {
+            let who = usize::try_from(who).expect("small");
+            match what {
+                0 => table.handle_hold(number % 2 == 0),
+                1 if number % 5 == 0 => {
+                    let _ = table.handle_disconnected(ids[who]);
+                    granted.retain(|id| *id != ids[who]);
+                    next_id += 1;
+                    ids[who] = ConnectionId(next_id);
+                    table.handle_connected(ids[who], &mut network);
+                }
+                2 | 3 if !under_way.is_empty() => {
+                    let slot = under_way.swap_remove(number % under_way.len());
+                    let outcome = if number == 7 { Outcome::Close } else { bytes("answer") };
+                    table.handle_outcome(slot, outcome, &mut network);
+                }
+                4 if table.has_next_grant() => table.handle_next_grant(&mut network),
+                _ => {
+                    if let Some(place) = granted.iter().position(|id| *id == ids[who]) {
+                        granted.swap_remove(place);
+                        under_way.extend(table.handle_frame(ids[who], number));
+                        table.handle_grant(ids[who], &mut network);
+                    }
+                }
+            }
+            for effect in network.drain(..) {
+                match effect {
+                    NetworkEffect::ReceiveNext { connection } => {
+                        prop_assert!(!granted.contains(&connection), "one at a time");
+                        granted.push(connection);
+                    }
+                    NetworkEffect::Send { parts, .. } => table.handle_sent(parts.concat().len()),
+                    _ => {}
+                }
+            }
+        }
+        for slot in under_way {
+            table.handle_outcome(slot, Outcome::Silent, &mut network);
+        }
+        for effect in network.drain(..) {
+            if let NetworkEffect::Send { parts, .. } = effect {
+                table.handle_sent(parts.concat().len());
+            }
+        }
+        for id in ids {
+            let _ = table.handle_disconnected(id);
+        }
+        prop_assert_eq!((table.frame_bytes(), table.outbound_bytes()), (0, 0));
+        prop_assert!(table.waiting.is_empty() && table.orphans.is_empty());
+    }
+}

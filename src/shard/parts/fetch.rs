@@ -5,7 +5,7 @@
 //! no progress is missed; a part keeps no record bytes while it waits; the first partition with
 //! data gives at least one batch.
 //! States: reading -> (enough, or not waiting) answered and gone; reading -> waiting -> reading ->
-//! answered and gone.
+//! answered and gone; reading -> queued for memory -> reading.
 //! Runs on: the shard that owns the partitions.
 //! Bounded by: the requests in flight, `PARKED_FETCHES_PER_PARTITION_MAX`, the bytes that the fetch
 //! allows.
@@ -18,6 +18,7 @@ use crate::partition::{FetchAt, FetchError, FetchStart, Fetched};
 use crate::replication::purgatory::Woken;
 use crate::shard::contract::Effects;
 use crate::shard::machine::Shard;
+use crate::shard::memory::ReadRoom;
 use crate::shard::mesh_message::MeshMessage;
 
 /// Reads that one shard asks of another.
@@ -98,6 +99,22 @@ pub struct FetchPart {
     counted_bytes: u64,
     /// It waits, and nothing is under way.
     is_parked: bool,
+    /// It waits for memory to read into, and nothing is under way.
+    is_queued: bool,
+    /// Its asker wants what there is: it does not wait for memory either.
+    is_hurried: bool,
+}
+
+/// What the memory of the shard lets the next read of a part do.
+enum Admission {
+    /// Read so much.
+    Read(usize),
+    /// Come back empty: the answer has something already, or must leave now.
+    Starve,
+    /// Wait for the reads of its own part.
+    AwaitOwn,
+    /// Wait for those of others.
+    Queue,
 }
 
 impl FetchPart {
@@ -114,6 +131,8 @@ impl FetchPart {
             has_first: false,
             counted_bytes: 0,
             is_parked: false,
+            is_queued: false,
+            is_hurried: false,
         }
     }
 
@@ -223,7 +242,17 @@ impl Shard {
                 let Some(limit) = part.allowance() else {
                     break;
                 };
-                self.start_read(number, &mut part, limit, effects);
+                match self.admit_read(&part, limit) {
+                    Admission::Read(limit) => self.start_read(number, &mut part, limit, effects),
+                    Admission::Starve => self.starve_read(number, &mut part, effects),
+                    Admission::AwaitOwn => break,
+                    Admission::Queue => {
+                        part.is_queued = true;
+                        self.memory.wait_to_read(number);
+                        self.parts.insert(number, Part::Fetch(part));
+                        return;
+                    }
+                }
             }
             if part.reading > 0 {
                 self.parts.insert(number, Part::Fetch(part));
@@ -255,6 +284,44 @@ impl Shard {
         }
     }
 
+    /// Decides whether there is memory for the next read of a part. What is in memory anyway needs
+    /// none.
+    fn admit_read(&mut self, part: &FetchPart, limit: usize) -> Admission {
+        let read = part.body.reads[part.next];
+        let slot = self.partitions.slot(read.at);
+        let partition = slot.and_then(|slot| self.partitions.get(slot));
+        if partition.is_none_or(|partition| partition.is_in_memory(read.from.offset)) {
+            return Admission::Read(limit);
+        }
+        if self.memory.is_read_short() {
+            self.drop_read_ahead();
+        }
+        match self.memory.read_room() {
+            ReadRoom::Bytes(room) => Admission::Read(limit.min(room)),
+            ReadRoom::Wait if part.reading > 0 => Admission::AwaitOwn,
+            ReadRoom::Wait if part.used_bytes > 0 || part.is_hurried => Admission::Starve,
+            ReadRoom::Wait => Admission::Queue,
+        }
+    }
+
+    /// Ends the next read of a part without records, for want of memory.
+    fn starve_read(&mut self, number: u64, part: &mut FetchPart, effects: &mut Effects) {
+        let has_first = std::mem::replace(&mut part.has_first, true);
+        self.start_read(number, part, 0, effects);
+        part.has_first = has_first;
+    }
+
+    /// There may be memory for a part that waited for it.
+    pub(in crate::shard) fn resume_read(&mut self, number: u64, effects: &mut Effects) {
+        match self.parts.get_mut(number) {
+            Some(Part::Fetch(part)) if part.is_queued => part.is_queued = false,
+            _ => return, // It was cancelled or hurried meanwhile.
+        }
+        if let Some(Part::Fetch(part)) = self.parts.remove(number) {
+            self.pump_fetch(number, part, effects);
+        }
+    }
+
     /// Starts the next read of a part.
     fn start_read(
         &mut self,
@@ -271,7 +338,9 @@ impl Shard {
             place,
         };
         let has_first = part.has_first;
+        let may_read_ahead = self.memory.may_read_ahead();
         let started = self.on_partition(read.at, |partition, _| {
+            partition.handle_read_ahead(may_read_ahead);
             let is_first = !has_first && partition.has_records_at(read.from.offset);
             partition.handle_fetch(sub.pack(), read.from, limit, is_first, &mut effects.disk)
         });
@@ -340,7 +409,9 @@ impl Shard {
         let Some(Part::Fetch(mut part)) = self.parts.remove(number) else {
             return;
         };
-        if part.is_parked {
+        part.is_hurried = true;
+        if part.is_parked || part.is_queued {
+            part.is_queued = false;
             self.look_again(number, part, effects);
         } else {
             part.body.wait = false;

@@ -9,6 +9,9 @@ use super::{
     Process, ToBroker, ToClient, World,
 };
 
+/// How long the kernel takes to take an answer over. Not drawn: old seeds keep their runs.
+const SEND_US: u64 = 30;
+
 impl World {
     pub(super) fn perform_network(&mut self, machine: usize, effect: NetworkEffect) {
         match effect {
@@ -35,6 +38,12 @@ impl World {
                 let announced = frame.first_chunk().map(|bytes| u32::from_be_bytes(*bytes));
                 let len = u32::try_from(frame.len() - 4).expect("an answer is below 4 GiB");
                 assert_eq!(announced, Some(len), "an answer with a wrong length");
+                let happening = Happening::Sent {
+                    incarnation: self.incarnation,
+                    machine,
+                    bytes: frame.len(),
+                };
+                self.after(SEND_US, happening);
                 let frame = frame.freeze().slice(4..);
                 self.send_to_client(number, ToClient::Frame(frame));
             }

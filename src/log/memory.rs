@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a log holds in memory, and how it gives some of it up.
+//!
+//! Owns: [`LogMemory`]. Invariants: what is reported is the size of the buffers, not of the good
+//! bytes in them; giving up never touches what is not durable or what somebody waits for.
+//! Runs on: the core of the partition. Bounded by: its shard, which asks for bytes back.
+
+use super::partition_log::PartitionLog;
+use super::segment::SegmentMark;
+use crate::limits::WRITE_BYTES_MAX;
+use crate::model::block_buffer::BlockBuffer;
+use crate::model::ids::Offset;
+
+/// Part of what a log may keep that is left to write buffers at rest.
+const SPARE_DIVISOR: usize = 4;
+
+/// What a log holds in memory, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogMemory {
+    /// The tail cache, and write buffers at rest: what `handle_shed` can free.
+    pub cached_bytes: usize,
+    /// Appended and not durable.
+    pub unflushed_bytes: usize,
+    /// Buffers of reads under way.
+    pub reading_bytes: usize,
+    /// What was read ahead and not asked for yet: what `handle_read_ahead_shed` can free.
+    pub ahead_bytes: usize,
+}
+
+impl PartitionLog {
+    /// What it holds in memory.
+    #[must_use]
+    pub fn memory(&self) -> LogMemory {
+        LogMemory {
+            cached_bytes: self.tail_cache.held_bytes() + self.pool.free_bytes(),
+            unflushed_bytes: self.unflushed_bytes,
+            reading_bytes: self.reading_bytes,
+            ahead_bytes: self.read_ahead.held_bytes(),
+        }
+    }
+
+    /// True if what starts at this offset is in memory, so that no disk is needed to read it.
+    #[must_use]
+    pub fn is_in_memory(&self, offset: Offset) -> bool {
+        let segment = self.segment_of(offset);
+        let is_cached = segment.and_then(|segment| self.tail_cache.floor(segment, offset));
+        is_cached.is_some() || self.read_ahead.has(offset)
+    }
+
+    /// Gives up at least so many cached bytes, the oldest first, or all there are.
+    pub fn handle_shed(&mut self, wanted_bytes: usize) {
+        let target = self.memory().cached_bytes.saturating_sub(wanted_bytes);
+        // While somebody writes, the next round is to find a buffer.
+        let spare_bytes = match self.pool_idle_at {
+            Some(_) => WRITE_BYTES_MAX.min(target / SPARE_DIVISOR),
+            None => 0,
+        };
+        while self.memory().cached_bytes > target {
+            if self.pool.free_bytes() > spare_bytes {
+                self.pool.trim(spare_bytes);
+            } else if !self.tail_cache.give_up_oldest(&mut self.pool) {
+                return self.pool.clear();
+            }
+        }
+    }
+
+    /// Keeps the writes of a round that has become durable.
+    pub(super) fn cache_round(
+        &mut self,
+        segment: Offset,
+        before: SegmentMark,
+        after: SegmentMark,
+        mut written: Vec<(u64, BlockBuffer)>,
+    ) {
+        written.sort_unstable_by_key(|(position, _)| *position);
+        self.tail_cache
+            .mark(segment, before.size_bytes, before.next_offset);
+        for (position, buffer) in written {
+            let end = after.size_bytes;
+            self.tail_cache
+                .insert(segment, position, end, buffer, &mut self.pool);
+        }
+    }
+}

@@ -92,18 +92,18 @@ fn consumers_at_the_tip_never_touch_the_disk() {
     let mut places = [0i64; 20];
     let before = broker.reads;
     for round in 0..60usize {
-        for partition in 0..20usize {
+        for (partition, place) in places.iter_mut().enumerate() {
             if (round + partition) % 3 == 0 {
                 continue;
             }
             let index = i32::try_from(partition).expect("small");
             let len = 1 + (round * 997 + partition * 131) % 9000;
             fill(&mut broker, writer, index, 1, len);
-            let from = [(index, places[partition])];
+            let from = [(index, *place)];
             let response = call(&mut broker, reader, 12, &fetch_request("t", &from));
-            places[partition] += values(&response, 0).len() as i64;
+            *place += values(&response, 0).len() as i64;
             let end = response.responses[0].partitions[0].high_watermark;
-            assert_eq!(places[partition], end);
+            assert_eq!(*place, end);
         }
         broker.advance_ms(5000);
     }

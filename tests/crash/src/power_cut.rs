@@ -12,6 +12,7 @@ use crate::device::logged::{Cut, Fate, LoggedDisk};
 use crate::device::volume::{FileSystem, Volume};
 use crate::history::{History, Moments};
 use crate::load::Load;
+use crate::plan::REBORN;
 use crate::prng::Prng;
 use crate::read::read_all;
 use crate::report::{Report, count};
@@ -93,6 +94,12 @@ pub fn run(order: &Order, report: &mut Report) -> Result<(), String> {
         let cuts = CUTS_PER_LOAD.min(order.cuts - load * CUTS_PER_LOAD);
         stage.load_and_cut(order.seed + load, cuts)?;
     }
+    let report = stage.report;
+    report.demand(
+        "no record was acknowledged",
+        report.acknowledged_records > 0,
+    );
+    report.demand("no cut took a write away", report.writes[2] > 0);
     session
         .umount_and_join()
         .map_err(|error| format!("cannot unmount {}: {error}", files.display()))
@@ -105,6 +112,7 @@ impl Stage<'_> {
         let first = self.run_load(&history)?;
         let acknowledged = history.acknowledged_records();
         self.report.acknowledged_records += acknowledged;
+        self.report.topic_lives += count(history.lives(REBORN).len());
         let (last, flushes) = (self.live.position(), self.live.flushes());
         let log_mb = self.live.log_bytes() / 1_000_000;
         println!(

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What clients do once the broker is back: idempotent producers send again what they do not know
-//! the outcome of (and some of what they know, as a client does that lost the answer), and everybody
-//! writes something new.
+//! the outcome of (and some of what they know, as a client does that lost the answer), and
+//! everybody writes something new.
 
 use crate::client::{Connection, PRODUCE, code};
 use crate::history::{History, NEVER, Outcome, SentBatch};

@@ -88,7 +88,19 @@ pub fn run(order: &Order, report: &mut Report) -> Result<(), String> {
         }
     }
     report.acknowledged_records = history.acknowledged_records();
+    report.topic_lives = count(history.lives(REBORN).len());
     drop(load);
+    report.demand(
+        "no record was acknowledged",
+        report.acknowledged_records > 0,
+    );
+    if order.count >= LONG_LIFE_EVERY {
+        report.demand(
+            "no topic was deleted and created again",
+            report.topic_lives > 1,
+        );
+        report.demand("retention removed nothing", report.log_start_max > 0);
+    }
     broker.stop()
 }
 

@@ -8,10 +8,11 @@ use crate::broker::Broker;
 use crate::check::Knowledge;
 use crate::device::files;
 use crate::device::image::Image;
-use crate::device::logged::{Fate, LoggedDisk};
+use crate::device::logged::{Cut, Fate, LoggedDisk};
 use crate::device::volume::{FileSystem, Volume};
 use crate::history::{History, Moments};
 use crate::load::Load;
+use crate::plan::REBORN;
 use crate::prng::Prng;
 use crate::read::read_all;
 use crate::report::{Report, count};
@@ -52,6 +53,16 @@ pub struct Order {
     pub scratch: PathBuf,
 }
 
+/// How a broker fared on what a cut left.
+enum Outcome {
+    /// Nothing was wrong.
+    Well,
+    /// Something was.
+    Violations(Vec<String>),
+    /// The file system itself did not survive the cut.
+    FileSystem(String),
+}
+
 /// The disks and where they are to be found.
 struct Stage<'a> {
     order: &'a Order,
@@ -83,6 +94,12 @@ pub fn run(order: &Order, report: &mut Report) -> Result<(), String> {
         let cuts = CUTS_PER_LOAD.min(order.cuts - load * CUTS_PER_LOAD);
         stage.load_and_cut(order.seed + load, cuts)?;
     }
+    let report = stage.report;
+    report.demand(
+        "no record was acknowledged",
+        report.acknowledged_records > 0,
+    );
+    report.demand("no cut took a write away", report.writes[2] > 0);
     session
         .umount_and_join()
         .map_err(|error| format!("cannot unmount {}: {error}", files.display()))
@@ -95,6 +112,7 @@ impl Stage<'_> {
         let first = self.run_load(&history)?;
         let acknowledged = history.acknowledged_records();
         self.report.acknowledged_records += acknowledged;
+        self.report.topic_lives += count(history.lives(REBORN).len());
         let (last, flushes) = (self.live.position(), self.live.flushes());
         let log_mb = self.live.log_bytes() / 1_000_000;
         println!(
@@ -154,27 +172,42 @@ impl Stage<'_> {
     /// One cut out of the log of a disk, and all that is done to what it leaves.
     fn cut(
         &mut self,
-        disk: &Arc<LoggedDisk>,
+        disk: &LoggedDisk,
         history: &History,
         at: usize,
         name: &str,
         again: u32,
         prng: &mut Prng,
     ) -> Result<(), String> {
+        // Taken before anything else: the disk may be the one that is about to get new contents.
+        let past = disk.past(at);
         let fate = Fate::draw(prng);
         let name = format!("{name} ({fate:?})");
-        let branch = history.branch(at, Moments::Of(Arc::clone(&self.crashed)));
-        let volume = self.mount_cut(disk, at, fate, prng)?;
+        let mut last_try = None;
+        for tear_bytes in TEARS {
+            let branch = history.branch(at, Moments::Of(Arc::clone(&self.crashed)));
+            let cut = past.cut(fate, tear_bytes, prng);
+            let outcome = self.try_cut(&cut, &branch)?;
+            let is_sound = !matches!(outcome, Outcome::FileSystem(_));
+            last_try = Some((cut, branch, outcome));
+            if is_sound {
+                break;
+            }
+            self.report.refused_by_file_system += 1;
+        }
+        let (cut, branch, outcome) = last_try.expect("it was tried");
         self.report.crashes += 1;
-        let data = volume.directory().join("data");
-        self.report.torn_tails += torn_tails(&data);
-        let violations = match self.recover(&data, &branch) {
-            Ok(violations) => violations,
-            Err(sentence) => vec![sentence],
+        let writes = [cut.kept, cut.torn, cut.dropped];
+        for (sum, new) in self.report.writes.iter_mut().zip(writes) {
+            *sum += count(new);
+        }
+        let violations = match outcome {
+            Outcome::Well => Vec::new(),
+            Outcome::Violations(violations) => violations,
+            Outcome::FileSystem(sentence) => vec![sentence],
         };
         let was_well = violations.is_empty();
         self.report.add_violations(&name, violations);
-        drop(volume);
         if again > 0 && was_well {
             self.report.crashes_again += 1;
             let crashed = Arc::clone(&self.crashed);
@@ -186,42 +219,31 @@ impl Stage<'_> {
         Ok(())
     }
 
-    fn mount_cut(
-        &mut self,
-        disk: &LoggedDisk,
-        at: usize,
-        fate: Fate,
-        prng: &mut Prng,
-    ) -> Result<Volume, String> {
+    /// Puts a broker on what a cut left.
+    fn try_cut(&mut self, cut: &Cut, branch: &History) -> Result<Outcome, String> {
         let file = self.order.scratch.join("disks/crashed");
         let directory = self.order.scratch.join("crashed");
-        let mut refusal = String::new();
-        let tries = TEARS.map(|tear_bytes| (fate, tear_bytes));
-        for (fate, tear_bytes) in tries.into_iter().chain([(Fate::Lost, 512)]) {
-            let cut = disk.cut(at, fate, tear_bytes, prng);
-            self.crashed.load(&cut.image);
-            match Volume::mount(&file, &directory, self.order.kind) {
-                Ok(volume) => {
-                    for (sum, new) in
-                        self.report
-                            .writes
-                            .iter_mut()
-                            .zip([cut.kept, cut.torn, cut.dropped])
-                    {
-                        *sum += count(new);
-                    }
-                    return Ok(volume);
-                }
-                Err(sentence) => {
-                    println!("the file system refused a cut at {at} ({fate:?}): {sentence}");
-                    self.report.refused_by_file_system += 1;
-                    refusal = sentence;
-                }
-            }
+        self.crashed.load(&cut.image);
+        let volume = match Volume::mount(&file, &directory, self.order.kind) {
+            Ok(volume) => volume,
+            Err(sentence) => return Ok(Outcome::FileSystem(sentence)),
+        };
+        let data = volume.directory().join("data");
+        let torn = torn_tails(&data);
+        let violations = match self.recover(&data, branch) {
+            Ok(violations) => violations,
+            Err(sentence) => vec![sentence],
+        };
+        drop(volume);
+        if violations.is_empty() {
+            self.report.torn_tails += torn;
+            return Ok(Outcome::Well);
         }
-        Err(format!(
-            "a disk without its unflushed writes cannot be mounted: {refusal}"
-        ))
+        // Whatever the broker met, it did not damage the file system: that was the tear.
+        Ok(match self.order.kind.verify(&file) {
+            Ok(()) => Outcome::Violations(violations),
+            Err(sentence) => Outcome::FileSystem(format!("{sentence}; {}", violations.join("; "))),
+        })
     }
 
     /// Starts a broker on what a crash left, checks, goes on as clients would, checks again.

@@ -32,6 +32,10 @@ pub struct Report {
     pub batches_read: u64,
     /// Bytes read and compared.
     pub bytes_read: u64,
+    /// The furthest start of any log, moved there by retention.
+    pub log_start_max: i64,
+    /// How often a topic was created that is deleted and created again.
+    pub topic_lives: u64,
     /// Partitions whose newest segment ended in something that is no whole batch.
     pub torn_tails: u64,
     /// Writes after the last flush that were there, there in part, and not there.
@@ -57,6 +61,8 @@ impl Report {
             promised_batches: 0,
             batches_read: 0,
             bytes_read: 0,
+            log_start_max: 0,
+            topic_lives: 0,
             torn_tails: 0,
             writes: [0; 3],
             refused_by_file_system: 0,
@@ -70,6 +76,7 @@ impl Report {
         for read in reads.values() {
             self.batches_read += count(read.batches.len());
             self.bytes_read += count(read.bytes);
+            self.log_start_max = self.log_start_max.max(read.log_start);
         }
     }
 
@@ -82,8 +89,15 @@ impl Report {
         }
     }
 
+    /// A run in which something never happened that it is there for has shown nothing.
+    pub fn demand(&mut self, what: &str, happened: bool) {
+        if !happened && self.violations.is_empty() {
+            self.add_violations("the run shows nothing", vec![what.to_owned()]);
+        }
+    }
+
     /// As JSON.
-    pub fn json(&self, broker: &Path, is_own_build: bool) -> Value {
+    fn json(&self, broker: &Path, is_own_build: bool) -> Value {
         let git = |arguments: &[&str]| {
             run(Command::new("git").args(["-C", TREE]).args(arguments)).unwrap_or_default()
         };
@@ -105,6 +119,8 @@ impl Report {
             "promised_batches": self.promised_batches,
             "batches_read": self.batches_read,
             "bytes_read": self.bytes_read,
+            "log_start_max": self.log_start_max,
+            "topic_lives": self.topic_lives,
             "torn_tails": self.torn_tails,
             "unflushed_writes": {
                 "kept": self.writes[0], "torn": self.writes[1], "dropped": self.writes[2],

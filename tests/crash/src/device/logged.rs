@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 const SECTOR_BYTES: usize = 512;
 
+#[derive(Clone)]
 enum Entry {
     Write { at: usize, data: Box<[u8]> },
     Zeros { at: usize, len_bytes: usize },
@@ -153,34 +154,50 @@ impl LoggedDisk {
         flushes.map(|(number, _)| number).collect()
     }
 
-    /// What a power cut leaves that comes when the first `position` entries were made. Writes are
-    /// torn in pieces of `tear_bytes`.
-    pub fn cut(&self, position: usize, fate: Fate, tear_bytes: usize, prng: &mut Prng) -> Cut {
-        assert!(tear_bytes.is_multiple_of(SECTOR_BYTES), "whole sectors");
+    /// The disk at the moment when the first `position` entries were made.
+    pub fn past(&self, position: usize) -> Past {
         let state = self.state();
         let made = &state.entries[..position];
         let durable = made.iter().rposition(|entry| matches!(entry, Entry::Flush));
         let durable = durable.map_or(0, |flush| flush + 1);
+        let mut image = state.base.clone();
+        for entry in &made[..durable] {
+            apply(&mut image, entry, &mut |_| true);
+        }
+        Past {
+            durable: image,
+            unflushed: made[durable..].to_vec(),
+        }
+    }
+}
+
+/// A disk at a moment of its past: what is on the medium, and what may be.
+pub struct Past {
+    durable: Image,
+    unflushed: Vec<Entry>,
+}
+
+impl Past {
+    /// What a power cut at that moment leaves. Writes are torn in pieces of `tear_bytes`.
+    pub fn cut(&self, fate: Fate, tear_bytes: usize, prng: &mut Prng) -> Cut {
+        assert!(tear_bytes.is_multiple_of(SECTOR_BYTES), "whole sectors");
         let mut cut = Cut {
-            image: state.base.clone(),
+            image: self.durable.clone(),
             kept: 0,
             torn: 0,
             dropped: 0,
         };
-        for entry in &made[..durable] {
-            cut.apply(entry, &mut |_| true);
-        }
-        for entry in &made[durable..] {
+        for entry in &self.unflushed {
             let mut sector = prng.clone();
             match (fate, prng.below(3)) {
                 (Fate::Kept, _) | (Fate::Some | Fate::Torn, 0) => {
                     cut.kept += 1;
-                    cut.apply(entry, &mut |_| true);
+                    apply(&mut cut.image, entry, &mut |_| true);
                 }
                 (Fate::Torn, 1) => {
                     cut.torn += 1;
                     let mut piece = None;
-                    cut.apply(entry, &mut |at| {
+                    apply(&mut cut.image, entry, &mut |at| {
                         let (this, wanted) = (at / tear_bytes, piece.map(|(number, _)| number));
                         if wanted != Some(this) {
                             piece = Some((this, sector.percent(50)));
@@ -207,24 +224,22 @@ pub struct Cut {
     pub dropped: usize,
 }
 
-impl Cut {
-    /// Writes those sectors of an entry that `is_there` says.
-    fn apply(&mut self, entry: &Entry, is_there: &mut dyn FnMut(usize) -> bool) {
-        const ZEROS: [u8; SECTOR_BYTES] = [0; SECTOR_BYTES];
-        let (at, len_bytes) = match entry {
-            Entry::Write { at, data } => (*at, data.len()),
-            Entry::Zeros { at, len_bytes } => (*at, *len_bytes),
-            Entry::Flush => return,
-        };
-        for start in (0..len_bytes).step_by(SECTOR_BYTES) {
-            let end = (start + SECTOR_BYTES).min(len_bytes);
-            if is_there(at + start) {
-                let piece = match entry {
-                    Entry::Write { data, .. } => &data[start..end],
-                    _ => &ZEROS[..end - start],
-                };
-                assert!(self.image.write(at + start, piece), "it was written once");
-            }
+/// Writes those sectors of an entry that `is_there` says.
+fn apply(image: &mut Image, entry: &Entry, is_there: &mut dyn FnMut(usize) -> bool) {
+    const ZEROS: [u8; SECTOR_BYTES] = [0; SECTOR_BYTES];
+    let (at, len_bytes) = match entry {
+        Entry::Write { at, data } => (*at, data.len()),
+        Entry::Zeros { at, len_bytes } => (*at, *len_bytes),
+        Entry::Flush => return,
+    };
+    for start in (0..len_bytes).step_by(SECTOR_BYTES) {
+        let end = (start + SECTOR_BYTES).min(len_bytes);
+        if is_there(at + start) {
+            let piece = match entry {
+                Entry::Write { data, .. } => &data[start..end],
+                _ => &ZEROS[..end - start],
+            };
+            assert!(image.write(at + start, piece), "it was written once");
         }
     }
 }
@@ -253,11 +268,11 @@ mod tests {
         let disk = disk();
         assert_eq!((disk.position(), disk.flushes()), (4, vec![1]));
         let mut prng = Prng::new(1, 1);
-        let lost = disk.cut(4, Fate::Lost, 512, &mut prng);
+        let lost = disk.past(4).cut(Fate::Lost, 512, &mut prng);
         assert_eq!((contents(&lost, 0), lost.dropped), (vec![1; 4096], 2));
-        let kept = disk.cut(4, Fate::Kept, 512, &mut prng);
+        let kept = disk.past(4).cut(Fate::Kept, 512, &mut prng);
         assert_eq!((contents(&kept, 0), kept.kept), (vec![2; 4096], 2));
-        let early = disk.cut(1, Fate::Lost, 512, &mut prng);
+        let early = disk.past(1).cut(Fate::Lost, 512, &mut prng);
         assert_eq!(contents(&early, 0), vec![0; 4096], "no flush was made yet");
     }
 
@@ -266,7 +281,7 @@ mod tests {
         let disk = disk();
         let mut seen = std::collections::BTreeSet::new();
         for seed in 0..200 {
-            let cut = disk.cut(4, Fate::Torn, 512, &mut Prng::new(seed, 2));
+            let cut = disk.past(4).cut(Fate::Torn, 512, &mut Prng::new(seed, 2));
             let (first, second) = (contents(&cut, 0), contents(&cut, 8192));
             for piece in first.chunks(512).chain(second.chunks(512)) {
                 assert!(piece.iter().all(|byte| *byte == piece[0]), "a whole sector");
@@ -285,7 +300,7 @@ mod tests {
     fn a_log_begun_anew_takes_everything_for_flushed() {
         let disk = disk();
         disk.begin_log();
-        let cut = disk.cut(0, Fate::Lost, 512, &mut Prng::new(1, 1));
+        let cut = disk.past(0).cut(Fate::Lost, 512, &mut Prng::new(1, 1));
         assert_eq!(contents(&cut, 0), vec![2; 4096]);
     }
 }

@@ -40,6 +40,24 @@ impl FileSystem {
         let program = format!("mkfs.{}", self.name());
         run(Command::new(program).args(arguments).arg(device)).map(|_| ())
     }
+
+    /// Whether the file system on a file, which is not mounted, is sound.
+    pub fn verify(self, file: &Path) -> Result<(), String> {
+        let mut command = match self {
+            FileSystem::Ext4 => Command::new("e2fsck"),
+            FileSystem::Xfs => Command::new("xfs_repair"),
+            FileSystem::Btrfs => Command::new("btrfs"),
+        };
+        match self {
+            FileSystem::Ext4 => command.args(["-f", "-n"]),
+            FileSystem::Xfs => command.args(["-n", "-f"]),
+            FileSystem::Btrfs => command.args(["check", "--readonly"]),
+        };
+        let checked = run(command.arg(file));
+        checked
+            .map(|_| ())
+            .map_err(|error| format!("the file system is damaged: {error}"))
+    }
 }
 
 /// A mounted file system; dropped, it is unmounted and its loop device goes.

@@ -8,3 +8,4 @@ mod hostile;
 mod life;
 mod process;
 mod survival;
+mod volume;

@@ -4,6 +4,8 @@
 //! directory, killed by its id.
 
 mod client;
+mod durability;
+mod flush_trace;
 mod hostile;
 mod life;
 mod process;

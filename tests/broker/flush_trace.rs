@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Counts every `fsync` and `fdatasync` that one ext4 file system is asked for, io_uring's included,
-//! by the kernel's own trace events. A trace instance of its own, removed when dropped.
+//! Counts every `fsync` and `fdatasync` that one ext4 file system is asked for, those of io_uring
+//! included, by the kernel's own trace events. A trace instance of its own, removed when dropped.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;

@@ -41,13 +41,32 @@ pub struct Scenario {
 /// Makes the topic and writes to all its partitions until the time is over.
 pub fn produce(server: &str, topic: &str, scenario: &Scenario, time: Duration) -> Transfer {
     create_topic(server, topic, scenario.partitions);
+    let began = Instant::now();
+    produce_to_all(server, topic, scenario, move |_| began.elapsed() >= time)
+}
+
+/// Makes the topic and writes so many bytes of batches to it, the same to each partition.
+pub fn fill_topic(server: &str, topic: &str, scenario: &Scenario, bytes: u64) -> Transfer {
+    create_topic(server, topic, scenario.partitions);
+    let batch_bytes = u64::try_from(batch(scenario).len()).expect("64 bits");
+    let partitions = u64::try_from(scenario.partitions).expect("not negative");
+    let each = bytes.div_ceil(batch_bytes * partitions);
+    produce_to_all(server, topic, scenario, move |sent| sent >= each)
+}
+
+fn produce_to_all(
+    server: &str,
+    topic: &str,
+    scenario: &Scenario,
+    is_over: impl Fn(u64) -> bool + Copy + Send + 'static,
+) -> Transfer {
     let batch = batch(scenario);
     let batch_bytes = u64::try_from(batch.len()).expect("64 bits");
     let began = Instant::now();
     let workers = (0..scenario.partitions).map(|partition| {
         let request = produce_request(topic, partition, batch.clone());
         let (server, window) = (server.to_owned(), scenario.window);
-        thread::spawn(move || produce_to_one(&server, &request, window, time))
+        thread::spawn(move || produce_to_one(&server, &request, window, &is_over))
     });
     let latencies_us = join(workers.collect());
     let requests = latencies_us.len();
@@ -56,6 +75,71 @@ pub fn produce(server: &str, topic: &str, scenario: &Scenario, time: Duration) -
         bytes: requests * batch_bytes,
         seconds: began.elapsed().as_secs_f64(),
         latencies_us,
+    }
+}
+
+/// Writes to every partition until the broker is no longer there; each thread gives the number of
+/// records that were acknowledged.
+pub fn produce_until_killed(
+    server: &str,
+    topic: &str,
+    scenario: &Scenario,
+) -> Vec<thread::JoinHandle<u64>> {
+    let batch = batch(scenario);
+    let records = scenario.batch_records;
+    let workers = (0..scenario.partitions).map(|partition| {
+        let request = produce_request(topic, partition, batch.clone());
+        let mut stream = connect(server);
+        thread::spawn(move || {
+            let mut acknowledged = 0;
+            loop {
+                let mut length = [0; 4];
+                let answer = stream
+                    .write_all(&request)
+                    .and_then(|()| stream.read_exact(&mut length));
+                let Ok(()) = answer else {
+                    return acknowledged;
+                };
+                let length = u64::from(u32::from_be_bytes(length));
+                let answer = std::io::copy(&mut (&stream).take(length), &mut std::io::sink());
+                if answer.ok() != Some(length) {
+                    return acknowledged;
+                }
+                acknowledged += records;
+            }
+        })
+    });
+    workers.collect()
+}
+
+/// Writes one record to a partition and reads it back, as often as it takes until both succeed;
+/// gives the record's offset and when each succeeded.
+pub fn first_success(server: &str, topic: &str, partition: i32) -> (i64, Instant, Instant) {
+    let mut stream = connect(server);
+    let mut one = BatchBuilder::new(Compression::None);
+    one.append(1_700_000_000_000, None, Some(b"again"), &[]);
+    let request = produce_request(topic, partition, one.build());
+    let offset = loop {
+        stream.write_all(&request).expect("the broker reads");
+        let frame = read_frame(&mut stream);
+        let (_, response) =
+            decode_response::<ProduceRequest>(frame, PRODUCE_VERSION).expect("a sound answer");
+        let answer = &response.responses[0].partition_responses[0];
+        if answer.error_code == 0 {
+            break answer.base_offset;
+        }
+        thread::sleep(Duration::from_millis(1));
+    };
+    let produced = Instant::now();
+    loop {
+        let request = fetch_request(topic, partition, offset);
+        let response = call(&mut stream, FETCH_VERSION, &request);
+        let data = &response.responses[0].partitions[0];
+        let records = data.records.as_ref().map_or(0, Bytes::len);
+        if data.error_code == 0 && records > 0 {
+            return (offset, produced, Instant::now());
+        }
+        thread::sleep(Duration::from_millis(1));
     }
 }
 
@@ -168,18 +252,24 @@ fn produce_request(topic: &str, partition: i32, batch: Bytes) -> Vec<u8> {
         .concat()
 }
 
-fn produce_to_one(server: &str, request: &[u8], window: usize, time: Duration) -> Histogram<u64> {
+/// Writes until `is_over`, which is told how many requests were sent, and waits for all answers.
+fn produce_to_one(
+    server: &str,
+    request: &[u8],
+    window: usize,
+    is_over: &dyn Fn(u64) -> bool,
+) -> Histogram<u64> {
     let mut stream = connect(server);
-    let (mut latencies, mut sent) = (histogram(), VecDeque::with_capacity(window));
-    let began = Instant::now();
+    let (mut latencies, mut unanswered) = (histogram(), VecDeque::with_capacity(window));
+    let mut sent = 0;
     loop {
-        let is_over = began.elapsed() >= time;
-        if !is_over && sent.len() < window {
-            sent.push_back(Instant::now());
+        if unanswered.len() < window && !is_over(sent) {
+            unanswered.push_back(Instant::now());
             stream.write_all(request).expect("the broker reads");
+            sent += 1;
             continue;
         }
-        let Some(start) = sent.pop_front() else {
+        let Some(start) = unanswered.pop_front() else {
             return latencies;
         };
         let frame = read_frame(&mut stream);

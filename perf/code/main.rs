@@ -4,6 +4,8 @@
 //! shared machine moves by half.
 
 mod figures;
+// The other programs here use more of it.
+#[allow(dead_code)]
 mod load;
 mod machine;
 #[path = "../../tests/broker/process.rs"]

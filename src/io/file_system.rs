@@ -172,6 +172,10 @@ impl FileSystem {
     /// completes.
     #[must_use]
     pub fn device_flush(&self, direct: bool) -> DeviceFlush {
+        // A broken broker for the power-cut rig to find out, compiled by its script alone.
+        if cfg!(furlong_mutation = "any_file_system") {
+            return DeviceFlush::Allowed;
+        }
         match self.objection(direct) {
             Some(reason) => DeviceFlush::Refused(reason),
             None => DeviceFlush::Allowed,

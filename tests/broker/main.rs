@@ -4,10 +4,13 @@
 //! directory, killed by its id.
 
 mod client;
+mod durability;
 mod file_systems;
+mod flush_trace;
 mod hostile;
 mod life;
 mod memory;
 mod probe;
 mod process;
 mod survival;
+mod volume;

@@ -137,6 +137,8 @@ pub struct ModelDisk {
     pub flushes: usize,
     /// Reads that were asked for.
     pub reads: usize,
+    /// Small files, like indexes, that were to be read whole.
+    pub files_read: usize,
 }
 
 impl ModelDisk {
@@ -150,6 +152,7 @@ impl ModelDisk {
             fail_flushes: false,
             flushes: 0,
             reads: 0,
+            files_read: 0,
         }
     }
 
@@ -170,6 +173,7 @@ impl ModelDisk {
                     assert!(position_bytes.is_multiple_of(4096), "an unaligned read");
                     self.reads += 1;
                 }
+                DiskOperation::ReadFile { .. } => self.files_read += 1,
                 DiskOperation::Flush { file } => {
                     covers = self.files[&self.open[file]].changes.len();
                 }

@@ -6,7 +6,8 @@
 //! that a recovery will want are replaced, and last a slot of `recovery-point` is written:
 //! ```text
 //! captured -> durable -> .index, .timeindex, .snapshot, leader-epoch-checkpoint
-//!          -> open -> (sync of the directory) -> write of the slot -> flush -> the old snapshot goes
+//!          -> open -> (sync of the directory) -> write of the slot -> flush
+//!          -> the old snapshot goes
 //! ```
 //!
 //! Owns: [`Points`]. Invariants: a slot is written only after every byte below it, and the files it

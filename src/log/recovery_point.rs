@@ -164,7 +164,11 @@ mod tests {
     proptest! {
         /// A slot that is torn anywhere is not taken for whole.
         #[test]
-        fn a_torn_slot_does_not_count(cut in 0..81usize, old in 101..1000i64, new in 1001..2000i64) {
+        fn a_torn_slot_does_not_count(
+            cut in 0..81usize,
+            old in 101..1000i64,
+            new in 1001..2000i64,
+        ) {
             let before = point(old).encode(2);
             let after = point(new).encode(4);
             let mut torn = after.as_slice().to_vec();

@@ -15,10 +15,6 @@ use crate::flush_trace::FlushTrace;
 use crate::process::Broker;
 use crate::volume::{FileSystem, Volume};
 
-/// Whether one flush makes the records of many partitions durable. As long as it does not, the test
-/// holds that each partition has its own, so that this line changes with the broker.
-const EXPECT_DEVICE_FLUSH: bool = false;
-
 /// Partitions of the test of many.
 const PARTITIONS: i32 = 64;
 
@@ -198,17 +194,10 @@ fn flushes_of_a_round_of_many_partitions() {
         "{device} flushes cannot have made {rounds} rounds durable"
     );
     let rounds = usize::try_from(rounds).expect("64 bits");
-    if EXPECT_DEVICE_FLUSH {
-        let most = rounds * partitions / 4;
-        assert!(files < most, "{files} flushes of files");
-        let device = usize::try_from(device).expect("64 bits");
-        assert!(device < most, "{device} flushes of the device");
-    } else {
-        assert!(
-            files >= rounds * partitions,
-            "{files} flushes: more than one partition shares one, so say so above"
-        );
-    }
+    let most = rounds * partitions / 4;
+    assert!(files < most, "{files} flushes of files");
+    let device = usize::try_from(device).expect("64 bits");
+    assert!(device < most, "{device} flushes of the device");
     drop(trace);
     assert_eq!(broker.stop().code(), Some(0));
 }

@@ -168,6 +168,8 @@ pub struct ModelDisk {
     pub areas_ahead: usize,
     /// Reads that were asked for.
     pub reads: usize,
+    /// Small files, like indexes, that were to be read whole.
+    pub files_read: usize,
 }
 
 impl ModelDisk {
@@ -184,6 +186,7 @@ impl ModelDisk {
             areas_ahead: 0,
             sequence: 0,
             reads: 0,
+            files_read: 0,
         }
     }
 
@@ -208,6 +211,7 @@ impl ModelDisk {
                     position_bytes,
                     len_bytes,
                 } => self.check_alone(*file, *position_bytes, *len_bytes),
+                DiskOperation::ReadFile { .. } => self.files_read += 1,
                 _ => {}
             }
             self.sequence += 1;

@@ -60,9 +60,9 @@ fn what_is_cached_of_sealed_segments_needs_neither_their_files_nor_their_indexes
     let mut host = Host::new(3, small_segments());
     follow(&mut host, &[6000; 60]);
     assert!(host.log.segment_count() > 12, "most segments are closed");
-    let before = host.disk.reads;
+    let before = (host.disk.reads, host.disk.files_read);
     assert_eq!(host.read_all().len(), 60);
-    assert_eq!(host.disk.reads, before);
+    assert_eq!((host.disk.reads, host.disk.files_read), before);
 }
 
 #[test]

@@ -199,8 +199,8 @@ pub const WRITE_AHEAD_ROUND_BYTES_MAX: u64 = 512 * 1024;
 /// Milliseconds between two flushes in the flush mode `interval` where no interval is set.
 pub const FLUSH_INTERVAL_MS_DEFAULT: u64 = 1000;
 
-/// Bytes by which a log grows, at least, before it notes a new recovery point: a start after a crash
-/// reads about so much of each partition that was busy.
+/// Bytes by which a log grows, at least, before it notes a new recovery point: a start after a
+/// crash reads about so much of each partition that was busy.
 pub const RECOVERY_POINT_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Rounds of one log whose flush is under way while the next one is written.

@@ -22,7 +22,7 @@ use std::time::Duration;
 const PACE: Duration = Duration::from_millis(40);
 /// Every so many kills a broker lives for [`LONG_LIFE`], which is longer than the pause between two
 /// looks of retention.
-const LONG_LIFE_EVERY: u64 = 10;
+const LONG_LIFE_EVERY: u64 = 20;
 const LONG_LIFE: Duration = Duration::from_secs(32);
 /// The longest life of the others, in milliseconds.
 const SHORT_LIFE_MS: u64 = 2_500;

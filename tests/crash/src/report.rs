@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 /// The package that is tested, seen from this one.
 const TREE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
+/// Whether anything differs from the commit, earlier results aside.
+const CHANGES: [&str; 5] = ["status", "--porcelain", "--", ".", ":!tests/crash/runs"];
+
 /// Counts and violations of a run.
 pub struct Report {
     begun: Instant,
@@ -110,7 +113,7 @@ impl Report {
             "asked": self.asked,
             "command": self.command,
             "commit": git(&["rev-parse", "HEAD"]).trim(),
-            "dirty": !git(&["status", "--porcelain"]).trim().is_empty(),
+            "dirty": !git(&CHANGES).trim().is_empty(),
             "broker": if is_own_build { "release build of this tree".to_owned() } else { broker },
             "kernel": run(Command::new("uname").arg("-r")).unwrap_or_default().trim(),
             "crashes": self.crashes,

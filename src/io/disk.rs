@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use super::blocking::{BlockingThread, Job, Reply};
 use super::device_flush::DeviceFlush;
+use super::device_health::DeviceHealth;
 use super::disk_operation::{Operation, Step, Work};
 use super::ring::{Completed, Kind, Ring, Tag};
 use super::slots::Slots;
@@ -35,6 +36,7 @@ pub struct Disk {
     files: BTreeMap<FileId, OpenFile>,
     operations: Slots<Operation>,
     device_flush: DeviceFlush,
+    health: DeviceHealth,
     blocking: BlockingThread,
     /// For what takes long and nobody waits for.
     background: BlockingThread,
@@ -51,11 +53,13 @@ impl Disk {
         blocking: BlockingThread,
         background: BlockingThread,
         clean_file: Option<Arc<OwnedFd>>,
+        health: DeviceHealth,
     ) -> Disk {
         Disk {
             files: BTreeMap::new(),
             operations: Slots::new(),
             device_flush: DeviceFlush::new(clean_file),
+            health,
             blocking,
             background,
             ahead: BTreeMap::new(),
@@ -154,10 +158,10 @@ impl Disk {
 
     /// The flush of the device ended.
     pub fn handle_device_flushed(&mut self, ring: &mut Ring, result: i32) {
-        let completions = &mut self.completions;
+        let (completions, health) = (&mut self.completions, &self.health);
         self.device_flush
             .handle_completed(ring, result, |token, result| {
-                let result = result.map(|()| DiskOutcome::Done);
+                let result = health.judge(result).map(|()| DiskOutcome::Done);
                 completions.push_back(DiskCompletion { token, result });
             });
     }
@@ -263,6 +267,10 @@ impl Disk {
     fn finish(&mut self, index: u32, result: Result<(), DiskError>) {
         let operation = self.operations.take(index).expect("it was under way");
         let (token, file) = (operation.token, operation.file);
+        let result = match operation.work {
+            Work::Flush => self.health.judge(result),
+            Work::Write { .. } | Work::Read { .. } => result,
+        };
         self.complete(token, result.map(|()| operation.outcome()));
         self.leave(file);
     }

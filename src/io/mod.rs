@@ -12,6 +12,7 @@ pub mod cgroup;
 pub mod clock;
 mod connection;
 mod device_flush;
+pub mod device_health;
 pub mod directory_lock;
 pub mod disk;
 mod disk_operation;

@@ -15,6 +15,7 @@ use glommio::{ExecutorJoinHandle, LocalExecutorBuilder};
 
 use super::machine_loop::{Crossing, MachineLoop, Report};
 use crate::io::blocking::BlockingThread;
+use crate::io::device_health::DeviceHealth;
 use crate::io::disk::Disk;
 use crate::io::driver::Driver;
 use crate::io::files::Files;
@@ -63,6 +64,7 @@ struct Seat {
     blocking: BlockingThread,
     background: BlockingThread,
     clean_file: Option<Arc<OwnedFd>>,
+    health: DeviceHealth,
     listener: Option<OwnedFd>,
     frame_bytes_max: usize,
     memory: MemoryBudget,
@@ -169,6 +171,7 @@ fn seats(
     let mut ports = mesh(&wakers);
     let mesh = ports.pop().expect("one port for each waker");
     let clean_file = launch.clean_file.map(Arc::new);
+    let health = DeviceHealth::default();
     let mut listeners = launch.listeners.into_iter();
     let cpus = launch
         .placement
@@ -197,6 +200,7 @@ fn seats(
             blocking,
             background,
             clean_file: clean_file.clone(),
+            health: health.clone(),
             listener: listeners.next(),
             frame_bytes_max: launch.frame_bytes_max,
             memory: launch.memory,
@@ -221,7 +225,7 @@ fn spawn<M: Machine + 'static>(
 }
 
 fn run<M: Machine>(seat: Seat, make: impl FnOnce() -> M) {
-    let disk = Disk::new(seat.blocking, seat.background, seat.clean_file);
+    let disk = Disk::new(seat.blocking, seat.background, seat.clean_file, seat.health);
     let network = Network::new(
         seat.listener,
         seat.shard.0,

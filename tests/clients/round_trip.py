@@ -23,6 +23,8 @@ HERE = Path(__file__).resolve().parent
 PACKAGE = HERE.parent.parent
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
 PRODUCERS = ["kcat", "furlong"]
+# Below what a topic takes unless it is told otherwise.
+LINE_BYTES_MAX = 900_000
 READERS = ["kcat", "furlong", "confluent", "kafka-python", "rskafka"]
 
 
@@ -42,6 +44,27 @@ def write_text(path, size_bytes):
             out.write(line)
             written += len(line)
             number += 1
+    return number
+
+
+def number_text(source, path, size_bytes):
+    """The lines of a real file, numbered, from its start again where it is shorter than what is wanted."""
+    number, written = 0, 0
+    with open(path, "wb", buffering=1 << 20) as out:
+        while written < size_bytes:
+            before = number
+            with open(source, "rb") as lines:
+                for text in lines:
+                    if written >= size_bytes:
+                        break
+                    line = b"%09d %s\n" % (number, text.rstrip(b"\n"))
+                    if len(line) > LINE_BYTES_MAX:
+                        continue
+                    out.write(line)
+                    written += len(line)
+                    number += 1
+            if number == before:
+                raise Failure(f"{source} has no line that a topic takes")
     return number
 
 
@@ -163,6 +186,7 @@ def arguments():
     names = lambda text: text.split(",")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size-mb", type=int, default=8, help="size of the text file (default 8)")
+    parser.add_argument("--text", type=Path, help="a text file whose lines are sent, instead of made-up ones")
     parser.add_argument("--codecs", type=names, default=CODECS)
     parser.add_argument("--partitions", type=lambda text: [int(part) for part in text.split(",")], default=[1, 12])
     parser.add_argument("--producers", type=names, default=PRODUCERS)
@@ -184,7 +208,11 @@ def main():
     trip = RoundTrip(options, folder)
     rows = []
     try:
-        lines = write_text(trip.input, options.size_mb * 1_000_000)
+        size_bytes = options.size_mb * 1_000_000
+        if options.text:
+            lines = number_text(options.text, trip.input, size_bytes)
+        else:
+            lines = write_text(trip.input, size_bytes)
         print(f"{lines} lines, {trip.input.stat().st_size / 1e6:.1f} MB, one record each")
         trip.broker.start()
         for codec in options.codecs:

@@ -21,7 +21,8 @@
 //! * `NoSpace` for a while: whatever needs new space fails and changes nothing; overwriting goes
 //!   on.
 //! * `Io`, rarely: a read fails; a write fails and has happened in part; a flush fails and what it
-//!   covered is lost, kept or torn, and no later flush brings it back.
+//!   covered is lost, kept or torn, and no later flush brings it back. From then on the shell lets
+//!   no flush of that process count.
 //!
 //! It never rots: durable bytes stay. What a machine must not do (overlapping writes under way,
 //! unaligned positions, unknown files, a token twice) ends the run with a sentence.
@@ -85,6 +86,8 @@ pub struct Disk {
     running: BTreeMap<u64, Running>,
     sequence: u64,
     full: bool,
+    /// A flush has failed: none counts any more in the life of this process.
+    has_failed: bool,
     healthy: bool,
 }
 
@@ -100,6 +103,7 @@ impl Disk {
             running: BTreeMap::new(),
             sequence: 0,
             full: false,
+            has_failed: false,
             healthy: false,
         }
     }
@@ -118,6 +122,7 @@ impl Disk {
     /// A process starts: as `furlong serve` does, it first removes what an interrupted removal of a
     /// directory left.
     pub fn begin_life(&mut self) {
+        self.has_failed = false;
         for (name, entry) in self.names.list("") {
             if entry == Entry::Directory && name.ends_with("-delete") {
                 self.remove_directory(&name);
@@ -425,7 +430,11 @@ impl Disk {
         asked: u64,
         stats: &mut Stats,
     ) -> Result<DiskOutcome, DiskError> {
+        if self.has_failed {
+            return Err(DiskError::Io(5));
+        }
         if self.fails() {
+            self.has_failed = true;
             stats.io_errors += 1;
             let mut prng = self.prng.clone();
             self.inode(file).power_cut(&mut prng, stats);
@@ -448,7 +457,11 @@ impl Disk {
         asked: u64,
         stats: &mut Stats,
     ) -> Result<DiskOutcome, DiskError> {
+        if self.has_failed {
+            return Err(DiskError::Io(5));
+        }
         if self.fails() {
+            self.has_failed = true;
             stats.io_errors += 1;
             let mut prng = self.prng.clone();
             for inode in self.inodes.values_mut() {

@@ -14,8 +14,9 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 
-use io_uring::{opcode, types};
+use io_uring::types;
 
+use super::disk_operation::flush_entry;
 use super::files::disk_error_of_errno;
 use super::ring::{Kind, Ring, Tag};
 use crate::model::disk::{DiskError, DiskToken};
@@ -66,9 +67,7 @@ impl DeviceFlush {
     fn push(&self, ring: &mut Ring) {
         let file = self.clean_file.as_ref();
         let file = file.expect("who asks knows that the storage allows it");
-        let entry = opcode::Fsync::new(types::Fd(file.as_raw_fd()))
-            .flags(types::FsyncFlags::DATASYNC)
-            .build();
+        let entry = flush_entry(types::Fd(file.as_raw_fd()));
         // SAFETY: the entry names no memory, and the descriptor lives as long as this value, which
         // the driver drops after the ring has let go of everything.
         unsafe { ring.push(TAG, entry) };

@@ -79,14 +79,7 @@ impl Operation {
                     .offset(position_bytes.saturating_add(width(*done_bytes)))
                     .build()
             }
-            // A broker that answers before the flush, for the crash tests: they must find it out
-            // (`tests/crash/mutations`). No other build has it.
-            #[cfg(furlong_mutation = "flush_skipped")]
-            Work::Flush => opcode::Nop::new().build(),
-            #[cfg(not(furlong_mutation = "flush_skipped"))]
-            Work::Flush => opcode::Fsync::new(descriptor)
-                .flags(types::FsyncFlags::DATASYNC)
-                .build(),
+            Work::Flush => flush_entry(descriptor),
         }
     }
 
@@ -143,6 +136,18 @@ impl Operation {
             Work::Flush => DiskOutcome::Done,
         }
     }
+}
+
+/// The flush of a file, be it for its own sake or for that of the device.
+pub(super) fn flush_entry(descriptor: types::Fd) -> squeue::Entry {
+    // A broker that answers before the flush, for the crash tests: they must find it out
+    // (`tests/crash/mutations`). No other build has it.
+    if cfg!(furlong_mutation = "flush_skipped") {
+        return opcode::Nop::new().build();
+    }
+    opcode::Fsync::new(descriptor)
+        .flags(types::FsyncFlags::DATASYNC)
+        .build()
 }
 
 fn length(bytes: usize) -> u32 {

@@ -115,14 +115,6 @@ impl Files {
         sync_parent(&target)
     }
 
-    /// Gives a file of a directory another name in it, not durably.
-    ///
-    /// # Errors
-    /// As the system says.
-    pub fn rename_file(&self, from: &str, to: &str) -> io::Result<()> {
-        fs::rename(self.resolve(from)?, self.resolve(to)?)
-    }
-
     /// Removes a file; a missing one is no error.
     ///
     /// # Errors

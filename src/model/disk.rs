@@ -123,14 +123,6 @@ pub enum DiskOperation {
         /// The whole new contents.
         contents: Vec<u8>,
     },
-    /// Gives a file of a directory another name in it, replacing what had that name. Open files
-    /// keep their ids. Durable only after `SyncDirectory`. Done: `Done`.
-    RenameFile {
-        /// Relative path.
-        from: Box<str>,
-        /// Relative path in the same directory.
-        to: Box<str>,
-    },
     /// Removes a file; a missing one is no error. Done: `Done`.
     RemoveFile {
         /// Relative path.

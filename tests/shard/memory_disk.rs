@@ -139,10 +139,6 @@ impl MemoryDisk {
             DiskOperation::ReplaceFile { path, contents } => {
                 self.files.insert(path.into(), contents);
             }
-            DiskOperation::RenameFile { from, to } => {
-                let bytes = self.files.remove(&*from).ok_or(DiskError::NotFound)?;
-                self.files.insert(to.into(), bytes);
-            }
             DiskOperation::RemoveFile { path } => {
                 self.files.remove(&*path);
             }

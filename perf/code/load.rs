@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use furlong::wire::checksum::crc32c;
@@ -117,7 +117,7 @@ pub fn produce_until_killed(
 pub fn first_success(server: &str, topic: &str, partition: i32) -> (i64, Instant, Instant) {
     let mut stream = connect(server);
     let mut one = BatchBuilder::new(Compression::None);
-    one.append(1_700_000_000_000, None, Some(b"again"), &[]);
+    one.append(now_ms(), None, Some(b"again"), &[]);
     let request = produce_request(topic, partition, one.build());
     let offset = loop {
         stream.write_all(&request).expect("the broker reads");
@@ -221,12 +221,20 @@ fn create_topic(server: &str, name: &str, partitions: i32) {
     );
 }
 
+/// The wall clock in milliseconds: records of long ago would be removed at the first roll, for their
+/// age.
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    let since = since.expect("the clock is past 1970");
+    i64::try_from(since.as_millis()).expect("milliseconds fit 64 bits")
+}
+
 fn batch(scenario: &Scenario) -> Bytes {
     let mut value = vec![0; scenario.record_bytes];
     fill(&mut value);
     let mut batch = BatchBuilder::new(Compression::None);
     for _ in 0..scenario.batch_records {
-        batch.append(1_700_000_000_000, None, Some(&value), &[]);
+        batch.append(now_ms(), None, Some(&value), &[]);
     }
     batch.build()
 }

@@ -221,8 +221,8 @@ fn create_topic(server: &str, name: &str, partitions: i32) {
     );
 }
 
-/// The wall clock in milliseconds: records of long ago would be removed at the first roll, for their
-/// age.
+/// The wall clock in milliseconds: records of long ago would be removed at the first roll, for
+/// their age.
 fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let since = since.expect("the clock is past 1970");

@@ -91,7 +91,7 @@ fn main() {
     println!(
         "client: own load generator of this repository (ready-made requests, blocking sockets, \
         loopback, unpinned); \
-         acks=all, idempotence off, flush before every answer (of the device where it may be, else of the file)"
+         acks=all, idempotence off, flush before every answer"
     );
     let mut figures = Figures::default();
     for round in 1..=options.rounds {

@@ -7,6 +7,7 @@
 
 use super::event::LogEvent;
 use super::leader_epochs::LeaderEpochs;
+use super::open::OpenStep;
 use super::operations::Pending;
 use super::partition_log::{PartitionLog, Phase};
 use super::point::Points;
@@ -34,13 +35,18 @@ impl PartitionLog {
     pub(super) fn delay_opening(
         &mut self,
         now: Now,
+        step: OpenStep,
         disk: &mut DiskQueue,
         events: &mut Vec<LogEvent>,
     ) {
         let stop_wanted = self.opening().stop_wanted;
+        // One file is open at most, and none if it is its opening that failed.
+        let is_open = !matches!(
+            step,
+            OpenStep::MakeFirst | OpenStep::ScanFile | OpenStep::CleanFile
+        );
         for mut segment in std::mem::take(&mut self.segments) {
-            // A file whose opening is what failed is not open; closing it does no harm.
-            if let Some(file) = segment.file.take() {
+            if let Some(file) = segment.file.take().filter(|_| is_open) {
                 self.push(Pending::Ignored, DiskOperation::Close { file }, disk);
             }
         }

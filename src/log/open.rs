@@ -179,7 +179,7 @@ impl PartitionLog {
         );
         if must_succeed && let Err(error) = result {
             if error == DiskError::NoSpace {
-                return self.delay_opening(now, disk, events);
+                return self.delay_opening(now, step, disk, events);
             }
             return self.fail(&format!("opening ({step:?})"), error, events);
         }

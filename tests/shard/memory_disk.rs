@@ -69,7 +69,8 @@ impl MemoryDisk {
                 Ok(DiskOutcome::Opened { len_bytes })
             }
             DiskOperation::Close { file } => {
-                self.open.remove(&(shard, file));
+                let path = self.open.remove(&(shard, file));
+                assert!(path.is_some(), "{file:?} is not open");
                 Ok(DiskOutcome::Done)
             }
             DiskOperation::Write {

@@ -128,12 +128,13 @@ impl Stage<'_> {
             .into_iter()
             .filter(|flush| *flush >= first)
             .collect();
+        let exposed = self.live.exposed(first);
         for number in 0..cuts {
-            let at = if prng.percent(40) && !late.is_empty() {
+            let at = match prng.below(10) {
                 // Just before the flush, or just after.
-                late[prng.index(late.len())] + prng.index(2)
-            } else {
-                first + prng.index(last - first + 1)
+                0..4 if !late.is_empty() => late[prng.index(late.len())] + prng.index(2),
+                4..7 => exposed[prng.index(exposed.len())],
+                _ => first + prng.index(last - first + 1),
             };
             let again = u32::from(prng.percent(25)) + u32::from(prng.percent(10));
             let name = format!("load {seed}, cut {number} at {at} of {last}");

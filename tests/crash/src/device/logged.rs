@@ -154,6 +154,28 @@ impl LoggedDisk {
         flushes.map(|(number, _)| number).collect()
     }
 
+    /// The positions from `first` on where the most writes wait for a flush: a twentieth of all, at
+    /// least one. Little is at stake at most other moments, since some flush was a moment ago.
+    pub fn exposed(&self, first: usize) -> Vec<usize> {
+        let state = self.state();
+        let mut waiting = 0;
+        let mut positions = vec![(0, 0)];
+        for (number, entry) in state.entries.iter().enumerate() {
+            waiting = match entry {
+                Entry::Flush => 0,
+                Entry::Write { .. } | Entry::Zeros { .. } => waiting + 1,
+            };
+            positions.push((waiting, number + 1));
+        }
+        positions.retain(|(_, position)| *position >= first);
+        positions.sort_unstable_by(|one, other| other.cmp(one));
+        positions.truncate((positions.len() / 20).max(1));
+        positions
+            .into_iter()
+            .map(|(_, position)| position)
+            .collect()
+    }
+
     /// The disk at the moment when the first `position` entries were made.
     pub fn past(&self, position: usize) -> Past {
         let state = self.state();
@@ -274,6 +296,16 @@ mod tests {
         assert_eq!((contents(&kept, 0), kept.kept), (vec![2; 4096], 2));
         let early = disk.past(1).cut(Fate::Lost, 512, &mut prng);
         assert_eq!(contents(&early, 0), vec![0; 4096], "no flush was made yet");
+    }
+
+    #[test]
+    fn most_is_exposed_where_most_waits_for_a_flush() {
+        let disk = disk();
+        assert_eq!(disk.exposed(0), vec![4]);
+        disk.flush();
+        assert!(disk.write(0, &[4; 4096]));
+        assert_eq!(disk.exposed(0), vec![4], "two waited there, here one does");
+        assert_eq!(disk.exposed(5), vec![6]);
     }
 
     #[test]

@@ -414,6 +414,15 @@ pub const BROKER_SETTINGS: &[BrokerSetting] = &[
         Engine,
         "Directory that holds all data. Exactly one.",
     ),
+    fixed(
+        "log.flush.device",
+        Boolean,
+        Some("true"),
+        Check::Boolean,
+        Engine,
+        "Whether one flush of the device may make the rounds of many partitions durable, where the \
+         storage was seen to allow it. If not, every partition flushes its own file.",
+    ),
     dynamic(
         "log.flush.interval.messages",
         Long,
@@ -619,6 +628,15 @@ pub const BROKER_SETTINGS: &[BrokerSetting] = &[
         long(0),
         Engine,
         "Default of the topic setting file.delete.delay.ms.",
+    ),
+    fixed(
+        "log.write.ahead",
+        Boolean,
+        Some("true"),
+        Check::Boolean,
+        Engine,
+        "Whether zeros are written behind the end of a log, where the storage gains by it, so that \
+         appends change no metadata.",
     ),
     fixed(
         "max.connections",

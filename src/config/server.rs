@@ -61,6 +61,10 @@ pub struct ServerConfig {
     /// `memory.max.bytes`: what all data shards together may hold, `None` for a part of the
     /// memory of the machine.
     pub memory_bytes_max: Option<u64>,
+    /// `log.flush.device`: whether one flush may serve all files of the device.
+    pub flush_device: bool,
+    /// `log.write.ahead`: whether zeros are written behind the logs.
+    pub write_ahead: bool,
     /// `socket.request.max.bytes`.
     pub frame_bytes_max: u32,
     /// `auto.create.topics.enable`.
@@ -97,6 +101,8 @@ impl ServerConfig {
             cores: Some(cores).filter(|cores| *cores > 0),
             nice: number(&settings, "process.nice")?,
             memory_bytes_max: Some(memory_bytes).filter(|bytes| *bytes > 0),
+            flush_device: boolean(&settings, "log.flush.device"),
+            write_ahead: boolean(&settings, "log.write.ahead"),
             frame_bytes_max: number(&settings, "socket.request.max.bytes")?,
             auto_create_topics: boolean(&settings, "auto.create.topics.enable"),
             defaults: BrokerDefaults::of(settings)?,

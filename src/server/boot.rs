@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use super::identity::Identity;
 use crate::config::server::ServerConfig;
 use crate::io::directory_lock::{DirectoryLock, LockError};
+use crate::io::file_system::DeviceFlush;
 use crate::io::files::Files;
 use crate::io::flush_file;
 use crate::io::memory_limit::MemoryLimit;
@@ -139,7 +140,7 @@ pub fn open_data_directory(config: &ServerConfig) -> Result<DataDirectory, Strin
         ),
         LockError::Io(error) => format!("cannot lock the data directory {name}: {error}"),
     })?;
-    let storage = Storage::probe(&path)
+    let mut storage = Storage::probe(&path)
         .map_err(|error| format!("cannot write in the data directory {name}: {error}"))?;
     let files = Files::new(path.clone(), storage.direct != DirectIo::Refused);
     let identity = Identity::of_directory(&files, config.node_id)
@@ -147,7 +148,14 @@ pub fn open_data_directory(config: &ServerConfig) -> Result<DataDirectory, Strin
     files
         .remove_left_overs()
         .map_err(|error| format!("cannot tidy the data directory {name}: {error}"))?;
-    let rules = storage.rules();
+    if storage.device_flush.is_allowed() && !config.flush_device {
+        storage.device_flush = DeviceFlush::Refused("log.flush.device is false".to_owned());
+    }
+    let found = storage.rules();
+    let rules = StorageRules {
+        write_ahead: found.write_ahead && config.write_ahead,
+        ..found
+    };
     let flush_file = open_flush_file(&path, rules)?;
     Ok(DataDirectory {
         path,
@@ -216,6 +224,21 @@ mod tests {
     fn config(flags: &[&str]) -> ServerConfig {
         let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
         ServerConfig::parse("", &flags).expect("good settings")
+    }
+
+    #[test]
+    fn settings_take_back_what_the_storage_allows() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let dirs = format!("log.dirs={}", directory.path().display());
+        let found = open_data_directory(&config(&[&dirs])).expect("free");
+        let allowed = found.rules;
+        drop(found);
+        let off = ["log.flush.device=false", "log.write.ahead=false", &dirs];
+        let data = open_data_directory(&config(&off)).expect("free");
+        assert!(!data.rules.device_flush && !data.rules.write_ahead);
+        assert!(data.flush_file.is_none());
+        let reason = DeviceFlush::Refused("log.flush.device is false".to_owned());
+        assert_eq!(data.storage.device_flush == reason, allowed.device_flush);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use furlong::wire::checksum::crc32c;
 use furlong::wire::protocol::create_topics::{CreatableTopic, CreateTopicsRequest};
+use furlong::wire::protocol::delete_topics::DeleteTopicsRequest;
 use furlong::wire::protocol::fetch::{FetchPartition, FetchRequest, FetchTopic};
 use furlong::wire::protocol::produce::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use furlong::wire::protocol::{Request, decode_response, encode_request};
@@ -20,7 +21,8 @@ use hdrhistogram::Histogram;
 use crate::figures::Transfer;
 use crate::raw_disk::{fill, microseconds};
 
-const PRODUCE_VERSION: i16 = 9;
+/// The version of produce requests.
+pub const PRODUCE_VERSION: i16 = 9;
 const FETCH_VERSION: i16 = 11;
 const FETCH_BYTES: i32 = 4 << 20;
 
@@ -167,7 +169,8 @@ pub fn fetch(server: &str, topic: &str, scenario: &Scenario) -> Transfer {
     }
 }
 
-fn histogram() -> Histogram<u64> {
+/// For latencies in microseconds.
+pub fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(1, 600_000_000, 3).expect("sound bounds")
 }
 
@@ -180,7 +183,8 @@ fn join(workers: Vec<thread::JoinHandle<Histogram<u64>>>) -> Histogram<u64> {
     all
 }
 
-fn connect(server: &str) -> TcpStream {
+/// A connection to the broker.
+pub fn connect(server: &str) -> TcpStream {
     let stream = TcpStream::connect(server).expect("the broker listens");
     stream.set_nodelay(true).expect("it is TCP");
     stream
@@ -202,7 +206,8 @@ fn read_frame(stream: &mut TcpStream) -> Bytes {
     frame.into()
 }
 
-fn create_topic(server: &str, name: &str, partitions: i32) {
+/// Makes a topic.
+pub fn create_topic(server: &str, name: &str, partitions: i32) {
     let topic = CreatableTopic {
         name: name.into(),
         num_partitions: partitions,
@@ -221,6 +226,17 @@ fn create_topic(server: &str, name: &str, partitions: i32) {
     );
 }
 
+/// Deletes a topic.
+pub fn delete_topic(server: &str, name: &str) {
+    let request = DeleteTopicsRequest {
+        topic_names: vec![name.into()],
+        timeout_ms: 30_000,
+        ..Default::default()
+    };
+    let response = call(&mut connect(server), 5, &request);
+    assert_eq!(response.responses[0].error_code, 0, "{name} is deleted");
+}
+
 /// The wall clock in milliseconds: records of long ago would be removed at the first roll, for
 /// their age.
 fn now_ms() -> i64 {
@@ -229,7 +245,8 @@ fn now_ms() -> i64 {
     i64::try_from(since.as_millis()).expect("milliseconds fit 64 bits")
 }
 
-fn batch(scenario: &Scenario) -> Bytes {
+/// A batch of the scenario's records.
+pub fn batch(scenario: &Scenario) -> Bytes {
     let mut value = vec![0; scenario.record_bytes];
     fill(&mut value);
     let mut batch = BatchBuilder::new(Compression::None);
@@ -239,7 +256,8 @@ fn batch(scenario: &Scenario) -> Bytes {
     batch.build()
 }
 
-fn produce_request(topic: &str, partition: i32, batch: Bytes) -> Vec<u8> {
+/// A produce request with one batch.
+pub fn produce_request(topic: &str, partition: i32, batch: Bytes) -> Vec<u8> {
     let data = PartitionProduceData {
         index: partition,
         records: Some(batch),

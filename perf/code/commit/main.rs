@@ -109,9 +109,10 @@ fn main() {
     let facts = machine::facts(&options.folder);
     println!("{facts}");
     println!(
-        "client: own load generator, 4 connections with 4 requests of a 64 KB batch or 32 of a single \
-         record under way each, the next partition for each request; acks=all, idempotence off, flush before every \
-         answer; ext4 (with a journal) and xfs are on loop devices (direct I/O) on that disk"
+        "client: own load generator, 4 connections with 4 requests of a 64 KB batch or 32 of a \
+         single record under way each, the next partition for each request; acks=all, idempotence \
+         off, flush before every answer; ext4 (with a journal) and xfs are on loop devices (direct \
+         I/O) on that disk"
     );
     let mut figures = Figures::default();
     for round in 1..=options.rounds {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Points in time at equal distances, and threads that keep to them.
 
+use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -31,19 +33,15 @@ impl Pace {
 
 /// Has the kernel end this thread's sleeps when they are over, not up to 50 us later.
 pub fn fine_sleep() {
-    // SAFETY: changes a number that belongs to the calling thread.
-    let done = unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
-    assert_eq!(done, 0, "every kernel knows it");
-}
-
-/// Sets the niceness of the calling thread, and so of the kernel's workers for its rings.
-pub fn set_nice(nice: i32) {
-    // SAFETY: concerns the calling thread (0) alone.
-    let done = unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) };
-    if done != 0 {
+    let this = fs::read_link("/proc/thread-self").expect("Linux names its threads");
+    let number = this
+        .file_name()
+        .expect("the last part is the thread's number");
+    let slack = Path::new("/proc").join(number).join("timerslack_ns");
+    if let Err(error) = fs::write(&slack, "1") {
         eprintln!(
-            "nice {nice} was refused: {}",
-            std::io::Error::last_os_error()
+            "sleeps last up to 50 us too long: {}: {error}",
+            slack.display()
         );
     }
 }

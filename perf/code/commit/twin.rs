@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use furlong::io::priority::{raise_io_priority, raise_nice};
 use furlong::model::block_buffer::BlockBuffer;
 use hdrhistogram::Histogram;
 
-use crate::pace::{Pace, fine_sleep, set_nice};
+use crate::pace::{Pace, fine_sleep};
 use crate::raw_disk::{fill, microseconds};
 use crate::ring::{Commit, Ring, Write};
 use crate::rounds::written;
@@ -61,7 +62,7 @@ fn work(share: f64, nice: i32, is_over: &AtomicBool) {
     if share < 0.01 {
         return;
     }
-    set_nice(nice);
+    raise_nice(nice).expect("Linux says how nice a thread is");
     fine_sleep();
     let mut pace = Pace::new(Instant::now(), BURST.div_f64(share));
     while !is_over.load(Ordering::Acquire) {
@@ -78,7 +79,8 @@ fn commits(folder: &Path, per_second: f64, time: Duration) -> Histogram<u64> {
     let file = written(&folder.join("twin"), FILE_BYTES);
     let mut buffer = BlockBuffer::zeroed(COMMIT_BYTES);
     fill(buffer.as_mut_slice());
-    set_nice(BROKER_NICE);
+    raise_nice(BROKER_NICE).expect("Linux says how nice a thread is");
+    raise_io_priority();
     fine_sleep();
     let mut ring = Ring::new();
     let mut latencies = crate::load::histogram();

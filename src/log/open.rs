@@ -526,6 +526,9 @@ impl PartitionLog {
         let tail = std::mem::take(&mut opening.tail);
         let active = self.segments.back().expect("an open log has a segment");
         assert!(matches!(active.warmth, Warmth::Warm));
+        // What is damaged is sealed as it is: no later start looks for a torn end in it.
+        let damages = active.damages.as_ref();
+        let is_damaged = damages.is_some_and(|damages| !damages.is_empty());
         let stage = Stage::of(active, &tail);
         self.log_end = active.mark.next_offset;
         self.durable_end = self.log_end;
@@ -541,6 +544,10 @@ impl PartitionLog {
         self.phase = Phase::Open;
         self.cool_down(disk);
         events.push(LogEvent::Opened { report });
+        if is_damaged {
+            self.roll_in_memory();
+            self.pump(disk);
+        }
         if stop_wanted {
             self.start_stop(disk, events);
         }

@@ -3,7 +3,7 @@
 //!
 //! Owns: [`ReadTask`], [`Answer`]. Invariants: what is answered starts with the batch that holds
 //! the offset, is whole, below the bound and matches its checksums; damage is answered as damage
-//! and never skipped; what is in the tail cache is answered from there, without index and disk.
+//! and skipped only for who wants what lies behind; what is in the tail cache is answered from there, without index and disk.
 //! Runs on: the core of the partition.
 //! Bounded by: `READ_BYTES_MAX` and the size of one batch.
 
@@ -279,6 +279,13 @@ impl PartitionLog {
                     return Progress::Rebuild(task.segment);
                 }
                 Walk::IndexLies => return Progress::Read(Err(ReadError::Corrupt)),
+                Walk::Done(Err(ReadError::Corrupt)) => {
+                    let segment = self.segment_mut(task.segment);
+                    match segment.and_then(|segment| segment.around(next, read.offset)) {
+                        Some(behind) => task.position = Some(behind),
+                        None => return Progress::Read(Err(ReadError::Corrupt)),
+                    }
+                }
                 Walk::Done(result) => return Progress::Read(result),
                 Walk::Need {
                     position,

@@ -15,6 +15,7 @@
 //! segment never changes.
 //! Runs on: the core of the partition. Bounded by: `segment.bytes`, `segment.index.bytes`.
 
+use super::damage::Damages;
 use super::offset_index::OffsetIndex;
 use super::time_index::TimeIndex;
 use crate::model::disk::{DiskError, FileId};
@@ -139,6 +140,8 @@ pub(super) struct Segment {
     pub(super) warmth: Warmth,
     /// When it was last used, in uses of the log.
     pub(super) used: u64,
+    /// Places that no batch can be read from; `None` until all of the file was looked at.
+    pub(super) damages: Option<Damages>,
 }
 
 impl Segment {
@@ -157,6 +160,7 @@ impl Segment {
             file: None,
             warmth: Warmth::Warm,
             used: 0,
+            damages: None,
         }
     }
 
@@ -214,6 +218,16 @@ impl Segment {
         assert!(position > self.mark.size_bytes);
         self.mark.size_bytes = position;
         self.mark.bytes_since_entry = u64::MAX / 2;
+    }
+
+    /// All of the file was looked at.
+    pub(super) fn note_damages(&mut self, damages: Damages) {
+        self.damages = Some(damages);
+    }
+
+    /// Where a walk that met damage at `position` goes on to find `offset`, if that is known.
+    pub(super) fn around(&self, position: u64, offset: Offset) -> Option<u64> {
+        self.damages.as_ref()?.around(position, offset)
     }
 
     /// Makes the largest timestamp the last entry of the time index, as a sealed segment has it.

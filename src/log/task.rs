@@ -211,6 +211,7 @@ impl PartitionLog {
                 TaskKind::Read(_) => self.step_read(&mut task),
                 TaskKind::Lookup(_) => self.step_lookup(&mut task),
             };
+            let progress = self.inspect_first(&mut task, progress);
             match progress {
                 Progress::Read(result) => return Some(self.end_read(&task, result, disk)),
                 Progress::Done(event) => return Some(Ended::Told(event)),
@@ -257,6 +258,18 @@ impl PartitionLog {
             self.tasks.insert(number, task);
             return None;
         }
+    }
+
+    /// A read that came upon damage in a sealed segment waits until all of the segment was looked
+    /// at, once: then what lies behind the damage can be read, and a person is told.
+    fn inspect_first(&mut self, task: &mut Task, progress: Progress) -> Progress {
+        let is_short = task.is_short && matches!(progress, Progress::Need { .. });
+        let is_damage = is_short || matches!(progress, Progress::Read(Err(ReadError::Corrupt)));
+        if !is_damage || !self.wants_inspection(task.segment) {
+            return progress;
+        }
+        task.enter(task.segment);
+        Progress::Rebuild(task.segment)
     }
 
     fn start_fill(

@@ -283,6 +283,7 @@ impl Partition {
                 self.phase = Phase::Ended;
                 events.push(PartitionEvent::WrongTopic { found });
             }
+            LogEvent::Damaged { sentence } => events.push(PartitionEvent::Damaged { sentence }),
             LogEvent::Synced => self.retry_pending(now, disk, events),
             LogEvent::DurableEnd { offset } => self.take_durable_end(now, offset, disk, events),
             LogEvent::ReadDone { read, result } => {

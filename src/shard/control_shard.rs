@@ -274,6 +274,9 @@ impl ControlShard {
                 Err(error) => self.fail(format!("Reading {DIRECTORY} failed: {error}."), effects),
             },
             LogEvent::AppendsLost { error, .. } => self.handle_lost(now, error, effects),
+            LogEvent::Damaged { sentence } => {
+                effects.process.push(ProcessEffect::Notice { sentence });
+            }
             LogEvent::OpenDelayed => {
                 let sentence = "The metadata log cannot be opened: the file system is full. Free \
                                 space; it is tried again every second.";

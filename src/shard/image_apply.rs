@@ -191,6 +191,10 @@ impl Shard {
                 }
                 self.open_waiting(now, effects);
             }
+            PartitionEvent::Damaged { sentence } => {
+                effects.process.push(ProcessEffect::Notice { sentence });
+                return;
+            }
             PartitionEvent::OpenDelayed => self.take_open_delayed(now, slot, effects),
             PartitionEvent::WrongTopic { found } => {
                 self.take_wrong_topic(now, slot, found, effects)

@@ -91,6 +91,15 @@ impl Damages {
     }
 }
 
+/// Damage that a read met in a segment that is still written to.
+#[derive(Debug, Default)]
+pub(super) struct DamageMet {
+    /// The segment that was told of.
+    pub(super) segment: Option<Offset>,
+    /// What is to be told.
+    pub(super) sentence: Option<Box<str>>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,10 +135,20 @@ mod tests {
         };
         damages.push(one);
         let sentences = damages.sentences("t-0/7.log");
-        for word in ["t-0/7.log", "byte 1000", "byte 1100", "10 to 12", "offset 13"] {
+        for word in [
+            "t-0/7.log",
+            "byte 1000",
+            "byte 1100",
+            "10 to 12",
+            "offset 13",
+        ] {
             assert!(sentences[0].contains(word), "{}", sentences[0]);
         }
-        assert!(sentences[1].contains("record at offset 50"), "{}", sentences[1]);
+        assert!(
+            sentences[1].contains("record at offset 50"),
+            "{}",
+            sentences[1]
+        );
     }
 
     #[test]

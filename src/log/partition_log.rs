@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::area::AheadStep;
 use super::config::LogConfig;
 use super::cut::Cut;
+use super::damage::DamageMet;
 use super::delay::Delay;
 use super::delete::Deletion;
 use super::event::{LogEvent, ReadError};
@@ -108,6 +109,7 @@ pub struct PartitionLog {
     pub(super) uses: u64,
     pub(super) retention: Retention,
     pub(super) points: Points,
+    pub(super) damage_met: DamageMet,
     /// When the last segment got its first batch in this process.
     pub(super) active_since: Option<MonotonicUs>,
 }
@@ -161,6 +163,7 @@ impl PartitionLog {
             uses: 0,
             retention: Retention::default(),
             points: Points::default(),
+            damage_met: DamageMet::default(),
             active_since: None,
         }
     }
@@ -272,6 +275,9 @@ impl PartitionLog {
             self.go_on_retention(disk, events);
         }
         self.go_on_stopping(disk, events);
+        if let Some(sentence) = self.damage_met.sentence.take() {
+            events.push(LogEvent::Damaged { sentence });
+        }
         self.read_ahead.stamp(now);
     }
 

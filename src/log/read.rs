@@ -58,6 +58,14 @@ impl Answer {
     }
 }
 
+/// Where a segment ends.
+#[derive(Clone, Copy)]
+struct End {
+    bytes: u64,
+    /// No batch reaches this offset.
+    limit: Offset,
+}
+
 /// Where a walk through a window ended.
 enum Walk {
     Done(Result<Answer, ReadError>),
@@ -74,8 +82,9 @@ enum Walk {
 impl ReadTask {
     /// Looks for the batch that holds the offset, from a batch at or before it on; `indexed` is
     /// where the index said that such a batch starts.
-    fn walk(&self, window: &Window, position: &mut u64, end: u64, indexed: u64) -> Walk {
+    fn walk(&self, window: &Window, position: &mut u64, end: End, indexed: u64) -> Walk {
         let mut next_offset = 0;
+        let End { bytes: end, limit } = end;
         loop {
             let is_indexed = *position == indexed && indexed > 0;
             let header = match window.batch_at(*position, end) {
@@ -93,7 +102,8 @@ impl ReadTask {
             if is_indexed && header.base_offset > self.offset {
                 return Walk::IndexLies;
             }
-            if header.base_offset < next_offset {
+            // Offsets lie outside a batch's checksum.
+            if header.base_offset < next_offset || header.last_offset() >= limit {
                 return Walk::Done(Err(ReadError::Corrupt));
             }
             next_offset = header.last_offset().saturating_add(1);
@@ -247,7 +257,10 @@ impl PartitionLog {
             let Some(segment) = self.segment_mut(task.segment) else {
                 return Progress::Read(Err(ReadError::OffsetOutOfRange));
             };
-            let end = segment.durable.size_bytes;
+            let end = End {
+                bytes: segment.durable.size_bytes,
+                limit: segment.durable.next_offset,
+            };
             let indexes = segment.indexes.as_ref();
             let indexed = indexes.map(|indexes| indexes.offsets.floor(read.offset).position);
             let position = match task.position {
@@ -294,7 +307,7 @@ impl PartitionLog {
                     let interval = u64::from(self.config.index_interval_bytes);
                     let useful_bytes = file_len(read.max_bytes)
                         .saturating_add(interval)
-                        .min(end - position);
+                        .min(end.bytes - position);
                     return Progress::Need {
                         position,
                         len_bytes,

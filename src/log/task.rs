@@ -15,6 +15,7 @@ use super::lookup::Lookup;
 use super::operations::Pending;
 use super::partition_log::PartitionLog;
 use super::read::{Answer, ReadTask};
+use super::segment::FileKind;
 use super::tail_buffer::{BLOCK, block_floor, file_len, memory_len};
 use crate::limits::READ_BYTES_MAX;
 use crate::model::block_buffer::BlockBuffer;
@@ -265,11 +266,37 @@ impl PartitionLog {
     fn inspect_first(&mut self, task: &mut Task, progress: Progress) -> Progress {
         let is_short = task.is_short && matches!(progress, Progress::Need { .. });
         let is_damage = is_short || matches!(progress, Progress::Read(Err(ReadError::Corrupt)));
-        if !is_damage || !self.wants_inspection(task.segment) {
+        if !is_damage {
             return progress;
         }
-        task.enter(task.segment);
-        Progress::Rebuild(task.segment)
+        if self.wants_inspection(task.segment) {
+            task.enter(task.segment);
+            return Progress::Rebuild(task.segment);
+        }
+        self.note_met_damage(task);
+        progress
+    }
+
+    /// A read came upon damage in a segment that is still written to: a person is told once, and
+    /// the whole truth when it is sealed.
+    fn note_met_damage(&mut self, task: &Task) {
+        let written = self.stages.front().map(|stage| stage.base_offset);
+        let is_sealed = written.is_none_or(|written| task.segment < written);
+        if is_sealed || self.damage_met.segment == Some(task.segment) {
+            return;
+        }
+        let TaskKind::Read(ReadTask { offset, .. }) = task.kind else {
+            return;
+        };
+        let path = self.segment_path(task.segment, FileKind::Log);
+        let position = task.position.unwrap_or(0);
+        let sentence = format!(
+            "{path} is damaged at byte {position}: the record at offset {offset} cannot be read. \
+             Nothing was cut. Check the device; stop the broker and restore the file from a \
+             copy, or let consumers go on behind it."
+        );
+        self.damage_met.segment = Some(task.segment);
+        self.damage_met.sentence = Some(sentence.into());
     }
 
     fn start_fill(

@@ -260,6 +260,9 @@ pub const WARM_SEGMENTS_PER_LOG_MAX: usize = 4;
 /// Damaged places of one segment that are remembered, so that reads are led around them.
 pub const DAMAGES_PER_SEGMENT_MAX: usize = 16;
 
+/// How often a start tells how far it has come.
+pub const START_PROGRESS_MS: u64 = 1000;
+
 /// How often a log looks for segments that retention may remove (Kafka's default is five minutes).
 pub const RETENTION_CHECK_MS: u64 = 30_000;
 

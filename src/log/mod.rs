@@ -34,6 +34,7 @@ mod read_ahead;
 mod recover;
 mod recover_from_point;
 mod recovery_point;
+mod refused_producers;
 mod retention;
 mod roll;
 pub mod segment;
@@ -54,3 +55,4 @@ pub use event::{
 };
 pub use memory::LogMemory;
 pub use partition_log::PartitionLog;
+pub use refused_producers::RefusedProducers;

@@ -132,6 +132,15 @@ impl PartitionLog {
         );
     }
 
+    /// What the opening has found so far, while it is under way.
+    #[must_use]
+    pub fn opening_report(&self) -> Option<RecoveryReport> {
+        match &self.phase {
+            Phase::Opening(opening) => Some(opening.report),
+            _ => None,
+        }
+    }
+
     pub(super) fn opening(&mut self) -> &mut Opening {
         match &mut self.phase {
             Phase::Opening(opening) => opening,

@@ -23,6 +23,7 @@ use super::operations::{Operations, Pending};
 use super::point::Points;
 use super::producer_state::ProducerState;
 use super::read_ahead::ReadAhead;
+use super::refused_producers::RefusedProducers;
 use super::retention::Retention;
 use super::roll::Roll;
 use super::segment::{FileKind, Segment, file_name};
@@ -331,6 +332,15 @@ impl PartitionLog {
     /// Tells the log up to where its records are committed (the HW): retention stays below it.
     pub fn handle_retention_bound(&mut self, bound: Offset) {
         self.retention_bound = self.retention_bound.max(bound);
+    }
+
+    /// Tells the open log of producers that were refused before they could append.
+    pub fn handle_refused(&mut self, refused: RefusedProducers) {
+        assert!(
+            !matches!(self.phase, Phase::Opening(_)),
+            "an opening reads who is known"
+        );
+        self.producers.note_refused(refused);
     }
 
     /// Notes that buffers were used just now.

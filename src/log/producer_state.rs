@@ -11,6 +11,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::refused_producers::RefusedProducers;
 use crate::limits::{PRODUCER_BATCHES_REMEMBERED, PRODUCERS_PER_PARTITION_MAX};
 use crate::model::ids::Offset;
 use crate::wire::record::BatchHeader;
@@ -77,14 +78,22 @@ struct Last {
     last_sequence: i32,
 }
 
-/// Where a producer must go on of which every batch was lost.
+/// Where a producer must go on of which every batch was lost or refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct FirstLost {
-    producer_epoch: i16,
-    base_sequence: i32,
+pub(super) struct FirstMissing {
+    pub(super) producer_epoch: i16,
+    pub(super) base_sequence: i32,
 }
 
-impl FirstLost {
+impl FirstMissing {
+    /// The batch with this header is the first.
+    pub(super) fn of(header: &BatchHeader) -> FirstMissing {
+        FirstMissing {
+            producer_epoch: header.producer_epoch,
+            base_sequence: header.base_sequence,
+        }
+    }
+
     /// Batches that were sent behind the lost ones must not pass for the first of a new producer:
     /// the lost ones, sent again, would be refused for ever.
     fn check(self, header: &BatchHeader) -> SequenceCheck {
@@ -166,9 +175,10 @@ pub struct ProducerState {
     producers: BTreeMap<i64, VecDeque<RememberedBatch>>,
     /// (last offset, producer id): who was idle longest comes first.
     by_last_offset: BTreeSet<(Offset, i64)>,
-    /// Producers that are unknown only because the disk was full, by producer id. In memory alone:
+    /// Producers that are unknown only because the disk was full or their batches were refused, by
+    /// producer id. In memory alone:
     /// a process that ends takes the connections with it, and with them what was sent behind.
-    lost: BTreeMap<i64, FirstLost>,
+    lost: BTreeMap<i64, FirstMissing>,
 }
 
 impl ProducerState {
@@ -299,8 +309,20 @@ impl ProducerState {
         }
     }
 
+    /// Takes note of producers that were refused. Those that are known have their sequence.
+    pub fn note_refused(&mut self, refused: RefusedProducers) {
+        for (producer_id, first) in refused.into_first() {
+            if !self.producers.contains_key(&producer_id) {
+                self.lost.entry(producer_id).or_insert(first);
+            }
+        }
+        while self.lost.len() > PRODUCERS_PER_PARTITION_MAX {
+            self.lost.pop_first();
+        }
+    }
+
     fn note_lost(&mut self, producer_id: i64, batch: &RememberedBatch) {
-        let first = FirstLost {
+        let first = FirstMissing {
             producer_epoch: batch.producer_epoch,
             base_sequence: batch.base_sequence(),
         };

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::error::ProduceError;
 use super::event::{PartitionEvent, Produced};
 use super::replica::{Partition, Phase};
-use crate::log::{AppendError, AppendRules, Appended};
+use crate::log::{AppendError, AppendRules, Appended, RefusedProducers};
 use crate::model::disk::DiskQueue;
 use crate::model::ids::Offset;
 use crate::model::time::Now;
@@ -67,10 +67,12 @@ impl Partition {
             let was_queued = queue.remove(waiting.until, waiter);
             assert!(was_queued, "a waiting append stands in its queue");
         } else {
-            let before = self.pending.len();
-            self.pending.retain(|pending| pending.waiter != waiter);
-            if self.pending.len() == before {
+            let is_it = |pending: &Pending| pending.waiter == waiter;
+            let Some(place) = self.pending.iter().position(is_it) else {
                 return;
+            };
+            if let Some(pending) = self.pending.remove(place) {
+                self.note_refused(ProduceError::TimedOut, &pending.records);
             }
         }
         let result = Err(ProduceError::TimedOut);
@@ -94,9 +96,24 @@ impl Partition {
                 self.pending.push_back(request);
                 return;
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                self.note_refused(error, &request.records);
+                Err(error)
+            }
         };
         events.push(PartitionEvent::Produced { waiter, result });
+    }
+
+    /// What is refused and may be sent again: batches behind it must not overtake it.
+    fn note_refused(&mut self, error: ProduceError, records: &[u8]) {
+        if matches!(error, ProduceError::Append(_)) {
+            return;
+        }
+        let mut refused = RefusedProducers::default();
+        refused.note(records);
+        if !refused.is_empty() {
+            self.handle_refused(refused);
+        }
     }
 
     fn try_append(

@@ -12,7 +12,7 @@ use super::error::{FetchError, ProduceError};
 use super::event::{Fetched, FoundOffset, PartitionEvent};
 use super::produce::{Pending, Waiting};
 use super::spec::PartitionSpec;
-use crate::log::{LogEvent, LogMemory, PartitionLog};
+use crate::log::{LogEvent, LogMemory, PartitionLog, RecoveryReport, RefusedProducers};
 use crate::model::disk::{DiskCompletion, DiskQueue};
 use crate::model::ids::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 use crate::model::storage::StorageRules;
@@ -60,6 +60,8 @@ pub struct Partition {
     pub(super) waiting: BTreeMap<u64, Waiting>,
     /// Appends that the log was too busy to take, in order.
     pub(super) pending: VecDeque<Pending>,
+    /// Producers that were refused before the log was open.
+    refused: RefusedProducers,
     /// Reuse for what the log says.
     log_events: Vec<LogEvent>,
 }
@@ -92,6 +94,7 @@ impl Partition {
             committed_waiters: AckQueue::default(),
             waiting: BTreeMap::new(),
             pending: VecDeque::new(),
+            refused: RefusedProducers::default(),
             log_events: Vec::new(),
         }
     }
@@ -138,10 +141,25 @@ impl Partition {
         self.log.log_end_offset()
     }
 
+    /// What the opening of its log has found so far, while it is under way.
+    #[must_use]
+    pub fn opening_report(&self) -> Option<RecoveryReport> {
+        self.log.opening_report()
+    }
+
     /// Opens or makes the log; ends in `Opened`.
     pub fn handle_open(&mut self, now: Now, disk: &mut DiskQueue) {
         assert_eq!(self.phase, Phase::Opening);
         self.log.handle_open(now, disk);
+    }
+
+    /// Takes note of producers that were refused (here, or where this partition was not known yet).
+    pub fn handle_refused(&mut self, refused: RefusedProducers) {
+        if self.phase == Phase::Open {
+            self.log.handle_refused(refused);
+        } else {
+            self.refused.append(refused);
+        }
     }
 
     /// New metadata for this partition.
@@ -321,7 +339,7 @@ impl Partition {
     fn take_opened(
         &mut self,
         now: Now,
-        report: crate::log::RecoveryReport,
+        report: RecoveryReport,
         disk: &mut DiskQueue,
         events: &mut Vec<PartitionEvent>,
     ) {
@@ -331,6 +349,7 @@ impl Partition {
         }
         assert!(matches!(self.phase, Phase::Opening | Phase::Delayed));
         self.phase = Phase::Open;
+        self.log.handle_refused(std::mem::take(&mut self.refused));
         events.push(PartitionEvent::Opened { report });
         self.start_epoch(events);
         if let Some(end) = self.end {

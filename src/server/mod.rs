@@ -12,6 +12,7 @@ pub mod identity;
 pub mod machine_loop;
 pub mod options;
 pub mod serve;
+pub mod start_progress;
 pub mod storage_findings;
 pub mod supervisor;
 

@@ -13,6 +13,7 @@ use super::executors::{Executors, Launch};
 use super::findings;
 use super::identity;
 use super::options::ServeArguments;
+use super::start_progress::StartWatch;
 use super::storage_findings::of_storage;
 use super::supervisor;
 use crate::config::server::ServerConfig;
@@ -76,7 +77,7 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), String> {
     supervisor::report_signals(signals, &executors)?;
     let path = directory.path.display();
     let ready = format!("furlong is serving on {address} (data in {path}, {shard_count} shards)");
-    supervisor::supervise(executors, &ready)
+    supervisor::supervise(executors, StartWatch::new(&address.to_string()), &ready)
 }
 
 /// Says what was found, a line each.

@@ -10,6 +10,7 @@ use std::io::Write;
 
 use super::executors::Executors;
 use super::machine_loop::Report;
+use super::start_progress::StartWatch;
 use crate::io::process::StopSignals;
 use crate::model::ids::ShardId;
 use crate::shard::contract::ProcessEffect;
@@ -39,14 +40,21 @@ pub fn report_signals(signals: StopSignals, executors: &Executors) -> Result<(),
 ///
 /// # Errors
 /// The sentence of what went wrong. The process must then end without waiting for executors.
-pub fn supervise(mut executors: Executors, ready: &str) -> Result<(), String> {
+pub fn supervise(
+    mut executors: Executors,
+    mut watch: StartWatch,
+    ready: &str,
+) -> Result<(), String> {
     let mut running: BTreeSet<ShardId> = (0..executors.shard_count()).map(ShardId).collect();
     let mut silent = running.clone();
     let mut ready = Some(ready);
     let (mut is_ready, mut stopping) = (false, false);
     loop {
         if is_ready && silent.is_empty() {
-            ready.take().into_iter().for_each(announce);
+            if let Some(ready) = ready.take() {
+                eprintln!("furlong: {}", watch.summary());
+                announce(ready);
+            }
         }
         match executors.next_report() {
             Report::NoRing(shard, error) => {
@@ -62,6 +70,11 @@ pub fn supervise(mut executors: Executors, ready: &str) -> Result<(), String> {
                 running.iter().for_each(|shard| executors.stop(*shard));
             }
             Report::Effect(_, ProcessEffect::Ready) => is_ready = true,
+            Report::Effect(shard, ProcessEffect::Recovering { progress }) => {
+                if let Some(line) = watch.take(shard, progress) {
+                    eprintln!("furlong: {line}");
+                }
+            }
             Report::Listening(shard) => {
                 silent.remove(&shard);
             }

@@ -10,6 +10,7 @@
 use bytes::Bytes;
 
 use super::mesh_message::MeshMessage;
+use super::start_progress::RecoveryProgress;
 use crate::limits::EFFECTS_PER_TURN_SOFT_MAX;
 use crate::model::disk::{DiskCompletion, DiskQueue};
 use crate::model::ids::{ConnectionId, ShardId};
@@ -95,6 +96,11 @@ pub struct MeshEffect {
 pub enum ProcessEffect {
     /// Everything is recovered and serving (control shard, once).
     Ready,
+    /// The partitions of a start are being opened; told now and then, and once they all are.
+    Recovering {
+        /// How far it is.
+        progress: RecoveryProgress,
+    },
     /// Everything is on disk; this machine needs no more events.
     Stopped,
     /// The process cannot go on: print the sentence, exit with an error.

@@ -3,7 +3,7 @@
 //!
 //! Owns: [`ControlShard`]. The phases, in order: the log of `__cluster_metadata` is opened and
 //! recovered; the newest snapshot that is whole is loaded; the log after it is replayed; the broker
-//! registers; the image is published and every data shard applies it; all are told to serve.
+//! registers; the image is published and all data shards are told to serve; all have applied it.
 //! Invariants: one plan is under way at a time: its records are one batch, which is replayed once
 //! the quorum has committed it, and never before; an answer leaves once every data shard has
 //! applied an image that contains what it says; a new image is published once all have applied the
@@ -457,9 +457,13 @@ impl ControlShard {
         if !is_applied || image.version <= self.published {
             return;
         }
+        let is_first = self.published < 0;
         self.published = image.version;
         for to in (0..self.registration.shard_count).map(ShardId) {
             send(to, MeshMessage::Image(image.clone()), effects);
+            if is_first {
+                send(to, MeshMessage::Serve, effects);
+            }
         }
     }
 
@@ -473,9 +477,6 @@ impl ControlShard {
         }
         if self.phase == (Phase::Running { is_serving: false }) {
             self.phase = Phase::Running { is_serving: true };
-            for to in (0..self.registration.shard_count).map(ShardId) {
-                send(to, MeshMessage::Serve, effects);
-            }
             effects.process.push(ProcessEffect::Ready);
         }
         self.send_answers(effects);

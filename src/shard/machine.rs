@@ -19,6 +19,7 @@ use super::mesh_message::MeshMessage;
 use super::partition_table::PartitionTable;
 use super::parts::PartTable;
 use super::request_table::{Call, Continuation, Pending, RequestTable};
+use super::start_progress::StartProgress;
 use super::strays::Strays;
 use super::timers::{Timer, Timers};
 use crate::config::layers::{BrokerLayers, Settings};
@@ -82,6 +83,7 @@ pub struct Shard {
     pub(super) parts: PartTable,
     pub(super) partitions: PartitionTable,
     pub(super) progress: ImageProgress,
+    pub(super) start: StartProgress,
     pub(super) strays: Strays,
     pub(super) timers: Timers,
     pub(super) work: VecDeque<Work>,
@@ -104,6 +106,7 @@ impl Shard {
             parts: PartTable::default(),
             partitions: PartitionTable::default(),
             progress: ImageProgress::default(),
+            start: StartProgress::default(),
             strays: Strays::default(),
             timers: Timers::default(),
             work: VecDeque::new(),
@@ -253,7 +256,11 @@ impl Shard {
                     self.handle_image(now, image, effects);
                 }
             }
-            MeshMessage::Serve => effects.network.push(NetworkEffect::Listen),
+            MeshMessage::Serve => {
+                if self.phase == Phase::Running {
+                    effects.network.push(NetworkEffect::Listen);
+                }
+            }
             MeshMessage::ControlAnswer { request, body } => {
                 self.handle_control_answer(request, body, effects);
             }
@@ -335,6 +342,7 @@ impl Shard {
         match timer {
             Timer::Request(request) => self.handle_fetch_deadline(request, effects),
             Timer::Part(part) => self.handle_part_timeout(part),
+            Timer::StartProgress => self.tell_start(now, effects),
             Timer::Partition(slot) => {
                 self.on_slot(slot, |partition, events| {
                     partition.handle_timeout(now, &mut effects.disk, events);

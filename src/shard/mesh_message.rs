@@ -40,7 +40,8 @@ pub enum MeshMessage {
         /// `MetadataImage::version`.
         version: i64,
     },
-    /// The control shard tells a data shard that all are ready: start to listen.
+    /// The control shard tells a data shard to listen: it has sent the first image, so metadata can
+    /// be answered; partitions that are not open yet ask their clients to try again.
     Serve,
     /// Append to partitions of the shard that gets this.
     Produce {

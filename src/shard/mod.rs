@@ -15,8 +15,10 @@ pub mod mesh_message;
 mod partition_table;
 pub mod parts;
 mod request_table;
+mod start_progress;
 mod strays;
 mod timers;
 
 pub use machine::{Shard, ShardConfig};
 pub use memory::MemoryUse;
+pub use start_progress::RecoveryProgress;

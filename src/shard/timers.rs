@@ -18,6 +18,8 @@ pub enum Timer {
     Part(u64),
     /// A partition's log wants to be called.
     Partition(u32),
+    /// How far the start has come is to be told.
+    StartProgress,
 }
 
 /// Moments in order.

@@ -110,6 +110,9 @@ impl Shard {
         acks: Acks,
         effects: &mut Effects,
     ) {
+        if self.partitions.slot(batch.at).is_none() {
+            self.note_refused(batch.at, &batch.records);
+        }
         let append = AppendRequest {
             waiter: sub.pack(),
             acks,

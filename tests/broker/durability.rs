@@ -25,7 +25,7 @@ const VOLUME_BYTES: u64 = 512 << 20;
 const O_DIRECT: u32 = 0o40_000;
 
 /// What a machine lacks is said, and in `.ci/run` it is a failure.
-fn skip(sentence: &str) {
+pub fn skip(sentence: &str) {
     let may_not = std::env::var_os("FURLONG_TESTS_MAY_NOT_SKIP").is_some();
     assert!(!may_not, "{sentence}");
     eprintln!("SKIPPED: {sentence}");
@@ -84,7 +84,7 @@ fn cached_bytes(path: &Path) -> Option<u64> {
     String::from_utf8_lossy(&done.stdout).trim().parse().ok()
 }
 
-fn values(count: usize, bytes: usize) -> Vec<String> {
+pub fn values(count: usize, bytes: usize) -> Vec<String> {
     (0..count)
         .map(|n| format!("{n} {}", "x".repeat(bytes)))
         .collect()

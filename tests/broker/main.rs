@@ -6,11 +6,13 @@
 mod client;
 mod durability;
 mod file_systems;
+mod flush_modes;
 mod flush_trace;
 mod hostile;
 mod life;
 mod memory;
 mod probe;
 mod process;
+mod recovery;
 mod survival;
 mod volume;

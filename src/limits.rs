@@ -263,8 +263,12 @@ pub const DAMAGES_PER_SEGMENT_MAX: usize = 16;
 /// How often a start tells how far it has come.
 pub const START_PROGRESS_MS: u64 = 1000;
 
-/// How often a log looks for segments that retention may remove (Kafka's default is five minutes).
-pub const RETENTION_CHECK_MS: u64 = 30_000;
+/// How long after its opening a log looks for segments that retention may remove for the first
+/// time, as in Kafka; afterwards it looks every `log.retention.check.interval.ms`.
+pub const RETENTION_FIRST_CHECK_MS: u64 = 30_000;
+
+/// Kafka's default of `log.retention.check.interval.ms`.
+pub const RETENTION_CHECK_MS_DEFAULT: u64 = 300_000;
 
 /// Descriptors that one partition is reckoned with when the start says how many partitions they
 /// are enough for.

@@ -548,8 +548,8 @@ pub const BROKER_SETTINGS: &[BrokerSetting] = &[
         Long,
         Some("300000"),
         long(1),
-        Ignored,
-        "Without effect: a segment is retired when it falls due.",
+        Engine,
+        "Milliseconds between two looks for segments that retention may remove.",
     ),
     fixed(
         "log.retention.hours",

@@ -69,6 +69,8 @@ pub struct ServerConfig {
     pub frame_bytes_max: u32,
     /// `auto.create.topics.enable`.
     pub auto_create_topics: bool,
+    /// `log.retention.check.interval.ms`.
+    pub retention_check_ms: u64,
     /// What the controller reads.
     pub defaults: BrokerDefaults,
     /// Sentences for a person: settings that were given but have no effect.
@@ -105,6 +107,7 @@ impl ServerConfig {
             write_ahead: boolean(&settings, "log.write.ahead"),
             frame_bytes_max: number(&settings, "socket.request.max.bytes")?,
             auto_create_topics: boolean(&settings, "auto.create.topics.enable"),
+            retention_check_ms: number(&settings, "log.retention.check.interval.ms")?,
             defaults: BrokerDefaults::of(settings)?,
             notices,
         })

@@ -32,7 +32,7 @@ use super::segment::{FileKind, Segment, SegmentIndexes, Warmth, parse_file_name}
 use super::tail_buffer::{BLOCK, block_floor, memory_len};
 use super::time_index::TimeIndex;
 use super::write::Stage;
-use crate::limits::{BLOCK_BYTES, RETENTION_CHECK_MS};
+use crate::limits::{BLOCK_BYTES, RETENTION_FIRST_CHECK_MS};
 use crate::model::block_buffer::BlockBuffer;
 use crate::model::disk::{
     DirectoryEntry, DiskError, DiskOperation, DiskOutcome, DiskQueue, FileId,
@@ -549,7 +549,8 @@ impl PartitionLog {
             .base_offset;
         self.epochs.truncate_from_start(self.log_start);
         self.stages.push_back(stage);
-        self.retention.due = Some(now.after_ms(RETENTION_CHECK_MS));
+        let first_ms = self.retention_check_ms.min(RETENTION_FIRST_CHECK_MS);
+        self.retention.due = Some(now.after_ms(first_ms));
         self.phase = Phase::Open;
         self.cool_down(disk);
         events.push(LogEvent::Opened { report });

@@ -34,7 +34,7 @@ use super::tail_cache::TailCache;
 use super::task::Task;
 use super::warm::Rebuild;
 use super::write::{Round, Stage};
-use crate::limits::WRITE_BUFFERS_IDLE_MS;
+use crate::limits::{RETENTION_CHECK_MS_DEFAULT, WRITE_BUFFERS_IDLE_MS};
 use crate::model::disk::{
     DiskCompletion, DiskError, DiskOperation, DiskOutcome, DiskQueue, FileId,
 };
@@ -109,6 +109,8 @@ pub struct PartitionLog {
     pub(super) rebuilds: BTreeMap<Offset, Rebuild>,
     pub(super) uses: u64,
     pub(super) retention: Retention,
+    /// How often retention looks.
+    pub(super) retention_check_ms: u64,
     pub(super) points: Points,
     pub(super) damage_met: DamageMet,
     /// When the last segment got its first batch in this process.
@@ -163,10 +165,17 @@ impl PartitionLog {
             rebuilds: BTreeMap::new(),
             uses: 0,
             retention: Retention::default(),
+            retention_check_ms: RETENTION_CHECK_MS_DEFAULT,
             points: Points::default(),
             damage_met: DamageMet::default(),
             active_since: None,
         }
+    }
+
+    /// How often it looks for segments that retention may remove.
+    pub fn set_retention_check_ms(&mut self, ms: u64) {
+        assert!(ms > 0);
+        self.retention_check_ms = ms;
     }
 
     /// The slot that its disk requests name.
@@ -314,7 +323,7 @@ impl PartitionLog {
         self.sync_if_due(now, disk);
         self.read_ahead.expire(now);
         if self.retention.due.is_some_and(|at| at <= now.monotonic_us) {
-            self.retention.due = Some(now.after_ms(crate::limits::RETENTION_CHECK_MS));
+            self.retention.due = Some(now.after_ms(self.retention_check_ms));
             self.roll_by_time(now, disk);
             self.check_retention(now, disk);
         }

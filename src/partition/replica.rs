@@ -99,6 +99,11 @@ impl Partition {
         }
     }
 
+    /// How often its log looks for segments that retention may remove.
+    pub fn set_retention_check_ms(&mut self, ms: u64) {
+        self.log.set_retention_check_ms(ms);
+    }
+
     /// Which partition it is.
     #[must_use]
     pub fn at(&self) -> TopicPartition {

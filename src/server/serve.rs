@@ -114,6 +114,7 @@ fn data_settings(
         shard_count,
         node_id: config.node_id,
         auto_create_topics: config.auto_create_topics,
+        retention_check_ms: config.retention_check_ms,
         storage,
         memory,
         settings: Arc::new(config.defaults.file.clone()),

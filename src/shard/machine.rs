@@ -44,6 +44,8 @@ pub struct ShardConfig {
     pub node_id: BrokerId,
     /// `auto.create.topics.enable`.
     pub auto_create_topics: bool,
+    /// `log.retention.check.interval.ms`.
+    pub retention_check_ms: u64,
     /// What the storage of the logs permits.
     pub storage: StorageRules,
     /// How much memory this shard may hold, and for what.

@@ -3,8 +3,8 @@
 //!
 //! Owns: [`ReadTask`], [`Answer`]. Invariants: what is answered starts with the batch that holds
 //! the offset, is whole, below the bound and matches its checksums; damage is answered as damage
-//! and skipped only for who wants what lies behind; what is in the tail cache is answered from there, without index and disk.
-//! Runs on: the core of the partition.
+//! and skipped only for who wants what lies behind; what is in the tail cache is answered from
+//! there, without index and disk. Runs on: the core of the partition.
 //! Bounded by: `READ_BYTES_MAX` and the size of one batch.
 
 use bytes::Bytes;

@@ -102,7 +102,7 @@ pub fn of_machine(machine: &Machine, shards: usize) -> Vec<Finding> {
             clock.unwrap_or("unknown"),
         )),
         Finding::fact(processors(machine)),
-        Finding::fact(memory_and_descriptors(machine)),
+        Finding::fact(locked_memory_and_descriptors(machine)),
     ];
     found.extend(machine.ring_refusal.as_deref().map(Finding::obstacle));
     found.extend(processor_warning(machine, shards));
@@ -137,11 +137,7 @@ fn processor_warning(machine: &Machine, shards: usize) -> Option<Finding> {
     })
 }
 
-fn memory_and_descriptors(machine: &Machine) -> String {
-    let by = match machine.limits.memory_bytes {
-        Some(limit) if limit == machine.memory_bytes => " by the control group",
-        _ => "",
-    };
+fn locked_memory_and_descriptors(machine: &Machine) -> String {
     let locked = machine
         .locked_memory_bytes
         .map_or("unlimited".to_owned(), bytes);
@@ -152,10 +148,7 @@ fn memory_and_descriptors(machine: &Machine) -> String {
             partitions_for(limit.soft)
         )
     });
-    format!(
-        "memory: {}{by}; locked memory: {locked}; descriptors: {descriptors}",
-        bytes(machine.memory_bytes)
-    )
+    format!("locked memory: {locked}; descriptors: {descriptors}")
 }
 
 fn partitions_for(descriptors: u64) -> u64 {

@@ -17,6 +17,7 @@ use super::start_progress::StartWatch;
 use super::storage_findings::of_storage;
 use super::supervisor;
 use crate::config::server::ServerConfig;
+use crate::io::cgroup::Limits;
 use crate::io::machine::Machine;
 use crate::io::memory_limit::MemoryLimit;
 use crate::io::placement::{CpuMask, Placement};
@@ -44,7 +45,7 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), String> {
     let nice = priority::raise_nice(config.nice)
         .map_err(|error| format!("the system does not say how this process ranks: {error}"))?;
     priority::raise_io_priority();
-    let limit = MemoryLimit::of_process();
+    let limit = MemoryLimit::of_process(&Limits::of_process());
     let (memory, memory_notice) = boot::divide_memory(&config, &limit, shard_count)?;
     let mut directory = boot::open_data_directory(&config)?;
     let Sockets { listeners, address } = boot::bind(&config, placement.data.len())?;

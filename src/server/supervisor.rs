@@ -50,11 +50,12 @@ pub fn supervise(
     let mut ready = Some(ready);
     let (mut is_ready, mut stopping) = (false, false);
     loop {
-        if is_ready && silent.is_empty() {
-            if let Some(ready) = ready.take() {
-                eprintln!("furlong: {}", watch.summary());
-                announce(ready);
-            }
+        if is_ready
+            && silent.is_empty()
+            && let Some(ready) = ready.take()
+        {
+            eprintln!("furlong: {}", watch.summary());
+            announce(ready);
         }
         match executors.next_report() {
             Report::NoRing(shard, error) => {

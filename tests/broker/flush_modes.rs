@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::client::Client;
 use crate::durability::{skip, values};
 use crate::process::Broker;
-use crate::volume::{FileSystem, Volume};
+use crate::volume::{EXT4, Volume};
 
 const VOLUME_BYTES: u64 = 512 << 20;
 
@@ -31,7 +31,7 @@ impl Field {
     /// None, loudly, where this machine cannot.
     fn new(arguments: &[&str], settings: &[(&str, &str)]) -> Option<Field> {
         let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let volume = match Volume::make(parent, FileSystem::Ext4, VOLUME_BYTES) {
+        let volume = match Volume::make(parent, EXT4, VOLUME_BYTES) {
             Ok(volume) => volume,
             Err(sentence) => {
                 skip(&sentence);

@@ -143,9 +143,12 @@ fn a_flipped_byte_in_the_tail_is_cut_as_a_torn_write_and_told() {
     assert_eq!(client.produce_values("furrow", 0, &values(9)), 14);
 }
 
+/// A name, the ending of a file, and what is done to it.
+type Harm = (&'static str, &'static str, fn(&Path));
+
 #[test]
 fn small_files_that_are_missing_or_damaged_are_rebuilt() {
-    let harms: [(&str, &str, fn(&Path)); 5] = [
+    let harms: [Harm; 5] = [
         ("the last index", ".index", |path| {
             fs::remove_file(path).expect("it is there");
         }),

@@ -85,8 +85,11 @@ fn lost(host: &mut Host, end: i64) -> Vec<i64> {
     lost
 }
 
+/// A name, and what it does to the bytes of a batch.
+type Harm = (&'static str, fn(&mut [u8]));
+
 /// What may happen to the bytes of one batch.
-fn harms() -> Vec<(&'static str, fn(&mut [u8]))> {
+fn harms() -> Vec<Harm> {
     vec![
         ("base offset", |batch| batch[6] ^= 1),
         ("length", |batch| batch[9] ^= 1),

@@ -29,7 +29,7 @@ use std::time::{Duration, Instant};
 
 use measured::Measured;
 use report::Report;
-use volume::{FileSystem, Volume};
+use volume::{EXT4, Volume, XFS};
 
 /// Bytes of the image of a loop device.
 const IMAGE_BYTES: u64 = 3 << 30;
@@ -146,8 +146,8 @@ fn run(options: &Options) {
 fn measure_in(options: &Options, place: &str, has_hogs: bool, niceness: &str) -> String {
     let file_system = match place {
         "disk" => None,
-        "ext4" => Some(FileSystem::Ext4),
-        "xfs" => Some(FileSystem::Xfs),
+        "ext4" => Some(EXT4),
+        "xfs" => Some(XFS),
         other => panic!("{other} is no place: disk, ext4 or xfs"),
     };
     let volume = file_system.map(|file_system| {

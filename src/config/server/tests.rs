@@ -2,6 +2,7 @@
 //! Tests of the settings of a server.
 
 use super::*;
+use crate::limits::RETENTION_CHECK_MS_DEFAULT;
 
 fn parse(file: &str) -> ServerConfig {
     ServerConfig::parse(file, &[]).expect("valid settings")
@@ -135,4 +136,13 @@ fn a_setting_without_effect_is_told() {
         "The setting num.io.threads has no effect here. Without effect: there is one executor \
          per core."
     );
+}
+
+#[test]
+fn retention_looks_as_often_as_in_kafka_unless_it_is_told() {
+    let config = ServerConfig::parse("", &[]).expect("the defaults are good");
+    assert_eq!(config.retention_check_ms, RETENTION_CHECK_MS_DEFAULT);
+    let flags = ["log.retention.check.interval.ms=500".to_owned()];
+    let config = ServerConfig::parse("", &flags).expect("a good setting");
+    assert_eq!((config.retention_check_ms, config.notices.len()), (500, 0));
 }

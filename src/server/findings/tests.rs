@@ -4,6 +4,7 @@
 
 use super::*;
 use crate::io::cgroup::Limits;
+use crate::io::memory_limit::{MemoryLimit, MemorySource};
 use crate::io::process::Limit;
 
 fn good() -> Machine {
@@ -18,7 +19,10 @@ fn good() -> Machine {
         cpus_online: Some(4),
         cpus_allowed: 2,
         limits: Limits::default(),
-        memory_bytes: 3 << 30,
+        memory: MemoryLimit {
+            bytes: 3 << 30,
+            source: MemorySource::Physical,
+        },
         clock_source: Some("tsc".into()),
         wall_ms: WALL_MS_PLAUSIBLE_MIN,
         autogrouped: false,
@@ -46,7 +50,7 @@ fn a_good_machine_gives_facts_alone() {
     for words in [
         "Linux 6.18.0; io_uring works; clock tsc",
         "CPUs: 2 of 4 may be used, with no quota",
-        "memory: 3 GiB; locked memory: unlimited",
+        "locked memory: unlimited; descriptors: ",
         "100512 (enough for about 25000 partitions)",
     ] {
         assert!(said.contains(words), "{said}");
@@ -92,17 +96,6 @@ fn a_machine_without_a_ring_cannot_serve() {
     assert_eq!(
         obstacles,
         ["cannot serve: io_uring is refused: for a reason"]
-    );
-}
-
-#[test]
-fn the_limit_of_a_group_is_named_as_such() {
-    let mut machine = good();
-    machine.limits.memory_bytes = Some(3 << 30);
-    let said = text(&of_machine(&machine, 2));
-    assert!(
-        said.contains("memory: 3 GiB by the control group"),
-        "{said}"
     );
 }
 

@@ -123,6 +123,7 @@ impl Host {
 
     pub fn start(&mut self, config: LogConfig) {
         self.log = PartitionLog::new(3, DIRECTORY, TOPIC, config, self.storage);
+        self.log.set_retention_check_ms(30_000);
         self.events.clear();
         self.epoch += 1;
         self.log.handle_open(self.now, &mut self.queue);

@@ -46,9 +46,12 @@ impl PartitionLog {
 
     /// Starts the cut that a write without space made necessary, once nothing touches the file.
     pub(super) fn go_on_cutting(&mut self, now: Now, disk: &mut DiskQueue) {
+        if !self.cut_wanted {
+            return;
+        }
+        self.give_up_ahead(disk);
         let is_growing = |stage: &Stage| stage.area.is_growing();
-        let is_quiet = self.flushing.is_empty() && !self.stages.front().is_some_and(is_growing);
-        if self.cut_wanted && is_quiet {
+        if self.flushing.is_empty() && !self.stages.front().is_some_and(is_growing) {
             self.cut_wanted = false;
             self.start_cut(now, DiskError::NoSpace, disk);
         }

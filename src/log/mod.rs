@@ -7,6 +7,7 @@
 //! after the one before it is durable, exact in length and indexed. Runs on: the core of the
 //! partition. Bounded by: `limits`, and by the segments that are retained.
 
+mod ahead;
 mod append;
 mod area;
 pub mod batch_scanner;

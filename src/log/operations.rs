@@ -25,8 +25,10 @@ pub(super) enum Pending {
     Point,
     /// A flush that no round waits for.
     Sync,
-    /// Zeros written ahead of the log.
-    WriteAhead,
+    /// A piece of zeros written ahead of the log.
+    Zeros,
+    /// The flush behind the last piece.
+    ZerosFlush,
     /// A step of the roll.
     Roll,
     /// A step of cutting the log back after the disk was full.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The machine of one partition's log: its state, its getters, and who takes which completion. The
-//! verbs are in files of their own: `open`, `recover`, `append`, `write`, `roll`, `cut`, `read`,
-//! `lookup`, `warm`, `retention`, `stop`, `delete`.
+//! verbs are in files of their own: `open`, `recover`, `append`, `write`, `ahead`, `roll`, `cut`,
+//! `read`, `lookup`, `warm`, `retention`, `stop`, `delete`.
 //!
 //! Owns: [`PartitionLog`]. Invariants: `log_start <= durable_end <= log_end`; the durable end rises
 //! only in the handler of a completed flush; segments ascend and join without a gap; while the log
@@ -269,7 +269,8 @@ impl PartitionLog {
             }
             Pending::Point => self.step_point(result, disk, events),
             Pending::Sync => self.end_sync(now, result, disk, events),
-            Pending::WriteAhead => self.end_write_ahead(now, result, disk, events),
+            Pending::Zeros => self.end_zeros(now, result, disk, events),
+            Pending::ZerosFlush => self.end_zeros_flush(now, result, disk, events),
             Pending::Roll => self.step_roll(now, result, disk, events),
             Pending::Cut => self.step_cut(now, result, disk, events),
             Pending::Stop => self.step_stop(result, disk, events),

@@ -53,6 +53,7 @@ impl PartitionLog {
     pub(super) fn start_stop(&mut self, disk: &mut DiskQueue, events: &mut Vec<LogEvent>) {
         self.phase = Phase::Stopping(Stop { step: Step::Drain });
         self.fail_tasks(ReadError::NotOpen, events);
+        self.give_up_ahead(disk);
         self.go_on_stopping(disk, events);
     }
 

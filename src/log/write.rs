@@ -14,14 +14,13 @@ use super::event::LogEvent;
 use super::operations::Pending;
 use super::partition_log::{PartitionLog, Phase, done};
 use super::segment::{Segment, SegmentMark};
-use super::tail_buffer::{TailBuffer, block_ceil, file_len, memory_len};
+use super::tail_buffer::{TailBuffer, block_ceil, memory_len};
 use crate::limits::ROUNDS_FLUSHING_MAX;
 use crate::model::block_buffer::BlockBuffer;
 use crate::model::disk::{DiskError, DiskOperation, DiskOutcome, DiskQueue};
 use crate::model::ids::Offset;
 use crate::model::time::Now;
 use crate::model::topic_config::FlushMode;
-use crate::wire::record::BATCH_HEADER_BYTES;
 
 /// A segment that is still written to.
 #[derive(Debug)]
@@ -105,11 +104,18 @@ impl PartitionLog {
             return;
         };
         if !front.tail.is_empty() {
-            let may_write = front.area.may_write(front.tail.write_end());
-            if may_write && self.flushing.len() < ROUNDS_FLUSHING_MAX {
-                self.start_round(disk);
+            if self.flushing.len() >= ROUNDS_FLUSHING_MAX {
+                return;
             }
-        } else if front.seal.is_some() && !front.area.is_growing() {
+            if front.area.may_write(front.tail.write_end()) {
+                self.start_round(disk);
+            } else {
+                self.give_up_ahead(disk);
+            }
+        } else if front.seal.is_some() {
+            if front.area.is_growing() {
+                return self.give_up_ahead(disk);
+            }
             let is_quiet = self.flushing.is_empty() && !self.points.is_busy();
             if is_quiet {
                 self.start_roll(disk);
@@ -279,54 +285,5 @@ impl PartitionLog {
         }
         self.touch_pool(now);
         self.write_ahead(now, bytes, disk);
-    }
-
-    /// Has zeros written behind the log if it is time.
-    fn write_ahead(&mut self, now: Now, round_bytes: u64, disk: &mut DiskQueue) {
-        let is_open = matches!(self.phase, Phase::Open);
-        if !is_open || !self.storage.write_ahead || self.is_cutting() {
-            return;
-        }
-        let longest = self.segment_bytes_max() + file_len(BATCH_HEADER_BYTES);
-        let stage = self.stages.front_mut().expect("an open log has a stage");
-        if stage.seal.is_some() {
-            return;
-        }
-        let base_offset = stage.base_offset;
-        let step = &mut self.ahead_step;
-        let limit = block_ceil(longest);
-        let ahead = stage
-            .area
-            .start_ahead(now, step, stage.written_end, limit, round_bytes);
-        let Some(ahead) = ahead else {
-            return;
-        };
-        let segment = self
-            .segment_mut(base_offset)
-            .expect("a stage has its segment");
-        let operation = DiskOperation::WriteAhead {
-            file: segment.file.expect("a segment that is written to is open"),
-            position_bytes: ahead.position,
-            len_bytes: ahead.len_bytes,
-        };
-        self.push(Pending::WriteAhead, operation, disk);
-    }
-
-    pub(super) fn end_write_ahead(
-        &mut self,
-        now: Now,
-        result: Result<DiskOutcome, DiskError>,
-        disk: &mut DiskQueue,
-        events: &mut Vec<LogEvent>,
-    ) {
-        // Neither a roll nor a cut starts while zeros are under way.
-        let stage = self.stages.front_mut().expect("an open log has a stage");
-        match done(result) {
-            Ok(()) => stage.area.finish_ahead(),
-            Err(DiskError::NoSpace) => stage.area.refuse_ahead(),
-            Err(error) => return self.fail("writing zeros ahead", error, events),
-        }
-        self.go_on_cutting(now, disk);
-        self.pump(disk);
     }
 }

@@ -5,7 +5,7 @@
 //! brings it back; there is exactly one completion for each request; completions may come in any
 //! order (only flushes relate to others: a flush covers the writes that had COMPLETED before it was
 //! asked for, `Flush` those of its file, `FlushDevice` the overwrites of every file); no two writes
-//! of one block may be under way at once, `WriteAhead` included (the asker's duty). Paths are
+//! of one block may be under way at once, `WriteZeros` included (the asker's duty). Paths are
 //! relative to the data directory, separated by `/`, without `..`. Runs on: the shard that asks.
 //! Bounded by: the asker, who bounds what it has under way.
 
@@ -90,17 +90,24 @@ pub enum DiskOperation {
     /// all files of all askers; askers that come while one is under way share the next. Done:
     /// `Done`.
     FlushDevice,
-    /// Writes zeros from a block-aligned position on, behind everything written so far, and makes
-    /// them and the file's metadata durable: later writes there are overwrites. Done in the
-    /// background, behind all other work of the disk. Done: `Done`; after an error the file may or
-    /// may not have grown, and nothing else has changed.
-    WriteAhead {
+    /// Writes zeros from a block-aligned position on, behind everything written so far, in the
+    /// background: behind all other work of the disk, one such request at a time. Like a `Write`
+    /// they are durable, with the file's metadata, after the next `Flush`. Done: `Done`, or
+    /// `TakenBack`; after an error the file may or may not have grown, and nothing else has
+    /// changed.
+    WriteZeros {
         /// Which file.
         file: FileId,
         /// Where, a multiple of `BLOCK_BYTES`.
         position_bytes: u64,
-        /// How many zeros, a multiple of `BLOCK_BYTES`.
+        /// How many zeros, a multiple of `BLOCK_BYTES`, at most `ZEROS_BYTES_MAX`.
         len_bytes: u64,
+    },
+    /// Takes back what `WriteZeros` of this file has not begun to do: it ends at once, with
+    /// `TakenBack`. Done: `Done`.
+    TakeBackZeros {
+        /// Which file.
+        file: FileId,
     },
     /// Cuts or extends the file to an exact length (not durable until the next `Flush`). Done:
     /// `Done`.
@@ -192,6 +199,8 @@ pub enum DiskOutcome {
         /// Its entries.
         entries: Vec<DirectoryEntry>,
     },
+    /// It was taken back before it had begun: nothing was done.
+    TakenBack,
     /// Nothing more to say.
     Done,
 }

@@ -165,7 +165,10 @@ pub struct ModelDisk {
     pub fail_flushes: bool,
     pub flushes: usize,
     pub device_flushes: usize,
-    pub areas_ahead: usize,
+    /// Zeros that were written ahead of logs, in bytes.
+    pub zeros_ahead: usize,
+    /// Zeros were asked back before they had begun.
+    pub taken_back: usize,
     /// Reads that were asked for.
     pub reads: usize,
     /// Small files, like indexes, that were to be read whole.
@@ -183,7 +186,8 @@ impl ModelDisk {
             fail_flushes: false,
             flushes: 0,
             device_flushes: 0,
-            areas_ahead: 0,
+            zeros_ahead: 0,
+            taken_back: 0,
             sequence: 0,
             reads: 0,
             files_read: 0,
@@ -206,11 +210,12 @@ impl ModelDisk {
                     assert!(position_bytes.is_multiple_of(4096), "an unaligned read");
                     self.reads += 1;
                 }
-                DiskOperation::WriteAhead {
+                DiskOperation::WriteZeros {
                     file,
                     position_bytes,
                     len_bytes,
                 } => self.check_alone(*file, *position_bytes, *len_bytes),
+                DiskOperation::TakeBackZeros { file } => self.take_back(*file),
                 DiskOperation::ReadFile { .. } => self.files_read += 1,
                 _ => {}
             }
@@ -229,7 +234,7 @@ impl ModelDisk {
                     len_bytes,
                     ..
                 } => (*file, *position_bytes, u64::from(*len_bytes)),
-                DiskOperation::WriteAhead {
+                DiskOperation::WriteZeros {
                     file,
                     position_bytes,
                     len_bytes,
@@ -238,6 +243,24 @@ impl ModelDisk {
             };
             let apart = other != file || position + len <= start || start + other_len <= position;
             assert!(apart, "two writes of one block under way");
+        }
+    }
+
+    /// Zeros of this file that wait have begun, or they end without being written.
+    fn take_back(&mut self, taken: FileId) {
+        for request in &mut self.under_way {
+            let is_taken = matches!(
+                &request.0.operation,
+                DiskOperation::WriteZeros { file, .. } if *file == taken
+            );
+            if is_taken && self.dice.one_in(2) {
+                self.taken_back += 1;
+                request.0.operation = DiskOperation::WriteZeros {
+                    file: taken,
+                    position_bytes: 0,
+                    len_bytes: 0,
+                };
+            }
         }
     }
 
@@ -309,11 +332,12 @@ impl ModelDisk {
                 files.for_each(|file| file.flush_overwrites(asked));
                 Ok(DiskOutcome::Done)
             }
-            DiskOperation::WriteAhead {
+            DiskOperation::WriteZeros {
                 file,
                 position_bytes,
                 len_bytes,
             } => self.write_zeros(file, position_bytes, len_bytes),
+            DiskOperation::TakeBackZeros { .. } => Ok(DiskOutcome::Done),
             DiskOperation::SetLength { file, len_bytes } => {
                 let len = usize::try_from(len_bytes).expect("small");
                 let length = (self.sequence, Change::Length(len));
@@ -331,16 +355,17 @@ impl ModelDisk {
         len_bytes: u64,
     ) -> Result<DiskOutcome, DiskError> {
         let len = usize::try_from(len_bytes).expect("small");
+        if len == 0 {
+            return Ok(DiskOutcome::TakenBack);
+        }
         if self.used() + len > self.capacity {
             return Err(DiskError::NoSpace);
         }
-        self.areas_ahead += 1;
+        self.zeros_ahead += len;
         let position = usize::try_from(position_bytes).expect("small");
         let bytes = vec![0; len];
         let write = (self.sequence, Change::Write { position, bytes });
-        let file = self.file_mut(file);
-        file.changes.push(write);
-        file.flush(u64::MAX);
+        self.file_mut(file).changes.push(write);
         Ok(DiskOutcome::Done)
     }
 
@@ -457,7 +482,7 @@ impl ModelDisk {
                     file.changes
                         .push((self.sequence, Change::Write { position, bytes }));
                 }
-                DiskOperation::WriteAhead {
+                DiskOperation::WriteZeros {
                     file,
                     position_bytes,
                     len_bytes,

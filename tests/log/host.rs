@@ -69,6 +69,12 @@ pub const WITHOUT_POINTS: StorageRules = StorageRules {
     ..STORAGE
 };
 
+/// Likewise, and no zeros are written ahead: every flush is that of a round.
+pub const WITHOUT_ZEROS: StorageRules = StorageRules {
+    write_ahead: false,
+    ..WITHOUT_POINTS
+};
+
 /// The storage of a test: every fourth seed has one on which every file is flushed by itself.
 fn storage(seed: u64) -> StorageRules {
     match seed % 4 {

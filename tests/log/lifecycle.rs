@@ -12,7 +12,7 @@ use furlong::model::time::Now;
 use furlong::model::topic_config::{CleanupPolicy, TimestampType};
 use furlong::wire::record::{BatchBuilder, BatchHeader, Compression, records, validate_batch};
 
-use crate::host::{DIRECTORY, Host, START_MS, WITHOUT_POINTS, batch, batch_at, config};
+use crate::host::{DIRECTORY, Host, START_MS, WITHOUT_ZEROS, batch, batch_at, config};
 
 fn durable_ends(host: &Host) -> Vec<Offset> {
     let ends = host.events.iter().filter_map(|event| match event {
@@ -66,7 +66,7 @@ fn a_new_log_makes_kafkas_files_and_stops_exactly() {
 
 #[test]
 fn appends_gather_while_a_round_is_under_way() {
-    let mut host = Host::on(WITHOUT_POINTS, 1, config());
+    let mut host = Host::on(WITHOUT_ZEROS, 1, config());
     let flushes = |host: &Host| host.disk.flushes + host.disk.device_flushes;
     let before = flushes(&host);
     for _ in 0..50 {

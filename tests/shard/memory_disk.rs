@@ -113,18 +113,20 @@ impl MemoryDisk {
                 Some(errno) => Err(DiskError::Io(errno)),
                 None => Ok(DiskOutcome::Done),
             },
-            DiskOperation::WriteAhead { .. } if self.is_full => Err(DiskError::NoSpace),
-            DiskOperation::WriteAhead {
+            DiskOperation::WriteZeros { .. } if self.is_full => Err(DiskError::NoSpace),
+            DiskOperation::WriteZeros {
                 file,
                 position_bytes,
                 len_bytes,
             } => {
-                let end = (position_bytes + len_bytes) as usize;
+                let (start, len) = (position_bytes as usize, len_bytes as usize);
                 let bytes = self.bytes(shard, file)?;
-                assert!(bytes.len() <= position_bytes as usize, "written over");
-                bytes.resize(end, 0);
+                let is_behind = bytes.iter().skip(start).all(|byte| *byte == 0);
+                assert!(is_behind, "zeros over records");
+                bytes.resize(bytes.len().max(start + len), 0);
                 Ok(DiskOutcome::Done)
             }
+            DiskOperation::TakeBackZeros { .. } => Ok(DiskOutcome::Done),
             DiskOperation::SyncDirectory { .. } => Ok(DiskOutcome::Done),
             other => self.operate_on_names(other),
         }

@@ -9,8 +9,8 @@
 //!   `SyncDirectory` asked after its `Open`; `RemoveFile` likewise. `ReplaceFile`,
 //!   `CreateDirectory` and `RemoveDirectory` are durable when done.
 //! * `FlushDevice` makes the bytes of completed writes of all files durable that lie inside the
-//!   durable length of their file, and nothing else: no length, no name. `WriteAhead` is durable
-//!   when done.
+//!   durable length of their file, and nothing else: no length, no name. `WriteZeros` is a
+//!   write like any other; one that is taken back has begun, or it never does.
 //! * Kill -9: what had completed stays; what was under way has happened, has not, or has in part
 //!   (sector by sector).
 //! * Power cut: in addition, changes that are not durable are lost, kept or torn, each 512-byte
@@ -135,6 +135,9 @@ impl Disk {
     /// takes.
     pub fn submit(&mut self, machine: usize, request: DiskRequest) -> (u64, u64) {
         self.check_duties(machine, &request);
+        if let DiskOperation::TakeBackZeros { file } = &request.operation {
+            self.take_back_zeros(machine, *file);
+        }
         let asked = self.next_sequence();
         let running = Running {
             machine,
@@ -143,6 +146,22 @@ impl Disk {
         };
         self.running.insert(asked, running);
         (asked, self.draw_latency())
+    }
+
+    /// What of these zeros has not begun is not written.
+    fn take_back_zeros(&mut self, machine: usize, taken: FileId) {
+        for run in self.running.values_mut() {
+            let is_machine = run.machine == machine;
+            if let DiskOperation::WriteZeros {
+                file, len_bytes, ..
+            } = &mut run.request.operation
+                && is_machine
+                && *file == taken
+                && self.prng.chance(500)
+            {
+                *len_bytes = 0;
+            }
+        }
     }
 
     /// Requests of one machine that are under way.
@@ -192,7 +211,7 @@ impl Disk {
                 assert!(to_usize(u64::from(*len_bytes)) <= buffer.len());
                 self.check_alone(machine, *file, start, end);
             }
-            DiskOperation::WriteAhead {
+            DiskOperation::WriteZeros {
                 file,
                 position_bytes,
                 len_bytes,
@@ -239,7 +258,7 @@ impl Disk {
                     *position_bytes,
                     position_bytes + u64::from(*len_bytes),
                 ),
-                DiskOperation::WriteAhead {
+                DiskOperation::WriteZeros {
                     file,
                     position_bytes,
                     len_bytes,
@@ -315,7 +334,8 @@ impl Disk {
             } => self.perform_read((machine, file), to_usize(position_bytes), buffer, stats),
             DiskOperation::Flush { file } => self.perform_flush((machine, file), asked, stats),
             DiskOperation::FlushDevice => self.perform_flush_device(asked, stats),
-            DiskOperation::WriteAhead {
+            DiskOperation::WriteZeros { len_bytes: 0, .. } => Ok(DiskOutcome::TakenBack),
+            DiskOperation::WriteZeros {
                 file,
                 position_bytes,
                 len_bytes,
@@ -323,9 +343,9 @@ impl Disk {
                 let (file, position) = ((machine, file), to_usize(position_bytes));
                 self.perform_write(file, position, vec![0; to_usize(len_bytes)], stats)?;
                 stats.areas_ahead += 1;
-                self.inode(file).flush(u64::MAX);
                 Ok(DiskOutcome::Done)
             }
+            DiskOperation::TakeBackZeros { .. } => Ok(DiskOutcome::Done),
             DiskOperation::SetLength { file, len_bytes } => {
                 self.perform_set_length((machine, file), to_usize(len_bytes), stats)
             }
@@ -515,7 +535,7 @@ fn names_file(running: &Running, wanted: FileId) -> bool {
         | DiskOperation::Write { file, .. }
         | DiskOperation::Read { file, .. }
         | DiskOperation::Flush { file }
-        | DiskOperation::WriteAhead { file, .. }
+        | DiskOperation::WriteZeros { file, .. }
         | DiskOperation::SetLength { file, .. } => *file == wanted,
         _ => false,
     }

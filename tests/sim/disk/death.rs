@@ -53,7 +53,7 @@ impl Disk {
                     .interrupt(sequence, change, &mut prng);
                 self.prng = prng;
             }
-            DiskOperation::WriteAhead {
+            DiskOperation::WriteZeros {
                 file,
                 position_bytes,
                 len_bytes,

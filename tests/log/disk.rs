@@ -2,14 +2,14 @@
 //! A disk in memory that is as bad as a disk may be.
 //!
 //! Owns: [`ModelDisk`]. Fault model: requests end in any order; a crash keeps any subset of the
-//! 512-byte sectors that were not covered by a flush (a flush of the device covers the sectors of
-//! every file that lie inside its durable length, and no length), any subset of the names that no
+//! 512-byte sectors that were not covered by a flush (a flush of the device covers, of every file,
+//! the sectors of blocks that were written and flushed with the file before, and no length), any subset of the names that no
 //! directory sync covered, and either version of a file that was being replaced; a full disk
 //! refuses writes; flushes may fail. Invariants: two writes of one block under way at once are a
 //! fault of the log, and so is an unaligned request. Runs on: tests. Bounded by: the test.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use furlong::limits::BLOCK_BYTES;
 use furlong::model::disk::{
@@ -65,6 +65,9 @@ impl Change {
 #[derive(Clone, Debug, Default)]
 struct File {
     durable: Vec<u8>,
+    /// The blocks that were written and flushed with the file: only these can be overwritten
+    /// without a change of metadata. Anything else inside the length is a hole.
+    made: BTreeSet<usize>,
     /// What is not durable, by when it was done.
     changes: Vec<(u64, Change)>,
     /// The name survives a crash.
@@ -98,10 +101,18 @@ impl File {
         let count = self.changes.partition_point(|(done, _)| *done < asked);
         for (_, change) in self.changes.drain(..count) {
             change.apply(&mut self.durable);
+            match change {
+                Change::Length(len) => self.made.retain(|block| *block < len.div_ceil(BLOCK_BYTES)),
+                Change::Write { position, bytes } => {
+                    let end = position + bytes.len();
+                    self.made
+                        .extend(position / BLOCK_BYTES..end.div_ceil(BLOCK_BYTES));
+                }
+            }
         }
     }
 
-    /// The device flushed its cache: bytes are durable where the durable file has a place for them.
+    /// The device flushed its cache: bytes are durable in the blocks that were there before.
     fn flush_overwrites(&mut self, asked: u64) {
         let mut rest = Vec::new();
         let mut is_resized = false;
@@ -109,16 +120,17 @@ impl File {
             is_resized |= matches!(change, Change::Length(_));
             match change {
                 Change::Write { position, bytes } if done < asked && !is_resized => {
-                    let room = self.durable.len().saturating_sub(position);
-                    let (inside, outside) = bytes.split_at(room.min(bytes.len()));
-                    let end = position + inside.len();
-                    if !inside.is_empty() {
-                        self.durable[position..end].copy_from_slice(inside);
-                    }
-                    if !outside.is_empty() {
-                        let bytes = outside.to_vec();
-                        let position = end;
-                        rest.push((done, Change::Write { position, bytes }));
+                    for (place, block) in bytes.chunks(BLOCK_BYTES).enumerate() {
+                        let position = position + place * BLOCK_BYTES;
+                        let write = Change::Write {
+                            position,
+                            bytes: block.to_vec(),
+                        };
+                        if self.made.contains(&(position / BLOCK_BYTES)) {
+                            write.apply(&mut self.durable);
+                        } else {
+                            rest.push((done, write));
+                        }
                     }
                 }
                 other => rest.push((done, other)),

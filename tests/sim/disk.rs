@@ -8,9 +8,10 @@
 //!   completed, and that ended well. `SetLength` likewise. A file's name is durable only after a
 //!   `SyncDirectory` asked after its `Open`; `RemoveFile` likewise. `ReplaceFile`,
 //!   `CreateDirectory` and `RemoveDirectory` are durable when done.
-//! * `FlushDevice` makes the bytes of completed writes of all files durable that lie inside the
-//!   durable length of their file, and nothing else: no length, no name. `WriteZeros` is a
-//!   write like any other; one that is taken back has begun, or it never does.
+//! * `FlushDevice` makes the bytes of completed writes of all files durable that lie in blocks
+//!   which were written and flushed with their file before, and nothing else: no hole, no length,
+//!   no name. `WriteZeros` is a write like any other; one that is taken back has begun, or it never
+//!   does.
 //! * Kill -9: what had completed stays; what was under way has happened, has not, or has in part
 //!   (sector by sector).
 //! * Power cut: in addition, changes that are not durable are lost, kept or torn, each 512-byte

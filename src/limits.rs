@@ -179,6 +179,10 @@ pub const WRITE_BYTES_MAX: usize = 1024 * 1024;
 /// of the disk beyond its records.
 pub const WRITE_AHEAD_BYTES_MIN: u64 = 64 * 1024;
 
+/// Disk that a partition holds beyond its records when it got some and then no more, in bytes: one
+/// step of zeros and the rest of the last block.
+pub const IDLE_PARTITION_DISK_BYTES_MAX: u64 = WRITE_AHEAD_BYTES_MIN + 4096;
+
 /// Longest area of zeros that a log writes ahead of itself, in bytes.
 pub const WRITE_AHEAD_BYTES_MAX: u64 = 8 * 1024 * 1024;
 
@@ -287,6 +291,8 @@ const _: () = assert!(BLOCK_BYTES.is_power_of_two());
 const _: () = assert!(WRITE_BYTES_MAX.is_multiple_of(BLOCK_BYTES));
 const _: () = assert!(WRITE_AHEAD_BYTES_MIN.is_multiple_of(2 * 4096) && BLOCK_BYTES == 4096);
 const _: () = assert!((WRITE_AHEAD_BYTES_MAX / WRITE_AHEAD_BYTES_MIN).is_power_of_two());
+// A thousand idle partitions hold less than 100 MiB.
+const _: () = assert!(1000 * IDLE_PARTITION_DISK_BYTES_MAX < 100 << 20);
 const _: () = assert!(WRITE_AHEAD_QUICK_MS < WRITE_AHEAD_SLOW_MS);
 const _: () = assert!(TAIL_CACHE_ROUND_MERGED_MAX * 2 <= TAIL_CACHE_BUFFER_MERGED_MAX);
 const _: () = assert!(TAIL_CACHE_BUFFER_MERGED_MAX <= WRITE_BYTES_MAX);

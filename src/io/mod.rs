@@ -38,3 +38,4 @@ mod slots;
 pub mod storage_probe;
 pub mod wake;
 pub mod xfs_geometry;
+pub mod zero_tail;

@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use super::boot;
+use super::disk_ahead;
 use super::findings::{self, Finding};
 use super::storage_findings;
 use crate::config::server::ServerConfig;
@@ -62,6 +63,7 @@ fn directory(wanted: &Path, real_time_io: bool) -> Vec<Finding> {
             there.display()
         ))],
     });
+    found.extend(disk_ahead::of_directory(wanted));
     found
 }
 

@@ -6,6 +6,7 @@
 
 pub mod boot;
 pub mod check;
+pub mod disk_ahead;
 pub mod executors;
 pub mod findings;
 pub mod identity;

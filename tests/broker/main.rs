@@ -9,6 +9,7 @@ mod file_systems;
 mod flush_modes;
 mod flush_trace;
 mod hostile;
+mod idle_partitions;
 mod life;
 mod memory;
 mod probe;

@@ -200,6 +200,10 @@ pub const WRITE_AHEAD_SLOW_MS: u64 = 10_000;
 /// written.
 pub const WRITE_AHEAD_ROUND_BYTES_MAX: u64 = 512 * 1024;
 
+/// A log that fills a segment within this keeps the file of one that retention removed for its next
+/// one: one file, of a segment's length. A slower log would hold it for nothing.
+pub const RECYCLED_WITHIN_MS: u64 = 600_000;
+
 /// Milliseconds between two flushes in the flush mode `interval` where no interval is set.
 pub const FLUSH_INTERVAL_MS_DEFAULT: u64 = 1000;
 

@@ -44,6 +44,8 @@ pub enum Job {
     ReplaceFile(Box<str>, Vec<u8>),
     /// Write so many zeros from a position on.
     WriteZeros(Arc<OwnedFd>, u64, u64),
+    /// Give a file another name.
+    RenameFile(Box<str>, Box<str>),
     /// Remove a file.
     RemoveFile(Box<str>),
     /// Make a directory.
@@ -197,6 +199,7 @@ fn perform(
         Job::WriteZeros(file, position_bytes, len_bytes) => {
             write_zeros(&file, position_bytes, len_bytes).map(done)
         }
+        Job::RenameFile(from, to) => files.rename_file(&from, &to).map(done),
         Job::RemoveFile(path) => files.remove_file(&path).map(done),
         Job::CreateDirectory(path) => files.create_directory(&path).map(done),
         Job::SyncDirectory(path) => files.sync_directory(&path).map(done),

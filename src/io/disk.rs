@@ -115,6 +115,7 @@ impl Disk {
             }
             DiskOperation::ReadFile { path } => Job::ReadFile(path),
             DiskOperation::ReplaceFile { path, contents } => Job::ReplaceFile(path, contents),
+            DiskOperation::RenameFile { from, to } => Job::RenameFile(from, to),
             DiskOperation::RemoveFile { path } => Job::RemoveFile(path),
             DiskOperation::CreateDirectory { path } => Job::CreateDirectory(path),
             DiskOperation::SyncDirectory { path } => Job::SyncDirectory(path),

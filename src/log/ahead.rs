@@ -18,6 +18,7 @@ use crate::wire::record::BATCH_HEADER_BYTES;
 impl PartitionLog {
     /// Begins a step of zeros behind the log if it is time.
     pub(super) fn write_ahead(&mut self, now: Now, round_bytes: u64, disk: &mut DiskQueue) {
+        self.spares.note_round(round_bytes);
         if !self.wants_zeros() {
             return;
         }

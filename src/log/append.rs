@@ -164,6 +164,7 @@ impl PartitionLog {
         let last_offset: Offset = self.log_end + count - 1;
         let max_timestamp = max_timestamp.expect("an append has a batch");
         if self.must_roll(now, file_len(len_bytes), last_offset, max_timestamp) {
+            self.note_filled(now);
             self.roll_in_memory();
         }
     }

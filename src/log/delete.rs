@@ -52,6 +52,7 @@ impl PartitionLog {
                 .map(|(file, _)| file),
         );
         files.extend(self.points.take_open_file());
+        files.extend(self.spares.take().and_then(|(_, file)| file));
         if !closing && !files.is_empty() {
             self.phase = Phase::Deleting(Deletion::Draining { closing: true });
             for file in files {
@@ -79,6 +80,9 @@ impl PartitionLog {
         if !is_removed || pending != Pending::Delete {
             if pending == Pending::Point && result.is_err() {
                 self.points.note_not_opened();
+            }
+            if pending == Pending::Spare && result.is_err() {
+                self.spares.note_not_opened();
             }
             return self.go_on_deleting(disk);
         }

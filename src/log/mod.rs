@@ -40,6 +40,7 @@ mod retention;
 mod roll;
 pub mod segment;
 mod segment_walk;
+mod spare;
 mod stop;
 mod sync;
 mod tail_buffer;

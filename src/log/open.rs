@@ -514,8 +514,11 @@ impl PartitionLog {
         let others = std::mem::take(&mut opening.others);
         let orphans: Vec<(Offset, FileKind)> = others
             .into_iter()
-            .filter(|(base, _)| !logs.contains_key(base))
-            .filter(|(base, _)| noted.is_none_or(|point| point.mark.next_offset != *base))
+            .filter(|(base, kind)| *kind == FileKind::Recycled || !logs.contains_key(base))
+            .filter(|(base, kind)| {
+                let is_of_point = noted.is_some_and(|point| point.mark.next_offset == *base);
+                *kind == FileKind::Recycled || !is_of_point
+            })
             .collect();
         if orphans.is_empty() {
             return self.finish_open(now, disk, events);

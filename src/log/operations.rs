@@ -37,6 +37,8 @@ pub(super) enum Pending {
     Stop,
     /// A step of the deletion.
     Delete,
+    /// A step of making a spare file ready.
+    Spare,
     /// A step of retention.
     Retention,
     /// Opening the file of a cold segment.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The machine of one partition's log: its state, its getters, and who takes which completion. The
 //! verbs are in files of their own: `open`, `recover`, `append`, `write`, `ahead`, `roll`, `cut`,
-//! `read`, `lookup`, `warm`, `retention`, `stop`, `delete`.
+//! `read`, `lookup`, `warm`, `retention`, `spare`, `stop`, `delete`.
 //!
 //! Owns: [`PartitionLog`]. Invariants: `log_start <= durable_end <= log_end`; the durable end rises
 //! only in the handler of a completed flush; segments ascend and join without a gap; while the log
@@ -27,6 +27,7 @@ use super::refused_producers::RefusedProducers;
 use super::retention::Retention;
 use super::roll::Roll;
 use super::segment::{FileKind, Segment, file_name};
+use super::spare::Spares;
 use super::stop::Stop;
 use super::sync::Unsynced;
 use super::tail_buffer::BufferPool;
@@ -91,6 +92,7 @@ pub struct PartitionLog {
     pub(super) flushing: VecDeque<Round>,
     pub(super) next_round: u64,
     pub(super) ahead_step: AheadStep,
+    pub(super) spares: Spares,
     pub(super) roll: Option<Roll>,
     pub(super) cut: Option<Cut>,
     /// A write found no space; the cut starts once nothing touches the file.
@@ -150,6 +152,7 @@ impl PartitionLog {
             flushing: VecDeque::new(),
             next_round: 0,
             ahead_step: AheadStep::default(),
+            spares: Spares::default(),
             roll: None,
             cut: None,
             cut_wanted: false,
@@ -274,6 +277,7 @@ impl PartitionLog {
             Pending::Roll => self.step_roll(now, result, disk, events),
             Pending::Cut => self.step_cut(now, result, disk, events),
             Pending::Stop => self.step_stop(result, disk, events),
+            Pending::Spare => self.step_spare(result, disk, events),
             Pending::Retention => self.step_retention(now, result, disk, events),
             Pending::WarmFile(base) => self.end_warm_file(base, result, disk, events),
             Pending::WarmIndex(base) => self.end_warm_index(base, false, result, disk, events),

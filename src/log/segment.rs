@@ -9,6 +9,7 @@
 //! 00000000000000001200.index       see `offset_index`; written at the roll and at a clean stop
 //! 00000000000000001200.timeindex   see `time_index`; likewise
 //! 00000000000000001200.snapshot    see `producer_snapshot`; the state BEFORE the first batch
+//! 00000000000000001200.recycled    see `spare`; the segment was removed, its file waits
 //! ```
 //!
 //! Owns: `Segment`, file names. Invariants: the durable part is a prefix of the whole; a sealed
@@ -33,15 +34,18 @@ pub enum FileKind {
     TimeIndex,
     /// Producer state.
     Snapshot,
+    /// No part of the log any more: what will be the file of a later segment.
+    Recycled,
 }
 
 impl FileKind {
     /// All kinds.
-    pub const ALL: [FileKind; 4] = [
+    pub const ALL: [FileKind; 5] = [
         FileKind::Log,
         FileKind::Index,
         FileKind::TimeIndex,
         FileKind::Snapshot,
+        FileKind::Recycled,
     ];
 
     fn ending(self) -> &'static str {
@@ -50,6 +54,7 @@ impl FileKind {
             FileKind::Index => "index",
             FileKind::TimeIndex => "timeindex",
             FileKind::Snapshot => "snapshot",
+            FileKind::Recycled => "recycled",
         }
     }
 }

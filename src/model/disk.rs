@@ -90,11 +90,10 @@ pub enum DiskOperation {
     /// all files of all askers; askers that come while one is under way share the next. Done:
     /// `Done`.
     FlushDevice,
-    /// Writes zeros from a block-aligned position on, behind everything written so far, in the
-    /// background: behind all other work of the disk, one such request at a time. Like a `Write`
-    /// they are durable, with the file's metadata, after the next `Flush`. Done: `Done`, or
-    /// `TakenBack`; after an error the file may or may not have grown, and nothing else has
-    /// changed.
+    /// Writes zeros from a block-aligned position on, in the background: behind all other work of
+    /// the disk, one such request at a time. Like a `Write` they are durable, with the file's
+    /// metadata, after the next `Flush`. Done: `Done`, or `TakenBack`; after an error the file may
+    /// or may not have grown, and some of what was there may be zeros.
     WriteZeros {
         /// Which file.
         file: FileId,
@@ -129,6 +128,14 @@ pub enum DiskOperation {
         path: Box<str>,
         /// The whole new contents.
         contents: Vec<u8>,
+    },
+    /// Gives a file of a directory another name in it, replacing what had that name. Open files
+    /// keep their ids. Durable only after `SyncDirectory`. Done: `Done`.
+    RenameFile {
+        /// Relative path.
+        from: Box<str>,
+        /// Relative path in the same directory.
+        to: Box<str>,
     },
     /// Removes a file; a missing one is no error. Done: `Done`.
     RemoveFile {

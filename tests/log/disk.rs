@@ -163,6 +163,19 @@ impl File {
     }
 }
 
+/// A crash may leave the old name, the new one, both or none.
+fn rename(files: &mut BTreeMap<String, File>, from: &str, to: &str) {
+    let file = files
+        .get_mut(from)
+        .expect("a file that is renamed is there");
+    let renamed = File {
+        named: false,
+        ..file.clone()
+    };
+    file.removed = true;
+    files.insert(to.to_owned(), renamed);
+}
+
 /// The disk.
 #[derive(Debug)]
 pub struct ModelDisk {
@@ -179,6 +192,8 @@ pub struct ModelDisk {
     pub device_flushes: usize,
     /// Zeros that were written ahead of logs, in bytes.
     pub zeros_ahead: usize,
+    /// Files that became a segment again.
+    pub recycled: usize,
     /// Zeros were asked back before they had begun.
     pub taken_back: usize,
     /// Reads that were asked for.
@@ -200,6 +215,7 @@ impl ModelDisk {
             device_flushes: 0,
             zeros_ahead: 0,
             taken_back: 0,
+            recycled: 0,
             sequence: 0,
             reads: 0,
             files_read: 0,
@@ -401,6 +417,10 @@ impl ModelDisk {
                 self.files.insert(path.into(), file);
                 Ok(DiskOutcome::Done)
             }
+            DiskOperation::RenameFile { from, to } => {
+                self.rename(&from, &to);
+                Ok(DiskOutcome::Done)
+            }
             DiskOperation::RemoveFile { path } => {
                 if let Some(file) = self.files.get_mut(&*path) {
                     file.removed = true;
@@ -435,6 +455,13 @@ impl ModelDisk {
             }
             other => unreachable!("{other:?}"),
         }
+    }
+
+    fn rename(&mut self, from: &str, to: &str) {
+        rename(&mut self.files, from, to);
+        let open = self.open.values_mut().filter(|path| *path == from);
+        open.for_each(|path| to.clone_into(path));
+        self.recycled += usize::from(to.ends_with(".log"));
     }
 
     fn open_file(
@@ -518,6 +545,9 @@ impl ModelDisk {
                     path, create: true, ..
                 } if dice.one_in(2) => {
                     self.files.entry(path.into()).or_default();
+                }
+                DiskOperation::RenameFile { from, to } if dice.one_in(2) => {
+                    rename(&mut self.files, &from, &to);
                 }
                 DiskOperation::RemoveFile { path } if dice.one_in(2) => {
                     if let Some(file) = self.files.get_mut(&*path) {

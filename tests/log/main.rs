@@ -17,3 +17,4 @@ mod memory;
 mod no_space;
 mod read_ahead;
 mod recovery_points;
+mod recycling;

@@ -142,6 +142,13 @@ impl MemoryDisk {
             DiskOperation::ReplaceFile { path, contents } => {
                 self.files.insert(path.into(), contents);
             }
+            DiskOperation::RenameFile { from, to } => {
+                let bytes = self.files.remove(&*from).ok_or(DiskError::NotFound)?;
+                self.files.insert(to.to_string(), bytes);
+                let open = self.open.values_mut();
+                open.filter(|path| ***path == *from)
+                    .for_each(|path| *path = to.to_string());
+            }
             DiskOperation::RemoveFile { path } => {
                 self.files.remove(&*path);
             }

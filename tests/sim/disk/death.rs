@@ -105,6 +105,11 @@ impl Disk {
                     let _ = self.replace(&path, contents);
                 }
             }
+            DiskOperation::RenameFile { from, to } if happened => {
+                if let Some(Entry::File(number)) = self.names.get(&from) {
+                    self.names.rename_file(sequence, &from, &to, number);
+                }
+            }
             DiskOperation::RemoveFile { path } if happened && self.names.get(&path).is_some() => {
                 self.names.change(sequence, &path, None);
             }

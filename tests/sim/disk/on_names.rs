@@ -25,6 +25,15 @@ impl Disk {
                 self.need_space(stats)?;
                 self.replace(&path, contents)
             }
+            DiskOperation::RenameFile { from, to } => {
+                let Some(Entry::File(number)) = self.names.get(&from) else {
+                    return Err(DiskError::NotFound);
+                };
+                let sequence = self.next_sequence();
+                self.names.rename_file(sequence, &from, &to, number);
+                stats.saw_renamed(&from, &to);
+                Ok(DiskOutcome::Done)
+            }
             DiskOperation::RemoveFile { path } => {
                 if self.names.get(&path).is_some() {
                     let sequence = self.next_sequence();

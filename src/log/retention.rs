@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Retention: whole sealed segments are removed from the front of the log by age and by size.
 //!
-//! One segment at a time, oldest first: its `.log` is removed (or renamed, see `spare`), the directory is synced, then the
-//! log start moves, then the small files go. So the log start never falls back after a crash, and
-//! the segments on disk never have a gap. (`file.delete.delay.ms` has nothing to wait for here: a
-//! read under way keeps its open file.)
+//! One segment at a time, oldest first: its `.log` is removed (or renamed, see `spare`), the
+//! directory is synced, then the log start moves, then the small files go. So the log start never
+//! falls back after a crash, and the segments on disk never have a gap. (`file.delete.delay.ms` has
+//! nothing to wait for here: a read under way keeps its open file.)
 //!
 //! Owns: [`Retention`]. Invariants: the segment that takes the appends stays; nothing at or above
 //! the retention bound (the HW) is removed. Runs on: the core of the partition. Bounded by: one

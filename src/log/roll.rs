@@ -4,8 +4,8 @@
 //! A roll has two halves. At once, in memory: the next append goes to a new segment. Later, once
 //! the old segment's last round is flushed, on disk: (1) the old file is cut to its exact length
 //! and flushed, its indexes, the new segment's producer snapshot and the leader epochs are replaced
-//! durably; (2) the new file is made, or a spare one renamed; (3) the directory is synced; only then is the new file
-//! written to.
+//! durably; (2) the new file is made, or a spare one renamed; (3) the directory is synced; only then
+//! is the new file written to.
 //!
 //! Owns: [`Roll`]. Invariants: of all segments on disk only the last one can be torn, because none
 //! is made before the one before it is durable, exact and indexed. Runs on: the core of the

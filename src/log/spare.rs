@@ -16,8 +16,8 @@
 //!
 //! Owns: [`Spares`]. Invariants: the file has its old name, `.recycled` or the new one, and the
 //! records of its old life are read under the first of these only; a start removes what it finds
-//! under `.recycled`. Runs on: the core of the partition. Bounded by: one file a log, and only for a
-//! log that fills its segments within `RECYCLED_WITHIN_MS`.
+//! under `.recycled`. Runs on: the core of the partition. Bounded by: one file a log, and only for
+//! a log that fills its segments within `RECYCLED_WITHIN_MS`.
 
 use super::event::LogEvent;
 use super::operations::Pending;

@@ -4,8 +4,8 @@
 //! A roll has two halves. At once, in memory: the next append goes to a new segment. Later, once
 //! the old segment's last round is flushed, on disk: (1) the old file is cut to its exact length
 //! and flushed, its indexes, the new segment's producer snapshot and the leader epochs are replaced
-//! durably; (2) the new file is made, or a spare one renamed; (3) the directory is synced; only then
-//! is the new file written to.
+//! durably; (2) the new file is made, or a spare one renamed; (3) the directory is synced; only
+//! then is the new file written to.
 //!
 //! Owns: [`Roll`]. Invariants: of all segments on disk only the last one can be torn, because none
 //! is made before the one before it is durable, exact and indexed. Runs on: the core of the
@@ -188,7 +188,6 @@ impl PartitionLog {
             }
         }
         let (step, old_file) = (roll.step, roll.old_file);
-        let is_recycled = roll.recycled.is_some();
         match (roll.error, step) {
             (None, _) => {}
             (
@@ -206,10 +205,6 @@ impl PartitionLog {
             }
             RollStep::Flush => self.replace_small_files(disk),
             RollStep::Replace { .. } => self.make_next_file(disk),
-            // A broken broker for the power-cut rig to find out: a new name is taken for durable.
-            RollStep::Create if is_recycled && cfg!(furlong_mutation = "rename_forgotten") => {
-                self.finish_roll(now, disk);
-            }
             RollStep::Create => {
                 self.go_to(RollStep::Sync);
                 let path = self.directory.clone();

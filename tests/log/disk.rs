@@ -4,7 +4,8 @@
 //! Owns: [`ModelDisk`]. Fault model: requests end in any order; a crash keeps any subset of the
 //! 512-byte sectors that were not covered by a flush (a flush of the device covers, of every file,
 //! the sectors of blocks that were written and flushed with the file before, and no length), any
-//! subset of the names that no directory sync covered, and either version of a file that was being replaced; a full disk
+//! subset of the names that no directory sync covered, and either version of a file that was being
+//! replaced; a renamed file may be left with the old name, the new one, both or none; a full disk
 //! refuses writes; flushes may fail. Invariants: two writes of one block under way at once are a
 //! fault of the log, and so is an unaligned request. Runs on: tests. Bounded by: the test.
 

@@ -213,7 +213,10 @@ impl PartitionLog {
             };
             let progress = self.inspect_first(&mut task, progress);
             match progress {
-                Progress::Read(result) => return Some(self.end_read(&task, result, disk)),
+                Progress::Read(result) => {
+                    let result = result.map(|answer| answer.trim(disk));
+                    return Some(self.end_read(&task, result, disk));
+                }
                 Progress::Done(event) => return Some(Ended::Told(event)),
                 Progress::Warm(base_offset) => {
                     if self.warm(base_offset, disk) {

@@ -135,7 +135,14 @@ mod tests {
 
     #[test]
     fn a_buffer_is_aligned_and_whole() {
-        for len in [0, 1, BLOCK_BYTES - 1, BLOCK_BYTES, BLOCK_BYTES + 1, 1_000_000] {
+        for len in [
+            0,
+            1,
+            BLOCK_BYTES - 1,
+            BLOCK_BYTES,
+            BLOCK_BYTES + 1,
+            1_000_000,
+        ] {
             let buffer = BlockBuffer::zeroed(len);
             assert!(buffer.as_slice().iter().all(|byte| *byte == 0));
             assert!(buffer.len() >= len && buffer.len() < len + BLOCK_BYTES);
@@ -153,7 +160,10 @@ mod tests {
         assert!(BlockBuffer::reclaim(shared.clone()).is_none());
         drop(part);
         let buffer = BlockBuffer::reclaim(shared).expect("nobody else has it");
-        assert_eq!((buffer.len(), buffer.as_slice()[5000]), (2 * BLOCK_BYTES, 7));
+        assert_eq!(
+            (buffer.len(), buffer.as_slice()[5000]),
+            (2 * BLOCK_BYTES, 7)
+        );
         assert_eq!(buffer.as_slice().as_ptr(), place, "the same memory");
         let part = buffer.into_bytes().slice(1..BLOCK_BYTES + 1);
         assert!(BlockBuffer::reclaim(part).is_none(), "a part is no buffer");

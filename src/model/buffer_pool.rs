@@ -10,9 +10,13 @@
 
 use std::ops::RangeInclusive;
 
+use bytes::Bytes;
+
 use super::block_buffer::BlockBuffer;
+use super::piece_memory::PieceMemory;
 use crate::limits::{
-    BLOCK_BYTES, BUFFER_AT_REST_BYTES_MAX, BUFFERS_AT_REST_MAX, LENT_WRITE_BYTES_MAX,
+    BLOCK_BYTES, BUFFER_AT_REST_BYTES_MAX, BUFFERS_AT_REST_MAX, COPY_PIECES_MAX,
+    LENT_WRITE_BYTES_MAX, PIECE_BYTES_MAX,
 };
 
 /// Who lends memory for buffers.
@@ -29,6 +33,8 @@ pub struct BufferPool {
     free_bytes: usize,
     free_bytes_max: usize,
     lender: Option<Box<dyn BlockLender>>,
+    copies: PieceMemory,
+    has_copied: bool,
     was_used: bool,
 }
 
@@ -41,6 +47,8 @@ impl BufferPool {
             free_bytes: 0,
             free_bytes_max,
             lender: None,
+            copies: PieceMemory::new(COPY_PIECES_MAX, PIECE_BYTES_MAX),
+            has_copied: false,
             was_used: false,
         }
     }
@@ -79,9 +87,20 @@ impl BufferPool {
     /// as long as a client likes, so half of what can be lent is left to writers.
     #[must_use]
     pub fn take_to_read(&mut self, len_bytes: usize) -> BlockBuffer {
-        let total = self.lender.as_ref().map_or(0, |lender| lender.total_bytes());
+        let total = self
+            .lender
+            .as_ref()
+            .map_or(0, |lender| lender.total_bytes());
         self.borrow(len_bytes, total / 4, total / 2)
             .unwrap_or_else(|| BlockBuffer::zeroed(len_bytes))
+    }
+
+    /// A copy of a few bytes, so that whoever gets them does not hold the buffer they are in.
+    #[must_use]
+    pub fn copy(&mut self, bytes: &[u8]) -> Bytes {
+        self.was_used = true;
+        self.has_copied = true;
+        self.copies.copy(bytes)
     }
 
     fn borrow(&mut self, len_bytes: usize, most_bytes: usize, left: usize) -> Option<BlockBuffer> {
@@ -126,7 +145,7 @@ impl BufferPool {
     /// True if a buffer waits.
     #[must_use]
     pub fn holds_any(&self) -> bool {
-        !self.free.is_empty()
+        !self.free.is_empty() || self.has_copied
     }
 
     /// True if a buffer was taken since the last call.
@@ -138,6 +157,8 @@ impl BufferPool {
     pub fn clear(&mut self) {
         self.free.clear();
         self.free_bytes = 0;
+        self.copies.clear();
+        self.has_copied = false;
     }
 }
 
@@ -238,11 +259,23 @@ mod tests {
         let small = pool.take(BLOCK_BYTES);
         assert!(small.is_lent());
         assert!(!pool.take(LENT_WRITE_BYTES_MAX + 1).is_lent(), "too large");
-        assert!(!pool.take_own(BLOCK_BYTES, BLOCK_BYTES..=BLOCK_BYTES).is_lent());
+        assert!(
+            !pool
+                .take_own(BLOCK_BYTES, BLOCK_BYTES..=BLOCK_BYTES)
+                .is_lent()
+        );
         pool.give(small);
-        assert!(!pool.take_own(BLOCK_BYTES, BLOCK_BYTES..=BLOCK_BYTES).is_lent());
+        assert!(
+            !pool
+                .take_own(BLOCK_BYTES, BLOCK_BYTES..=BLOCK_BYTES)
+                .is_lent()
+        );
         assert!(pool.take(BLOCK_BYTES).is_lent(), "the one that waited");
-        assert_eq!(left.load(Ordering::Relaxed), 16 * BLOCK_BYTES, "it went back");
+        assert_eq!(
+            left.load(Ordering::Relaxed),
+            16 * BLOCK_BYTES,
+            "it went back"
+        );
         // Readers leave half of it.
         let reads = [0; 3].map(|_| pool.take_to_read(4 * BLOCK_BYTES));
         assert_eq!(reads.map(|read| read.is_lent()), [true, true, false]);

@@ -132,11 +132,18 @@ mod tests {
             hasher.finish()
         };
         for shift in [0, 24, 48] {
-            let low: std::collections::BTreeSet<u64> =
-                (0..128).map(|number: u64| hash(number << shift) & 127).collect();
-            let high: std::collections::BTreeSet<u64> =
-                (0..128).map(|number: u64| hash(number << shift) >> 57).collect();
-            assert!(low.len() > 48 && high.len() > 48, "{shift}: {} {}", low.len(), high.len());
+            let low: std::collections::BTreeSet<u64> = (0..128)
+                .map(|number: u64| hash(number << shift) & 127)
+                .collect();
+            let high: std::collections::BTreeSet<u64> = (0..128)
+                .map(|number: u64| hash(number << shift) >> 57)
+                .collect();
+            assert!(
+                low.len() > 48 && high.len() > 48,
+                "{shift}: {} {}",
+                low.len(),
+                high.len()
+            );
         }
     }
 }

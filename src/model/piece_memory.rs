@@ -128,7 +128,10 @@ mod tests {
         assert!(places.contains(&place));
         places.sort_unstable();
         places.dedup();
-        assert!(places.len() <= 4 * 4096 / 100, "the same memory again and again");
+        assert!(
+            places.len() <= 4 * 4096 / 100,
+            "the same memory again and again"
+        );
     }
 
     #[test]

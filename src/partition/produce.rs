@@ -227,10 +227,10 @@ impl Partition {
         while let Some(waiter) = self.committed_waiters.pop_reached(high_watermark) {
             self.answer(waiter, events);
         }
-        let mut woken = Vec::new();
         self.purgatory
-            .handle_high_watermark(high_watermark, &mut woken);
-        events.extend(woken.into_iter().map(PartitionEvent::Woken));
+            .handle_high_watermark(high_watermark, |woken| {
+                events.push(PartitionEvent::Woken(woken));
+            });
     }
 
     /// Appends from `from` on were lost: the disk was full.

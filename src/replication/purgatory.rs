@@ -65,7 +65,8 @@ impl Purgatory {
     }
 
     fn place(&self, fetch: u64) -> Result<usize, usize> {
-        self.watches.binary_search_by_key(&fetch, |(number, _)| *number)
+        self.watches
+            .binary_search_by_key(&fetch, |(number, _)| *number)
     }
 
     /// How many fetches are parked.
@@ -94,7 +95,7 @@ impl Purgatory {
     }
 
     /// The high watermark moved: tells the parked fetches what came to them.
-    pub fn handle_high_watermark(&mut self, high_watermark: Offset, woken: &mut Vec<Woken>) {
+    pub fn handle_high_watermark(&mut self, high_watermark: Offset, mut wake: impl FnMut(Woken)) {
         let mut committed = 0u64;
         while let Some(&(end, bytes)) = self.uncommitted.front() {
             if end > high_watermark {
@@ -112,7 +113,7 @@ impl Purgatory {
             let bytes = watch.counted_bytes.min(watch.room_bytes) - before;
             if bytes > 0 {
                 let fetch = *fetch;
-                woken.push(Woken { fetch, bytes });
+                wake(Woken { fetch, bytes });
             }
         }
     }
@@ -132,7 +133,7 @@ mod tests {
 
     fn wake(purgatory: &mut Purgatory, high_watermark: Offset) -> Vec<(u64, u64)> {
         let mut woken = Vec::new();
-        purgatory.handle_high_watermark(high_watermark, &mut woken);
+        purgatory.handle_high_watermark(high_watermark, |one| woken.push(one));
         woken.iter().map(|w| (w.fetch, w.bytes)).collect()
     }
 

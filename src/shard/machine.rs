@@ -279,7 +279,9 @@ impl Shard {
             MeshMessage::FetchFinish { request } => {
                 self.handle_fetch_finish(from, request, effects);
             }
-            MeshMessage::FetchCancel { request } => self.handle_fetch_cancel(from, request, effects),
+            MeshMessage::FetchCancel { request } => {
+                self.handle_fetch_cancel(from, request, effects)
+            }
             MeshMessage::Fetched { request, body } => {
                 self.take_fetched(from, request, body, effects);
             }

@@ -265,7 +265,9 @@ impl Shard {
     /// Drops what was read ahead: somebody waits for the room.
     pub(super) fn drop_read_ahead(&mut self, disk: &mut DiskQueue) {
         while let Some(slot) = self.memory.ahead.pop_first() {
-            self.on_slot(slot, disk, |partition, _, _| partition.handle_read_ahead_shed());
+            self.on_slot(slot, disk, |partition, _, _| {
+                partition.handle_read_ahead_shed()
+            });
         }
     }
 

@@ -10,12 +10,12 @@
 use bytes::Bytes;
 
 use super::api::ApiError;
+use super::api::fetch::PartState;
 use super::contract::Effects;
-use super::parts::fetch::{FetchRead, FetchResult};
+use super::parts::fetch::{FetchRead, FetchResult, ReadState};
 use super::parts::produce::ProduceBatch;
-use crate::limits::{
-    ANSWER_PIECE_BYTES, ANSWER_PIECES_MAX, LIST_ENTRIES_KEPT_MAX, LISTS_KEPT_MAX,
-};
+use crate::limits::{ANSWER_PIECE_BYTES, ANSWER_PIECES_MAX, LIST_ENTRIES_KEPT_MAX, LISTS_KEPT_MAX};
+use crate::model::ids::ShardId;
 use crate::model::piece_memory::PieceMemory;
 use crate::wire::codec::Writer;
 use crate::wire::protocol::fetch::{FetchRequest, FetchResponse};
@@ -77,7 +77,9 @@ impl Refillable for ProduceResponse {
 
     fn room(&self) -> usize {
         let topics = self.responses.iter();
-        let partitions: usize = topics.map(|topic| topic.partition_responses.capacity()).sum();
+        let partitions: usize = topics
+            .map(|topic| topic.partition_responses.capacity())
+            .sum();
         self.responses.capacity() + partitions
     }
 }
@@ -138,6 +140,10 @@ pub struct Spares {
     pub batches: Kept<Vec<ProduceBatch>>,
     /// Likewise.
     pub reads: Kept<Vec<FetchRead>>,
+    /// Where the reads of a part are.
+    pub read_states: Kept<Vec<ReadState>>,
+    /// Where the parts of a fetch are.
+    pub part_states: Kept<Vec<(ShardId, PartState)>>,
     /// Results of parts.
     pub results: Kept<Vec<FetchResult>>,
     /// What answers are written into.
@@ -155,6 +161,8 @@ impl Default for Spares {
             reads_by_shard: Vec::new(),
             batches: Kept::default(),
             reads: Kept::default(),
+            read_states: Kept::default(),
+            part_states: Kept::default(),
             results: Kept::default(),
             answers: PieceMemory::new(ANSWER_PIECES_MAX, ANSWER_PIECE_BYTES),
         }
@@ -174,7 +182,8 @@ impl Spares {
         let writer = Writer::reuse(self.answers.take(), parts);
         let encoded = encode_response_into(correlation_id, version, body, writer);
         let (parts, rest) = encoded?;
-        self.answers.put_back(rest, parts.first().map_or(0, Bytes::len));
+        self.answers
+            .put_back(rest, parts.first().map_or(0, Bytes::len));
         Ok(parts)
     }
 }

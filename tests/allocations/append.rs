@@ -12,7 +12,7 @@ use furlong::wire::record::{BatchBuilder, Compression};
 use crate::host::{Host, steady};
 
 /// A batch of `count` records of 100 bytes.
-fn batch(count: usize) -> Bytes {
+pub fn batch(count: usize) -> Bytes {
     let mut builder = BatchBuilder::new(Compression::None);
     for _ in 0..count {
         builder.append(1_700_000_000_000, None, Some(&[7; 100]), &[]);
@@ -20,7 +20,8 @@ fn batch(count: usize) -> Bytes {
     builder.build()
 }
 
-fn request(acks: i16, partitions: &[i32], records: &Bytes) -> ProduceRequest {
+/// A produce request with these records for each of the partitions.
+pub fn request(acks: i16, partitions: &[i32], records: &Bytes) -> ProduceRequest {
     let partition_data = partitions.iter().map(|index| PartitionProduceData {
         index: *index,
         records: Some(records.clone()),

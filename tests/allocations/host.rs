@@ -19,8 +19,8 @@ use furlong::shard::mesh_message::MeshMessage;
 use furlong::shard::{Shard, ShardConfig};
 use furlong::wire::protocol::{Request, decode_response, encode_request};
 
+use crate::allocation::{counted, take_count};
 use crate::controller::{Controller, NODE};
-use crate::counting::{counted, take_count};
 use crate::memory_disk::MemoryDisk;
 
 /// The client.
@@ -82,7 +82,11 @@ impl Host {
         let image = host.controller.publish(|_| {});
         for shard in 0..host.shards.len() {
             host.events.push_back((shard, Event::Start));
-            host.push_mesh(shard, ShardId::CONTROL, MeshMessage::Image(Arc::clone(&image)));
+            host.push_mesh(
+                shard,
+                ShardId::CONTROL,
+                MeshMessage::Image(Arc::clone(&image)),
+            );
         }
         let connection = CLIENT;
         host.events.push_back((0, Event::Connected { connection }));
@@ -114,14 +118,21 @@ impl Host {
         let frame_bytes = parts.iter().map(Bytes::len).sum::<usize>() - 4;
         let frame = memory.split_to(frame_bytes).freeze();
         let connection = CLIENT;
-        self.events.push_back((0, Event::Frame { connection, frame }));
+        self.events
+            .push_back((0, Event::Frame { connection, frame }));
         self.now.monotonic_us += STEP_US;
         self.settle();
     }
 
+    /// Drops the answers that came. Gives how many bytes they had.
+    pub fn drop_answers(&mut self) -> usize {
+        self.answers.drain(..).map(|part| part.len()).sum()
+    }
+
     fn push_mesh(&mut self, shard: usize, from: ShardId, message: MeshMessage) {
         let message = Box::new(message);
-        self.events.push_back((shard, Event::Mesh { from, message }));
+        self.events
+            .push_back((shard, Event::Mesh { from, message }));
     }
 
     /// Does everything that is due, until nothing is.
@@ -154,7 +165,10 @@ impl Host {
         let mut was_due = false;
         for shard in 0..self.shards.len() {
             let (machine, effects) = (&mut self.shards[shard], &mut self.effects[shard]);
-            if machine.next_deadline().is_some_and(|at| at <= self.now.monotonic_us) {
+            if machine
+                .next_deadline()
+                .is_some_and(|at| at <= self.now.monotonic_us)
+            {
                 was_due = true;
                 let now = self.now;
                 counted(|| machine.handle_timeout(now, effects));
@@ -208,7 +222,7 @@ pub fn steady(
         step(host);
     }
     take_count();
-    crate::counting::trace();
+    crate::allocation::trace();
     let counts = (0..rounds).map(|_| {
         step(host);
         take_count()

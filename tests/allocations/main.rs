@@ -4,11 +4,14 @@
 //!
 //! With `FURLONG_ALLOCATION_TRACES=1` and `--nocapture`, each counted allocation prints its stack.
 
+#[path = "../wire/allocation.rs"]
+#[allow(dead_code, reason = "the tests of tests/wire use the rest of it")]
+mod allocation;
 mod append;
-mod counting;
 #[path = "../shard/controller.rs"]
 #[allow(dead_code, reason = "the driver of tests/shard uses the rest of it")]
 mod controller;
+mod fetch;
 mod host;
 #[path = "../shard/memory_disk.rs"]
 #[allow(dead_code, reason = "the tests of tests/shard use the rest of it")]

@@ -23,8 +23,8 @@ use crate::replication::min_insync::Acks;
 use crate::shard::contract::Effects;
 use crate::shard::machine::Shard;
 use crate::shard::mesh_message::MeshMessage;
-use crate::shard::parts::PLACES_MAX;
-use crate::shard::parts::produce::{ProduceBatch, ProduceParts, ProducePlace};
+use crate::shard::parts::produce::{ProduceBatch, ProduceParts};
+use crate::shard::parts::{AnswerPlace, PLACES_MAX};
 use crate::shard::request_table::{Call, Pending};
 use crate::wire::protocol::produce::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, PartitionProduceData, PartitionProduceResponse,
@@ -62,7 +62,11 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
     arrival.decode_over(&mut request)?;
     let call = arrival.call;
     let topics = request.topic_data.iter();
-    if topics.map(|topic| topic.partition_data.len()).sum::<usize>() > PLACES_MAX {
+    if topics
+        .map(|topic| topic.partition_data.len())
+        .sum::<usize>()
+        > PLACES_MAX
+    {
         return Ok(Reply::Close);
     }
     let timeout_ms = u64::try_from(request.timeout_ms).unwrap_or(0);
@@ -81,7 +85,14 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
         shard
             .requests
             .insert(number, call, Pending::Produce(pending));
-        hand_out(shard, number, acks, timeout_ms, &mut batches, arrival.effects);
+        hand_out(
+            shard,
+            number,
+            acks,
+            timeout_ms,
+            &mut batches,
+            arrival.effects,
+        );
         Ok(Reply::Pending)
     };
     shard.spares.batches_by_shard = batches;
@@ -148,7 +159,7 @@ fn plan(
             };
             match admission {
                 Ok((at, owner, records)) => {
-                    let place = ProducePlace {
+                    let place = AnswerPlace {
                         topic: place,
                         partition: answers.partition_responses.len(),
                     };
@@ -265,9 +276,12 @@ impl Shard {
             return;
         };
         for batch in batches.drain(..) {
-            let ProducePlace { topic, partition } = batch.place;
+            let AnswerPlace { topic, partition } = batch.place;
             let answer = &mut pending.answer.responses[topic].partition_responses[partition];
-            match batch.outcome.expect("a part comes back when all of it has ended") {
+            match batch
+                .outcome
+                .expect("a part comes back when all of it has ended")
+            {
                 Ok(produced) => take_success(answer, produced),
                 Err(error) => take_error(answer, &error),
             }

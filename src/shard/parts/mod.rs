@@ -52,6 +52,15 @@ impl SubId {
     }
 }
 
+/// Where the answer of one partition stands in the answer of its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnswerPlace {
+    /// Which topic.
+    pub topic: usize,
+    /// Which of its partitions.
+    pub partition: usize,
+}
+
 /// A part under way.
 #[derive(Debug)]
 pub enum Part {
@@ -93,7 +102,8 @@ impl PartTable {
 
     fn insert(&mut self, number: u64, part: Part) {
         if let Part::Fetch(fetch) = &part {
-            self.fetches.insert(asked_by(fetch.asker, fetch.request), number);
+            self.fetches
+                .insert(asked_by(fetch.asker, fetch.request), number);
         }
         let before = self.parts.insert(number, part);
         assert!(before.is_none(), "a number is used once");

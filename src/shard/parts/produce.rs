@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 
-use super::{Part, SubId};
+use super::{AnswerPlace, Part, SubId};
 use crate::limits::PRODUCE_WAIT_MS_MIN;
 use crate::model::ids::{ShardId, TopicPartition};
 use crate::model::time::{MonotonicUs, Now};
@@ -28,20 +28,11 @@ pub struct ProduceParts {
     pub batches: Vec<ProduceBatch>,
 }
 
-/// Where the answer of a batch stands in the answer of its request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ProducePlace {
-    /// Which topic.
-    pub topic: usize,
-    /// Which of its partitions.
-    pub partition: usize,
-}
-
 /// A batch for one partition. It comes back without its records and with its outcome.
 #[derive(Debug)]
 pub struct ProduceBatch {
     /// Whose answer it is.
-    pub place: ProducePlace,
+    pub place: AnswerPlace,
     /// Where to.
     pub at: TopicPartition,
     /// The batch.

@@ -44,8 +44,8 @@ impl PartitionLog {
         is_cached.is_some() || self.read_ahead.has(offset)
     }
 
-    /// Gives up at least so many cached bytes, the oldest first, or all there are. Their buffers are
-    /// the next ones that are taken.
+    /// Gives up at least so many cached bytes, the oldest first, or all there are. Their buffers
+    /// are the next ones that are taken.
     pub fn handle_shed(&mut self, wanted_bytes: usize, disk: &mut DiskQueue) {
         let target = self.memory().cached_bytes.saturating_sub(wanted_bytes);
         while self.memory().cached_bytes > target {

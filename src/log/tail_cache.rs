@@ -174,8 +174,8 @@ impl TailCache {
             if wanted > TAIL_CACHE_BUFFER_MERGED_MAX {
                 return false;
             }
-            // Doubling keeps the copies in proportion to the bytes, and there are few sizes, so that
-            // the buffer that one log gave up is the one that another looks for.
+            // Doubling keeps the copies in proportion to the bytes, and sizes are few, so that the
+            // buffer that one log gave up is the one that another looks for.
             let len = wanted.next_power_of_two().max(BLOCK_BYTES);
             let mut larger = pool.take_own(len, len..=len);
             let old = last.from(last.start);

@@ -73,8 +73,8 @@ impl BufferPool {
             .unwrap_or_else(|| BlockBuffer::zeroed(len_bytes))
     }
 
-    /// A buffer of the shard's own, to be kept for long: one whose length is in `fits`, or a new one
-    /// of `wanted_bytes`.
+    /// A buffer of the shard's own, to be kept for long: one whose length is in `fits`, or a new
+    /// one of `wanted_bytes`.
     #[must_use]
     pub fn take_own(&mut self, wanted_bytes: usize, fits: RangeInclusive<usize>) -> BlockBuffer {
         assert!(fits.contains(&wanted_bytes));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Values under numbers that their owner gave out, found without a search tree: a warm map allocates
-//! nothing, however values come and go.
+//! Values under numbers that their owner gave out, found without a search tree: a warm map
+//! allocates nothing, however values come and go.
 //!
 //! Owns: [`NumberMap`]. Invariants: its order is nobody's business, so there is no way to walk it;
 //! who wants all values takes them out by rising number. The numbers come from counters of this

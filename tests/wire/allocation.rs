@@ -2,8 +2,8 @@
 //! An allocator that counts, so that a test can say how much memory a frame took, or how often a
 //! machine asked for some.
 //!
-//! Owns: the global allocator of a test binary. Invariants: counts are per thread, so that tests may
-//! run side by side; allocations are numbered only while somebody wants it. Runs on: every thread.
+//! Owns: the global allocator of a test binary. Invariants: counts are per thread, so that tests
+//! may run side by side; allocations are numbered only while somebody wants it. Runs on: every thread.
 //! Bounded by: nothing is kept.
 
 use std::alloc::{GlobalAlloc, Layout, System};

@@ -58,8 +58,8 @@ impl Writer {
     }
 
     /// Closes a frame that was begun with four bytes for its length: writes into them how many
-    /// bytes follow. Gives the frame in parts whose concatenation it is (large byte fields are parts
-    /// of their own), and the memory that is left.
+    /// bytes follow. Gives the frame in parts whose concatenation it is (large byte fields are
+    /// parts of their own), and the memory that is left.
     pub fn finish_frame(mut self) -> Result<(Vec<Bytes>, BytesMut), EncodeError> {
         let length = self
             .size_bytes()

@@ -62,6 +62,7 @@ impl Host {
                     ..StorageRules::default()
                 },
                 memory,
+                retention_check_ms: 30_000,
                 settings: Arc::new(Settings::new()),
             })
         };

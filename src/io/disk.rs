@@ -299,7 +299,7 @@ impl Disk {
 
     fn push(&mut self, ring: &mut Ring, index: u32) {
         let operation = self.operations.get_mut(index).expect("just entered");
-        let entry = operation.entry();
+        let entry = operation.entry(&ring.registered());
         let tag = Tag {
             kind: Kind::Disk,
             index,

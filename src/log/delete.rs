@@ -91,7 +91,6 @@ impl PartitionLog {
                 self.phase = Phase::Deleted;
                 self.segments.clear();
                 self.stages.clear();
-                self.pool.clear();
                 self.tail_cache.clear();
                 events.push(LogEvent::Deleted);
             }

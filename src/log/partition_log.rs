@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::append::ReadyBatch;
 use super::area::AheadStep;
 use super::config::LogConfig;
 use super::cut::Cut;
@@ -30,12 +31,11 @@ use super::segment::{FileKind, Segment, file_name};
 use super::spare::Spares;
 use super::stop::Stop;
 use super::sync::Unsynced;
-use super::tail_buffer::BufferPool;
 use super::tail_cache::TailCache;
 use super::task::Task;
 use super::warm::Rebuild;
-use super::write::{Round, Stage};
-use crate::limits::{RETENTION_CHECK_MS_DEFAULT, WRITE_BUFFERS_IDLE_MS};
+use super::write::{Round, RoundLists, Stage};
+use crate::limits::RETENTION_CHECK_MS_DEFAULT;
 use crate::model::disk::{
     DiskCompletion, DiskError, DiskOperation, DiskOutcome, DiskQueue, FileId,
 };
@@ -100,9 +100,9 @@ pub struct PartitionLog {
     pub(super) unflushed_bytes: usize,
     /// What counts without a flush, in the relaxed flush modes.
     pub(super) unsynced: Unsynced,
-    pub(super) pool: BufferPool,
+    pub(super) lists: RoundLists,
+    pub(super) batches: Vec<ReadyBatch>,
     pub(super) tail_cache: TailCache,
-    pub(super) pool_idle_at: Option<MonotonicUs>,
     pub(super) tasks: BTreeMap<u64, Task>,
     pub(super) next_task: u64,
     /// Buffers of reads under way.
@@ -158,9 +158,9 @@ impl PartitionLog {
             cut_wanted: false,
             unflushed_bytes: 0,
             unsynced: Unsynced::default(),
-            pool: BufferPool::default(),
+            lists: RoundLists::default(),
+            batches: Vec::new(),
             tail_cache: TailCache::default(),
-            pool_idle_at: None,
             tasks: BTreeMap::new(),
             next_task: 0,
             reading_bytes: 0,
@@ -307,23 +307,19 @@ impl PartitionLog {
         }
         let sync_at = self.unsynced.deadline(self.config.flush_mode);
         let ahead = self.read_ahead.next_deadline();
-        [self.pool_idle_at, self.retention.due, sync_at, ahead]
+        [self.retention.due, sync_at, ahead]
             .into_iter()
             .flatten()
             .min()
     }
 
-    /// Rolls by time, applies retention, frees idle buffers.
+    /// Rolls by time, applies retention, drops what was read ahead in vain.
     pub fn handle_timeout(&mut self, now: Now, disk: &mut DiskQueue, _events: &mut Vec<LogEvent>) {
         if matches!(self.phase, Phase::Delayed(_)) {
             return self.go_on_delayed(now, disk);
         }
         if !self.is_open() {
             return;
-        }
-        if self.pool_idle_at.is_some_and(|at| at <= now.monotonic_us) {
-            self.pool.clear();
-            self.pool_idle_at = None;
         }
         self.sync_if_due(now, disk);
         self.read_ahead.expire(now);
@@ -355,11 +351,6 @@ impl PartitionLog {
             "an opening reads who is known"
         );
         self.producers.note_refused(refused);
-    }
-
-    /// Notes that buffers were used just now.
-    pub(super) fn touch_pool(&mut self, now: Now) {
-        self.pool_idle_at = Some(now.after_ms(WRITE_BUFFERS_IDLE_MS));
     }
 
     /// A path in the directory.

@@ -140,32 +140,45 @@ fn check_next(last: Option<Last>, header: &BatchHeader) -> SequenceCheck {
 #[derive(Debug)]
 pub struct SequenceChecker<'a> {
     state: &'a ProducerState,
-    appended: Vec<(i64, Last)>,
+    /// The newest batch of the first producer; an append of a client has no other.
+    first: Option<(i64, Last)>,
+    /// Of others.
+    others: Vec<(i64, Last)>,
 }
 
 impl SequenceChecker<'_> {
     /// Checks the next batch of the append.
     pub fn check(&mut self, header: &BatchHeader) -> SequenceCheck {
         assert!(header.producer_id >= 0);
-        let in_append = self
-            .appended
-            .iter()
-            .rev()
-            .find(|(id, _)| *id == header.producer_id);
+        let known = self.first.iter().chain(&self.others);
+        let mut known = known.filter(|(id, _)| *id == header.producer_id);
+        let in_append = known.next();
         let check = match in_append {
             Some((_, last)) => check_next(Some(*last), header),
             None => self.state.check(header),
         };
         if check == SequenceCheck::InOrder {
-            self.appended.push((
+            self.note(
                 header.producer_id,
                 Last {
                     producer_epoch: header.producer_epoch,
                     last_sequence: header.last_sequence(),
                 },
-            ));
+            );
         }
         check
+    }
+
+    fn note(&mut self, producer_id: i64, last: Last) {
+        let (first, others) = (&mut self.first, &mut self.others);
+        let mut known = first.iter_mut().chain(others.iter_mut());
+        if let Some((_, newest)) = known.find(|(id, _)| *id == producer_id) {
+            *newest = last;
+        } else if first.is_none() {
+            *first = Some((producer_id, last));
+        } else {
+            others.push((producer_id, last));
+        }
     }
 }
 
@@ -218,7 +231,8 @@ impl ProducerState {
     pub fn checker(&self) -> SequenceChecker<'_> {
         SequenceChecker {
             state: self,
-            appended: Vec::new(),
+            first: None,
+            others: Vec::new(),
         }
     }
 

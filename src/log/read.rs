@@ -149,22 +149,27 @@ impl ReadTask {
         let range = window
             .range(start, position - start)
             .expect("the batches were just seen");
-        let (bytes, held_bytes) = trim(range, window.held_bytes());
         Answer {
-            bytes,
+            bytes: range,
             next_offset,
-            held_bytes,
+            held_bytes: window.held_bytes(),
         }
     }
 }
 
-/// Gives memory back if the answer is only a small part of what it would hold.
-fn trim(bytes: Bytes, held_bytes: usize) -> (Bytes, usize) {
-    const SMALL: usize = 16 * 1024;
-    if bytes.len() <= SMALL || bytes.len() < held_bytes / 4 {
-        (Bytes::copy_from_slice(&bytes), bytes.len())
-    } else {
-        (bytes, held_bytes)
+impl Answer {
+    /// Gives memory back if the answer is only a small part of what it would hold.
+    pub(super) fn trim(self, disk: &mut DiskQueue) -> Answer {
+        const SMALL: usize = 16 * 1024;
+        let len = self.bytes.len();
+        if len == 0 || (len > SMALL && len >= self.held_bytes / 4) {
+            return self;
+        }
+        Answer {
+            bytes: disk.buffers().copy(&self.bytes),
+            held_bytes: len,
+            ..self
+        }
     }
 }
 

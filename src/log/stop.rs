@@ -200,7 +200,6 @@ impl PartitionLog {
         self.phase = Phase::Closed;
         self.segments.clear();
         self.stages.clear();
-        self.pool.clear();
         self.tail_cache.clear();
         events.push(LogEvent::Stopped);
     }

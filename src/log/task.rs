@@ -18,7 +18,6 @@ use super::read::{Answer, ReadTask};
 use super::segment::FileKind;
 use super::tail_buffer::{BLOCK, block_floor, file_len, memory_len};
 use crate::limits::READ_BYTES_MAX;
-use crate::model::block_buffer::BlockBuffer;
 use crate::model::disk::{DiskError, DiskOperation, DiskOutcome, DiskQueue};
 use crate::model::ids::Offset;
 use crate::wire::checksum::crc32c;
@@ -214,7 +213,10 @@ impl PartitionLog {
             };
             let progress = self.inspect_first(&mut task, progress);
             match progress {
-                Progress::Read(result) => return Some(self.end_read(&task, result, disk)),
+                Progress::Read(result) => {
+                    let result = result.map(|answer| answer.trim(disk));
+                    return Some(self.end_read(&task, result, disk));
+                }
                 Progress::Done(event) => return Some(Ended::Told(event)),
                 Progress::Warm(base_offset) => {
                     if self.warm(base_offset, disk) {
@@ -325,7 +327,7 @@ impl PartitionLog {
             .expect("the caller warmed it");
         let file = segment.file.expect("a warm segment is open");
         let wanted = memory_len(fill.wanted_end - position_bytes);
-        let buffer = BlockBuffer::zeroed(wanted.min(READ_BYTES_MAX));
+        let buffer = disk.buffers().take_to_read(wanted.min(READ_BYTES_MAX));
         fill.counted_bytes += buffer.len();
         self.reading_bytes += buffer.len();
         let read = DiskOperation::Read {
@@ -381,7 +383,7 @@ impl PartitionLog {
         task.is_short = at_file_end && !is_filled;
         let (bytes, held_bytes) = if fill.collected.is_empty() {
             let held_bytes = buffer.len();
-            (Bytes::from_owner(buffer).slice(..len), held_bytes)
+            (buffer.into_bytes().slice(..len), held_bytes)
         } else {
             fill.collected.extend_from_slice(&buffer.as_slice()[..len]);
             let held_bytes = fill.collected.capacity();

@@ -14,13 +14,16 @@ use super::event::LogEvent;
 use super::operations::Pending;
 use super::partition_log::{PartitionLog, Phase, done};
 use super::segment::{Segment, SegmentMark};
-use super::tail_buffer::{TailBuffer, block_ceil, memory_len};
+use super::tail_buffer::{TailBuffer, TailWrite, block_ceil, block_floor, file_len, memory_len};
 use crate::limits::ROUNDS_FLUSHING_MAX;
 use crate::model::block_buffer::BlockBuffer;
 use crate::model::disk::{DiskError, DiskOperation, DiskOutcome, DiskQueue};
 use crate::model::ids::Offset;
 use crate::model::time::Now;
 use crate::model::topic_config::FlushMode;
+
+/// Writes of a round whose list is kept for the next one.
+const ROUND_WRITES_KEPT_MAX: usize = 16;
 
 /// A segment that is still written to.
 #[derive(Debug)]
@@ -30,7 +33,7 @@ pub(super) struct Stage {
     /// What waits to be written.
     pub(super) tail: TailBuffer,
     /// The durable part of its last partly filled block, to go on from if the rest is lost.
-    pub(super) durable_tail: Box<[u8]>,
+    pub(super) durable_tail: Vec<u8>,
     /// How far its file is initialised.
     pub(super) area: Area,
     /// Where the furthest write of a round ends, in whole blocks.
@@ -77,7 +80,6 @@ pub(super) struct Round {
     error: Option<DiskError>,
     /// Where its writes end.
     write_end: u64,
-    tail: Box<[u8]>,
     mark: SegmentMark,
     state: RoundState,
 }
@@ -91,6 +93,41 @@ enum RoundState {
     Flushed,
     /// Written; the flush mode asks for no more.
     Unflushed,
+}
+
+impl Round {
+    /// Copies the partly filled last block as the round left it.
+    fn copy_tail(&self, tail: &mut Vec<u8>) {
+        tail.clear();
+        let position = block_floor(self.mark.size_bytes);
+        let inside = memory_len(self.mark.size_bytes - position);
+        if inside == 0 {
+            return;
+        }
+        let holds = |(start, buffer): &&(u64, BlockBuffer)| {
+            (*start..*start + file_len(buffer.len())).contains(&position)
+        };
+        let (start, buffer) = self.written.iter().find(holds).expect("it was written");
+        let place = memory_len(position - start);
+        tail.extend_from_slice(&buffer.as_slice()[place..place + inside]);
+    }
+}
+
+/// Emptied lists of rounds, for the next ones.
+#[derive(Debug, Default)]
+pub(super) struct RoundLists {
+    writes: Vec<TailWrite>,
+    written: Vec<Vec<(u64, BlockBuffer)>>,
+}
+
+impl RoundLists {
+    fn keep(&mut self, written: Vec<(u64, BlockBuffer)>) {
+        assert!(written.is_empty(), "its buffers are in the tail cache");
+        let is_kept = self.written.len() <= ROUNDS_FLUSHING_MAX;
+        if is_kept && written.capacity() <= ROUND_WRITES_KEPT_MAX {
+            self.written.push(written);
+        }
+    }
 }
 
 impl PartitionLog {
@@ -127,9 +164,9 @@ impl PartitionLog {
         let stage = self.stages.front_mut().expect("the caller looked");
         let base_offset = stage.base_offset;
         let write_end = stage.tail.write_end();
-        let writes = stage.tail.take(&mut self.pool);
+        let mut writes = std::mem::take(&mut self.lists.writes);
+        stage.tail.take(disk.buffers(), &mut writes);
         let end = stage.tail.end();
-        let tail = stage.tail.tail().into();
         stage.written_end = stage.written_end.max(write_end);
         let segment = self
             .segment_mut(base_offset)
@@ -142,14 +179,13 @@ impl PartitionLog {
             number: self.next_round,
             base_offset,
             writes_left: writes.len(),
-            written: Vec::with_capacity(writes.len()),
+            written: self.lists.written.pop().unwrap_or_default(),
             error: None,
             write_end,
-            tail,
             mark,
             state: RoundState::Flushing,
         });
-        for write in writes {
+        for write in writes.drain(..) {
             let operation = DiskOperation::Write {
                 file,
                 position_bytes: write.position,
@@ -158,6 +194,7 @@ impl PartitionLog {
             };
             self.push(Pending::RoundWrite(write.position), operation, disk);
         }
+        self.lists.writes = writes;
     }
 
     pub(super) fn end_round_write(
@@ -257,11 +294,11 @@ impl PartitionLog {
 
     /// The oldest round is durable, as far as the flush mode asks.
     fn commit_round(&mut self, now: Now, disk: &mut DiskQueue, events: &mut Vec<LogEvent>) {
-        let round = self.flushing.pop_front().expect("the caller looked");
+        let mut round = self.flushing.pop_front().expect("the caller looked");
         let base_offset = round.base_offset;
         let stage = self.stages.front_mut().expect("a round has its stage");
         assert_eq!(stage.base_offset, base_offset);
-        stage.durable_tail = round.tail;
+        round.copy_tail(&mut stage.durable_tail);
         if round.state == RoundState::Flushed {
             stage.area.note_flushed(round.write_end);
         }
@@ -271,7 +308,8 @@ impl PartitionLog {
         let bytes = round.mark.size_bytes - segment.durable.size_bytes;
         let records = round.mark.next_offset - segment.durable.next_offset;
         let before = std::mem::replace(&mut segment.durable, round.mark);
-        self.cache_round(base_offset, before, round.mark, round.written);
+        self.cache_round(base_offset, before, round.mark, &mut round.written, disk);
+        self.lists.keep(round.written);
         assert!(self.unflushed_bytes >= memory_len(bytes));
         self.unflushed_bytes -= memory_len(bytes);
         assert!(round.mark.next_offset > self.durable_end);
@@ -283,7 +321,6 @@ impl PartitionLog {
         if round.state == RoundState::Unflushed {
             self.note_unsynced(now, bytes, records.unsigned_abs());
         }
-        self.touch_pool(now);
         self.write_ahead(now, bytes, disk);
     }
 }

@@ -10,6 +10,8 @@
 //! Bounded by: the asker, who bounds what it has under way.
 
 use super::block_buffer::BlockBuffer;
+use super::buffer_pool::BufferPool;
+use crate::limits::BUFFER_BYTES_PER_SHARD_MAX;
 
 /// An open file. The machine chooses it: `owner` is the partition slot, `number` is never used
 /// twice by that owner.
@@ -246,19 +248,39 @@ impl std::fmt::Display for DiskError {
 
 impl std::error::Error for DiskError {}
 
-/// Where machines put their disk requests. Reused from event to event.
-#[derive(Debug, Default)]
+/// Where machines put their disk requests, and where they find the buffers for them. Reused from
+/// event to event.
+#[derive(Debug)]
 pub struct DiskQueue {
     requests: Vec<DiskRequest>,
+    buffers: BufferPool,
+}
+
+impl Default for DiskQueue {
+    fn default() -> DiskQueue {
+        DiskQueue::new()
+    }
 }
 
 impl DiskQueue {
-    /// An empty queue.
+    /// An empty queue whose buffers are its own.
     #[must_use]
     pub fn new() -> DiskQueue {
+        DiskQueue::with_buffers(BufferPool::new(BUFFER_BYTES_PER_SHARD_MAX / 2))
+    }
+
+    /// An empty queue that takes its buffers from there.
+    #[must_use]
+    pub fn with_buffers(buffers: BufferPool) -> DiskQueue {
         DiskQueue {
             requests: Vec::with_capacity(64),
+            buffers,
         }
+    }
+
+    /// The buffers for requests.
+    pub fn buffers(&mut self) -> &mut BufferPool {
+        &mut self.buffers
     }
 
     /// Adds a request.

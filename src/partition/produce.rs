@@ -59,7 +59,7 @@ impl Partition {
 
     /// The producer waits no longer. `Produced` follows if the append was waiting.
     pub fn handle_give_up(&mut self, waiter: u64, events: &mut Vec<PartitionEvent>) {
-        if let Some(waiting) = self.waiting.remove(&waiter) {
+        if let Some(waiting) = self.waiting.remove(waiter) {
             let queue = match waiting.acks {
                 Acks::All => &mut self.committed_waiters,
                 Acks::Leader | Acks::None => &mut self.durable_waiters,
@@ -227,10 +227,10 @@ impl Partition {
         while let Some(waiter) = self.committed_waiters.pop_reached(high_watermark) {
             self.answer(waiter, events);
         }
-        let mut woken = Vec::new();
         self.purgatory
-            .handle_high_watermark(high_watermark, &mut woken);
-        events.extend(woken.into_iter().map(PartitionEvent::Woken));
+            .handle_high_watermark(high_watermark, |woken| {
+                events.push(PartitionEvent::Woken(woken));
+            });
     }
 
     /// Appends from `from` on were lost: the disk was full.
@@ -247,7 +247,7 @@ impl Partition {
             .pop_lost(from)
             .or_else(|| self.committed_waiters.pop_lost(from))
         {
-            self.waiting.remove(&waiter);
+            self.waiting.remove(waiter);
             let result = Err(ProduceError::DiskFull);
             events.push(PartitionEvent::Produced { waiter, result });
         }
@@ -258,8 +258,9 @@ impl Partition {
     pub(super) fn refuse_all(&mut self, error: ProduceError, events: &mut Vec<PartitionEvent>) {
         self.durable_waiters = Default::default();
         self.committed_waiters = Default::default();
-        let waiting = std::mem::take(&mut self.waiting).into_keys();
+        let waiting = self.waiting.take_all().into_iter();
         let pending = std::mem::take(&mut self.pending);
+        let waiting = waiting.map(|(waiter, _)| waiter);
         let waiters = waiting.chain(pending.into_iter().map(|pending| pending.waiter));
         events.extend(waiters.map(|waiter| PartitionEvent::Produced {
             waiter,
@@ -270,7 +271,7 @@ impl Partition {
     fn answer(&mut self, waiter: u64, events: &mut Vec<PartitionEvent>) {
         let waiting = self
             .waiting
-            .remove(&waiter)
+            .remove(waiter)
             .expect("a queued waiter has its answer kept");
         let result = self.confirm(waiting.acks, waiting.produced);
         events.push(PartitionEvent::Produced { waiter, result });

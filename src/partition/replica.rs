@@ -6,7 +6,7 @@
 //! forgotten.
 //! Runs on: the shard that owns the partition. Bounded by: its waiters and its log.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use super::error::{FetchError, ProduceError};
 use super::event::{Fetched, FoundOffset, PartitionEvent};
@@ -15,6 +15,7 @@ use super::spec::PartitionSpec;
 use crate::log::{LogEvent, LogMemory, PartitionLog, RecoveryReport, RefusedProducers};
 use crate::model::disk::{DiskCompletion, DiskQueue};
 use crate::model::ids::{BrokerId, LeaderEpoch, Offset, TopicPartition};
+use crate::model::number_map::NumberMap;
 use crate::model::storage::StorageRules;
 use crate::model::time::{MonotonicUs, Now};
 use crate::replication::ack_queue::AckQueue;
@@ -57,7 +58,7 @@ pub struct Partition {
     pub(super) durable_waiters: AckQueue,
     /// Waiting for the high watermark (`acks=all`).
     pub(super) committed_waiters: AckQueue,
-    pub(super) waiting: BTreeMap<u64, Waiting>,
+    pub(super) waiting: NumberMap<Waiting>,
     /// Appends that the log was too busy to take, in order.
     pub(super) pending: VecDeque<Pending>,
     /// Producers that were refused before the log was open.
@@ -92,7 +93,7 @@ impl Partition {
             purgatory: Purgatory::default(),
             durable_waiters: AckQueue::default(),
             committed_waiters: AckQueue::default(),
-            waiting: BTreeMap::new(),
+            waiting: NumberMap::default(),
             pending: VecDeque::new(),
             refused: RefusedProducers::default(),
             log_events: Vec::new(),
@@ -245,8 +246,8 @@ impl Partition {
     }
 
     /// Gives up cached bytes.
-    pub fn handle_shed(&mut self, bytes: usize) {
-        self.log.handle_shed(bytes);
+    pub fn handle_shed(&mut self, bytes: usize, disk: &mut DiskQueue) {
+        self.log.handle_shed(bytes, disk);
     }
 
     /// Allows or forbids to read ahead of its readers.

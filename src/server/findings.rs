@@ -10,6 +10,7 @@ use std::fmt;
 
 use crate::io::machine::Machine;
 use crate::io::priority::Nice;
+use crate::io::ring::Registered;
 use crate::limits::{DESCRIPTORS_PER_PARTITION, DESCRIPTORS_RESERVED};
 
 /// Descriptors below which a person is warned.
@@ -175,6 +176,36 @@ fn locked_memory_warning(machine: &Machine) -> Option<Finding> {
          LimitMEMLOCK=infinity in a systemd unit)",
         bytes(little)
     )))
+}
+
+/// What the rings of the data shards know of the memory for buffers, of which each shard wanted so
+/// much.
+#[must_use]
+pub fn of_buffers(shards: &[Registered], wanted_bytes: usize) -> Finding {
+    let wide = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+    let registered: usize = shards.iter().map(Registered::len_bytes).sum();
+    let wanted = wanted_bytes * shards.len();
+    if registered == wanted {
+        return Finding::fact(format!(
+            "the I/O buffers of the shards ({} each) are registered with io_uring",
+            bytes(wide(wanted_bytes))
+        ));
+    }
+    let refused = shards.iter().find_map(|shard| shard.refused);
+    let reason = match refused {
+        Some(errno) => std::io::Error::from_raw_os_error(errno).to_string(),
+        None => "the memory could not be mapped".into(),
+    };
+    let part = match registered {
+        0 => "none".into(),
+        some => bytes(wide(some)),
+    };
+    Finding::warning(format!(
+        "of the I/O buffers of the shards ({} together) {part} could be registered with io_uring: \
+         {reason}. The rest is used unregistered, at a little more CPU; `ulimit -l`, or \
+         LimitMEMLOCK=infinity in a systemd unit, raises what may be locked",
+        bytes(wide(wanted))
+    ))
 }
 
 fn clock_warnings(machine: &Machine) -> Vec<Finding> {

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 
 use super::executors::Executors;
+use super::findings;
 use super::machine_loop::Report;
 use super::start_progress::StartWatch;
 use crate::io::process::StopSignals;
@@ -48,6 +49,7 @@ pub fn supervise(
     let mut running: BTreeSet<ShardId> = (0..executors.shard_count()).map(ShardId).collect();
     let mut silent = running.clone();
     let mut ready = Some(ready);
+    let mut buffers = Vec::new();
     let (mut is_ready, mut stopping) = (false, false);
     loop {
         if is_ready
@@ -69,6 +71,13 @@ pub fn supervise(
             Report::Signal(_) => {
                 stopping = true;
                 running.iter().for_each(|shard| executors.stop(*shard));
+            }
+            Report::Buffers(registered) => {
+                buffers.push(registered);
+                if buffers.len() == usize::from(executors.shard_count()) {
+                    let found = findings::of_buffers(&buffers, executors.lent_bytes());
+                    eprintln!("furlong: {found}");
+                }
             }
             Report::Effect(_, ProcessEffect::Ready) => is_ready = true,
             Report::Effect(shard, ProcessEffect::Recovering { progress }) => {

@@ -11,7 +11,7 @@ use bytes::Bytes;
 
 use super::mesh_message::MeshMessage;
 use super::start_progress::RecoveryProgress;
-use crate::limits::EFFECTS_PER_TURN_SOFT_MAX;
+use crate::limits::{EFFECTS_PER_TURN_SOFT_MAX, LIST_ENTRIES_KEPT_MAX, LISTS_KEPT_MAX};
 use crate::model::disk::{DiskCompletion, DiskQueue};
 use crate::model::ids::{ConnectionId, ShardId};
 use crate::model::time::{MonotonicUs, Now};
@@ -127,9 +127,20 @@ pub struct Effects {
     pub mesh: Vec<MeshEffect>,
     /// For the process.
     pub process: Vec<ProcessEffect>,
+    /// Emptied lists of `NetworkEffect::Send`, for the next ones.
+    pub spare_parts: Vec<Vec<Bytes>>,
 }
 
 impl Effects {
+    /// Takes the list of a `NetworkEffect::Send` back, once its parts are where they are sent from.
+    pub fn keep_parts(&mut self, mut parts: Vec<Bytes>) {
+        parts.clear();
+        let is_large = parts.capacity() > LIST_ENTRIES_KEPT_MAX;
+        if self.spare_parts.len() < LISTS_KEPT_MAX && !is_large {
+            self.spare_parts.push(parts);
+        }
+    }
+
     /// True once a machine should stop working through waiters and ask to be called again.
     #[must_use]
     pub fn is_full(&self) -> bool {

@@ -258,8 +258,8 @@ impl ControlShard {
             }
             LogEvent::DurableEnd { offset } => {
                 let cached = self.log.memory().cached_bytes;
-                self.log
-                    .handle_shed(cached.saturating_sub(METADATA_TAIL_CACHE_BYTES_MAX));
+                let excess = cached.saturating_sub(METADATA_TAIL_CACHE_BYTES_MAX);
+                self.log.handle_shed(excess, &mut effects.disk);
                 self.quorum.handle_durable(offset);
                 self.handle_committed(now, effects);
             }

@@ -58,7 +58,7 @@ impl Shard {
         let refused = &mut self.progress.refused;
         refused.retain(|at, _| image.partition(*at).is_some());
         for spec in wanted {
-            self.apply_spec(spec);
+            self.apply_spec(spec, effects);
         }
         self.begin_start(now, self.progress.to_open.len());
         self.open_waiting(now, effects);
@@ -127,14 +127,14 @@ impl Shard {
     fn delete_slot(&mut self, now: Now, slot: u32, effects: &mut Effects) {
         self.progress.leaving.insert(slot);
         self.progress.busy.insert(slot);
-        self.on_slot(slot, |partition, events| {
-            partition.handle_delete(now, &mut effects.disk, events);
+        self.on_slot(slot, &mut effects.disk, |partition, disk, events| {
+            partition.handle_delete(now, disk, events);
         });
     }
 
-    fn apply_spec(&mut self, spec: PartitionSpec) {
+    fn apply_spec(&mut self, spec: PartitionSpec, effects: &mut Effects) {
         if let Some(slot) = self.partitions.slot(spec.at) {
-            self.on_slot(slot, |partition, events| {
+            self.on_slot(slot, &mut effects.disk, |partition, _, events| {
                 partition.handle_spec(spec, events);
             });
             return;
@@ -171,8 +171,8 @@ impl Shard {
             partition.handle_refused(refused.unwrap_or_default());
             self.partitions.insert(slot, partition);
             self.progress.opening.insert(slot);
-            self.on_slot(slot, |partition, _| {
-                partition.handle_open(now, &mut effects.disk);
+            self.on_slot(slot, &mut effects.disk, |partition, disk, _| {
+                partition.handle_open(now, disk);
             });
         }
     }
@@ -290,8 +290,8 @@ impl Shard {
         effects.process.push(ProcessEffect::Notice {
             sentence: sentence.into(),
         });
-        self.on_slot(slot, |partition, events| {
-            partition.handle_delete(now, &mut effects.disk, events);
+        self.on_slot(slot, &mut effects.disk, |partition, disk, events| {
+            partition.handle_delete(now, disk, events);
         });
     }
 

@@ -19,6 +19,7 @@ use super::mesh_message::MeshMessage;
 use super::partition_table::PartitionTable;
 use super::parts::PartTable;
 use super::request_table::{Call, Continuation, Pending, RequestTable};
+use super::spares::Spares;
 use super::start_progress::StartProgress;
 use super::strays::Strays;
 use super::timers::{Timer, Timers};
@@ -91,6 +92,7 @@ pub struct Shard {
     pub(super) work: VecDeque<Work>,
     pub(super) producer_ids: ProducerIds,
     pub(super) memory: ShardMemory,
+    pub(super) spares: Spares,
 }
 
 impl Shard {
@@ -113,6 +115,7 @@ impl Shard {
             timers: Timers::default(),
             work: VecDeque::new(),
             producer_ids: ProducerIds::default(),
+            spares: Spares::default(),
         }
     }
 
@@ -269,14 +272,16 @@ impl Shard {
             MeshMessage::Produce { request, body } => {
                 self.handle_produce(now, from, request, body, effects);
             }
-            MeshMessage::Produced { request, results } => {
-                self.finish_produce(request, results, effects);
+            MeshMessage::Produced { request, batches } => {
+                self.finish_produce(request, batches, effects);
             }
             MeshMessage::Fetch { request, body } => self.handle_fetch(from, request, body, effects),
             MeshMessage::FetchFinish { request } => {
                 self.handle_fetch_finish(from, request, effects);
             }
-            MeshMessage::FetchCancel { request } => self.handle_fetch_cancel(from, request),
+            MeshMessage::FetchCancel { request } => {
+                self.handle_fetch_cancel(from, request, effects)
+            }
             MeshMessage::Fetched { request, body } => {
                 self.take_fetched(from, request, body, effects);
             }
@@ -300,8 +305,8 @@ impl Shard {
             return;
         };
         let slot = completion.token.owner;
-        self.on_slot(slot, |partition, events| {
-            partition.handle_disk(now, completion, &mut effects.disk, events);
+        self.on_slot(slot, &mut effects.disk, |partition, disk, events| {
+            partition.handle_disk(now, completion, disk, events);
         });
     }
 
@@ -320,8 +325,8 @@ impl Shard {
         self.drop_unopened();
         let slots: Vec<u32> = self.partitions.iter().map(|(slot, _)| slot).collect();
         for slot in slots {
-            self.on_slot(slot, |partition, events| {
-                partition.handle_stop(now, &mut effects.disk, events);
+            self.on_slot(slot, &mut effects.disk, |partition, disk, events| {
+                partition.handle_stop(now, disk, events);
             });
         }
         self.finish_stop(effects);
@@ -343,11 +348,12 @@ impl Shard {
     fn handle_timer(&mut self, now: Now, timer: Timer, effects: &mut Effects) {
         match timer {
             Timer::Request(request) => self.handle_fetch_deadline(request, effects),
-            Timer::Part(part) => self.handle_part_timeout(part),
             Timer::StartProgress => self.tell_start(now, effects),
+            Timer::Buffers => self.handle_idle_buffers(now, effects),
+            Timer::Part(part) => self.handle_part_timeout(part, effects),
             Timer::Partition(slot) => {
-                self.on_slot(slot, |partition, events| {
-                    partition.handle_timeout(now, &mut effects.disk, events);
+                self.on_slot(slot, &mut effects.disk, |partition, disk, events| {
+                    partition.handle_timeout(now, disk, events);
                 });
             }
         }
@@ -371,6 +377,7 @@ impl Shard {
             }
         }
         self.finish_turn(effects);
+        self.watch_buffers(now, effects);
         self.finish_stop(effects);
     }
 }

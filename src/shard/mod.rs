@@ -15,6 +15,7 @@ pub mod mesh_message;
 mod partition_table;
 pub mod parts;
 mod request_table;
+mod spares;
 mod start_progress;
 mod strays;
 mod timers;

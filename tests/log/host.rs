@@ -136,6 +136,11 @@ impl Host {
         self.disk.submit(&mut self.queue);
     }
 
+    /// Has the log give up cached bytes.
+    pub fn shed(&mut self, bytes: usize) {
+        self.log.handle_shed(bytes, &mut self.queue);
+    }
+
     /// The report of an opening that is done.
     pub fn report(&self) -> RecoveryReport {
         let opened = self.events.iter().find_map(|event| match event {

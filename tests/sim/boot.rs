@@ -30,6 +30,7 @@ const NODE: BrokerId = BrokerId(1);
 /// So little that every part of it runs short in nearly every run.
 const MEMORY: MemoryBudget = MemoryBudget {
     tail_cache_bytes: 32 * 1024,
+    buffer_bytes: 512 * 1024,
     append_bytes: 8 * 1024,
     receive_bytes: 8 * 1024,
     read_bytes: 64 * 1024,

@@ -6,6 +6,7 @@
 //! workers for it is what the condition says. Rounds alternate over places and conditions.
 
 mod ahead;
+mod buffers;
 #[path = "../figures.rs"]
 #[allow(dead_code)]
 mod figures;
@@ -87,6 +88,13 @@ fn main() {
             let millis = millis.parse().expect("milliseconds");
             measure(Path::new(folder), Duration::from_millis(millis));
         }
+        ["--buffers", folder, kind, what, bytes, count] => buffers::run(
+            Path::new(folder),
+            kind == "registered",
+            what == "read",
+            bytes.parse().expect("bytes of an operation"),
+            count.parse().expect("a number of operations"),
+        ),
         _ => run(&options(args.into_iter())),
     }
 }

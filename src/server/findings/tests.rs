@@ -35,6 +35,35 @@ fn text(found: &[Finding]) -> String {
     lines.join("\n")
 }
 
+#[test]
+fn the_start_says_whether_the_buffers_are_registered() {
+    let lent = |bytes| crate::io::lent_memory::LentMemory::new(bytes).expect("mapped");
+    let mut ring =
+        crate::io::ring::Ring::new(&crate::io::placement::CpuMask::of_process().expect("known"))
+            .expect("a ring");
+    let none = ring.registered();
+    ring.register(&lent(1 << 20));
+    let whole = ring.registered();
+    let said = of_buffers(&[whole, whole], 1 << 20).to_string();
+    assert!(said.contains("(1 MiB each) are registered"), "{said}");
+    let refused = {
+        let mut none = none;
+        none.refused = Some(12);
+        none
+    };
+    let said = of_buffers(&[whole, refused], 1 << 20).to_string();
+    assert!(
+        said.contains("(2 MiB together) 1 MiB could be registered"),
+        "{said}"
+    );
+    assert!(
+        said.contains("Cannot allocate memory") && said.contains("warning: "),
+        "{said}"
+    );
+    let said = of_buffers(&[refused], 1 << 20).to_string();
+    assert!(said.contains("none could be registered"), "{said}");
+}
+
 #[track_caller]
 fn warned(machine: &Machine, words: &str) {
     let said = text(&of_machine(machine, 2));

@@ -33,7 +33,7 @@ use describe::{Place, WireStruct};
 
 pub use frame::{
     RequestHeader, decode_request, decode_request_header, decode_response, encode_request,
-    encode_response,
+    encode_response, encode_response_into,
 };
 
 /// The body of a request or a response.
@@ -47,6 +47,12 @@ pub trait Message: Default {
 
     /// Reads a body, which must be all that is left.
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError>;
+
+    /// Likewise, over this one, whose lists keep their memory. After an error it is any body.
+    fn decode_over(&mut self, reader: &mut Reader, version: i16) -> Result<(), DecodeError>;
+
+    /// Lets go of what it shares with a frame, and keeps the memory of its lists.
+    fn release(&mut self);
 
     /// Writes a body.
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError>;
@@ -134,6 +140,17 @@ pub(crate) fn decode_message<M: Message + WireStruct>(
     reader: &mut Reader,
     version: i16,
 ) -> Result<M, DecodeError> {
+    let mut message = M::default();
+    decode_message_over(&mut message, reader, version)?;
+    Ok(message)
+}
+
+/// Likewise, over another message.
+pub(crate) fn decode_message_over<M: Message + WireStruct>(
+    message: &mut M,
+    reader: &mut Reader,
+    version: i16,
+) -> Result<(), DecodeError> {
     if !M::VERSIONS.contains(&version) {
         return Err(DecodeError::Version {
             api_key: M::API_KEY,
@@ -141,9 +158,8 @@ pub(crate) fn decode_message<M: Message + WireStruct>(
         });
     }
     let place = Place::message(M::LAYOUT.name, version, version >= M::FLEXIBLE_FROM);
-    let message = M::read(reader, place)?;
-    reader.expect_end()?;
-    Ok(message)
+    message.read_over(reader, place)?;
+    reader.expect_end()
 }
 
 /// Writes a described message.

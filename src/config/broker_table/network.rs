@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+//! How clients reach a broker: listeners, sockets, protection, threads.
+//!
+//! Owns: [`NETWORK_SETTINGS`]. Invariants: sorted by name, as every part of the table.
+//! Runs on: any core (constants). Bounded by: the table.
+
+use super::{BrokerSetting, dynamic, fixed, int, long};
+use crate::config::broker_table::Use::{Engine, Ignored, Refused};
+use crate::config::definition::Check;
+use crate::config::definition::ConfigType::{Int, List, Long, Password, String};
+
+/// The settings of this part, sorted by name.
+pub(super) const NETWORK_SETTINGS: &[BrokerSetting] = &[
+    fixed(
+        "advertised.listeners",
+        List,
+        None,
+        Check::Text,
+        Engine,
+        "Address that clients are told to connect to, like PLAINTEXT://host:9092; that of \
+         listeners if not set.",
+    ),
+    fixed(
+        "authorizer.class.name",
+        String,
+        Some(""),
+        Check::Text,
+        Refused,
+        "Access control. There is none.",
+    ),
+    fixed(
+        "connections.max.idle.ms",
+        Long,
+        Some("600000"),
+        long(-1),
+        Ignored,
+        "Without effect: idle connections stay open.",
+    ),
+    fixed(
+        "fetch.max.bytes",
+        Int,
+        Some("57671680"),
+        int(1024),
+        Ignored,
+        "Without effect: an answer to a fetch has a fixed bound.",
+    ),
+    fixed(
+        "inter.broker.listener.name",
+        String,
+        None,
+        Check::Text,
+        Ignored,
+        "Without effect on a single broker.",
+    ),
+    fixed(
+        "listener.security.protocol.map",
+        String,
+        Some("PLAINTEXT:PLAINTEXT"),
+        Check::Text,
+        Engine,
+        "Which protocol the name of a listener stands for. Only PLAINTEXT exists.",
+    ),
+    fixed(
+        "listeners",
+        List,
+        Some("PLAINTEXT://127.0.0.1:9092"),
+        Check::Text,
+        Engine,
+        "Address to listen on, like PLAINTEXT://0.0.0.0:9092.",
+    ),
+    fixed(
+        "max.connections",
+        Int,
+        Some("2147483647"),
+        int(0),
+        Ignored,
+        "Without effect: each core serves a fixed number at most.",
+    ),
+    fixed(
+        "max.connections.per.ip",
+        Int,
+        Some("2147483647"),
+        int(0),
+        Ignored,
+        "Without effect: each core serves a fixed number at most.",
+    ),
+    dynamic(
+        "num.io.threads",
+        Int,
+        Some("8"),
+        int(1),
+        Ignored,
+        "Without effect: there is one executor per core.",
+    ),
+    dynamic(
+        "num.network.threads",
+        Int,
+        Some("3"),
+        int(1),
+        Ignored,
+        "Without effect: there is one executor per core.",
+    ),
+    fixed(
+        "queued.max.requests",
+        Int,
+        Some("500"),
+        int(1),
+        Ignored,
+        "Without effect: requests under way are bounded per connection.",
+    ),
+    fixed(
+        "sasl.enabled.mechanisms",
+        List,
+        Some(""),
+        Check::Text,
+        Refused,
+        "Authentication. There is none.",
+    ),
+    fixed(
+        "sasl.mechanism.inter.broker.protocol",
+        String,
+        Some(""),
+        Check::Text,
+        Refused,
+        "Authentication. There is none.",
+    ),
+    fixed(
+        "security.inter.broker.protocol",
+        String,
+        Some("PLAINTEXT"),
+        Check::Only("PLAINTEXT"),
+        Ignored,
+        "Protocol between brokers. Only PLAINTEXT exists.",
+    ),
+    fixed(
+        "socket.listen.backlog.size",
+        Int,
+        Some("50"),
+        int(1),
+        Ignored,
+        "Without effect: the backlog is fixed.",
+    ),
+    fixed(
+        "socket.receive.buffer.bytes",
+        Int,
+        Some("102400"),
+        int(-1),
+        Ignored,
+        "Without effect: the system sizes socket buffers.",
+    ),
+    fixed(
+        "socket.request.max.bytes",
+        Int,
+        Some("104857600"),
+        Check::Whole {
+            min: 1024,
+            max: 104_857_600,
+        },
+        Engine,
+        "Largest request frame in bytes; a larger one closes its connection.",
+    ),
+    fixed(
+        "socket.send.buffer.bytes",
+        Int,
+        Some("102400"),
+        int(-1),
+        Ignored,
+        "Without effect: the system sizes socket buffers.",
+    ),
+    fixed(
+        "ssl.client.auth",
+        String,
+        Some("none"),
+        Check::Only("none"),
+        Ignored,
+        "Encryption. There is none.",
+    ),
+    fixed(
+        "ssl.keystore.location",
+        String,
+        Some(""),
+        Check::Text,
+        Refused,
+        "Encryption. There is none.",
+    ),
+    fixed(
+        "ssl.keystore.password",
+        Password,
+        None,
+        Check::Text,
+        Refused,
+        "Encryption. There is none.",
+    ),
+    fixed(
+        "ssl.truststore.location",
+        String,
+        Some(""),
+        Check::Text,
+        Refused,
+        "Encryption. There is none.",
+    ),
+];

@@ -162,6 +162,12 @@ pub const CONFIGS_PER_RESOURCE_MAX: usize = 1_000;
 /// Resources whose settings one request may ask for or change.
 pub const CONFIG_RESOURCES_MAX: usize = TOPICS_MAX + BROKERS_MAX;
 
+/// Log directories of one broker.
+pub const LOG_DIRECTORIES_MAX: usize = 1_000;
+
+/// Listeners of one broker.
+pub const LISTENERS_MAX: usize = 1_000;
+
 /// Groups or transactional ids whose coordinator one request may ask for.
 pub const COORDINATOR_KEYS_MAX: usize = 100_000;
 

@@ -119,6 +119,9 @@ pub const CONTROL_REQUESTS_PENDING_MAX: usize = 4096;
 /// Bytes of a small file that is read whole (checkpoints, snapshots, indexes).
 pub const SMALL_FILE_BYTES_MAX: usize = 256 * 1024 * 1024;
 
+/// Largest file of settings, of a server or of profiles; a person wrote it.
+pub const SETTINGS_FILE_BYTES_MAX: u64 = 1024 * 1024;
+
 /// How long a log that could not be opened because the disk is full waits before it tries again.
 pub const OPEN_RETRY_MS: u64 = 1000;
 

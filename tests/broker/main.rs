@@ -4,6 +4,7 @@
 //! directory, killed by its id.
 
 mod client;
+mod commands;
 mod durability;
 mod file_systems;
 mod flush_modes;
@@ -14,5 +15,6 @@ mod memory;
 mod probe;
 mod process;
 mod recovery;
+mod settings;
 mod survival;
 mod volume;

@@ -70,7 +70,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bytes_come_back(bytes in prop::collection::vec(any::<u8>(), 0..64), any in "\\PC{0,12}") {
+        fn bytes_come_back(
+            bytes in prop::collection::vec(any::<u8>(), 0..64),
+            any in "\\PC{0,12}",
+        ) {
             let written = encode(&bytes);
             prop_assert_eq!(decode(&written), Some(bytes));
             let _ = decode(&any);

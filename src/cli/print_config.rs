@@ -16,6 +16,11 @@ use crate::server::options::ServeArguments;
 
 /// What `furlong serve` can be told.
 #[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "Settings have Kafka's names. Flags beat the environment \
+    (FURLONG_LOG_RETENTION_MS=5 is log.retention.ms=5; two underscores stand for one, three for a \
+    hyphen), which beats the file."
+)]
 pub struct ServeCommand {
     #[command(flatten)]
     /// The settings.

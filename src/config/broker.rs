@@ -85,6 +85,29 @@ pub fn describe(layers: BrokerLayers<'_>) -> Vec<DescribedConfig> {
         .collect()
 }
 
+/// All that DescribeConfigs tells of all brokers together: what was set for all while they run, and
+/// nothing else (Kafka's answer to the empty name).
+#[must_use]
+pub fn describe_every_broker(layers: BrokerLayers<'_>) -> Vec<DescribedConfig> {
+    let Some(cluster) = layers.cluster() else {
+        return Vec::new();
+    };
+    let set = BROKER_SETTINGS
+        .iter()
+        .filter_map(|setting| Some((setting, cluster.get(setting.name)?)));
+    let described = set.map(|(setting, value)| {
+        let mut described = describe_one(layers, setting);
+        let source = ConfigSource::DynamicDefaultBroker;
+        described
+            .synonyms
+            .retain(|synonym| synonym.source == source);
+        described.source = source;
+        described.value = (!described.sensitive).then(|| value.clone());
+        described
+    });
+    described.collect()
+}
+
 /// Names for the same thing, the one that counts first in front.
 const SAME_THING: &[&[&str]] = &[
     &["log.dirs", "log.dir"],
@@ -214,6 +237,16 @@ mod tests {
         assert_eq!(hours.value.as_deref(), Some("168"), "in its own unit");
         assert_eq!(hours.source, ConfigSource::DynamicBroker);
         assert_eq!(described(&all, "log.retention.minutes").value, None);
+        let every = describe_every_broker(BrokerLayers::new(&dynamic, BrokerId(7), &file));
+        assert_eq!(every.len(), 1, "minutes and hours were not set for all");
+        assert_eq!(
+            every[0].value.as_deref(),
+            Some("2000"),
+            "whatever this broker has"
+        );
+        assert_eq!(every[0].source, ConfigSource::DynamicDefaultBroker);
+        assert_eq!(every[0].synonyms.len(), 1);
+        assert_eq!(describe_every_broker(BrokerLayers::of_file(&file)), []);
         let node = described(&all, "node.id");
         assert_eq!((node.value.as_deref(), node.read_only), (Some("7"), true));
         assert_eq!(described(&all, "broker.id").value.as_deref(), Some("7"));

@@ -79,8 +79,8 @@ impl RecoveryPoint {
     }
 }
 
-/// What the newest valid slot of a file claims, for those who check it: the base offset of a segment,
-/// a position in its file and the offset of the batch that starts there.
+/// What the newest valid slot of a file claims, for those who check it: the base offset of a
+/// segment, a position in its file and the offset of the batch that starts there.
 #[must_use]
 pub fn claim_of(file: &[u8]) -> Option<(Offset, u64, Offset)> {
     let (_, point) = RecoveryPoint::newest(file)?;

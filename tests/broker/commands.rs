@@ -197,7 +197,8 @@ fn records_go_in_and_come_out_as_they_were() {
     );
     let records = "{\"partition\":5,\"ts\":1000,\"key\":null,\"payload\":\"old\"}\n\
                    {\"partition\":5,\"ts\":2000,\"key\":\"k\",\"payload\":null}\n\
-                   {\"partition\":5,\"ts\":3000,\"payload_base64\":\"AP8=\",\"headers\":[\"a\",null]}\n";
+                   {\"partition\":5,\"ts\":3000,\"payload_base64\":\"AP8=\",\
+                   \"headers\":[\"a\",null]}\n";
     garden.produce(&["garden", "--json"], records.as_bytes());
     let of_five = ["consume", "garden", "-e", "-p", "5"];
     let offsets = |more: &[&str]| garden.out(&[&of_five, more, &["-f", "%o "]].concat());
@@ -299,6 +300,12 @@ fn settings_of_brokers_change_topics_at_once_and_outlive_a_kill() {
     assert_eq!(retention(&garden), inherited("7000", "all brokers"));
     set(&garden, &["broker", "1"], "log.retention.ms=8000");
     assert_eq!(retention(&garden), inherited("8000", "broker"));
+    let every = garden.json(&["config", "describe", "broker", "default", "--all", "-s"]);
+    assert_eq!(every.as_array().map(Vec::len), Some(1), "{every}");
+    assert_eq!(
+        (&every[0]["value"], &every[0]["source"]),
+        (&"7000".into(), &"all brokers".into())
+    );
     set(&garden, &["topic", "garden"], "retention.ms=9000");
     assert_eq!(retention(&garden), inherited("9000", "topic"));
     let garden = garden.restart(&["--set", "log.retention.hours=1"]);

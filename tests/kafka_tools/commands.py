@@ -10,6 +10,7 @@ cluster. At last Kafka is stopped, and `furlong log verify` reads the files that
 import argparse
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -155,6 +156,7 @@ def records(furlong):
     found = furlong.run("consume", "codecs", "-e", "-f", "%p %o %k %s %h\\n").splitlines()
     need(len(found) == 15, found)
     need(all(line.startswith("0 ") and line.endswith(" a=1") for line in found), found)
+    partitions(furlong)
     many = "".join(f"line {number} of many, each as long as it must be to fill segments\n" for number in range(200_000))
     furlong.run("topic", "create", "many", "-p", "5")
     furlong.run("produce", "many", given=many)
@@ -168,6 +170,18 @@ def records(furlong):
     printed = [json.loads(line) for line in furlong.run("consume", "times", "-e", "-J").splitlines()]
     need([one["key"] for one in printed] == ["k1", "k2", "k3", "k4", "k5"], printed)
     need("outside the log" in furlong.run("consume", "times", "-p", "2", "-o", "9", "-e", code=1), "offset 9 is there")
+
+
+def partitions(furlong):
+    """Keys of every length go where the Java client puts them."""
+    draw = random.Random(7)
+    keys = ["".join(draw.choices("abcäöü€😀 0123", k=1 + n % 40)) for n in range(3000)]
+    furlong.run("topic", "create", "keys", "-p", "17")
+    furlong.run("produce", "keys", "-K", r"\t", given="".join(f"{key}\tv\n" for key in keys))
+    found = furlong.run("consume", "keys", "-e", "-f", "%p %k\\n")
+    java = ["java", "-cp", str(JARS), str(Path(__file__).with_name("Partitions.java")), "17"]
+    said = subprocess.run(java, input=found, capture_output=True, text=True, check=False, encoding="utf-8")
+    need(said.stdout == f"{len(keys)} keys\n", said.stdout + said.stderr)
 
 
 def trims(furlong):

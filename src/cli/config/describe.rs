@@ -2,8 +2,8 @@
 //! `furlong config describe`.
 //!
 //! Owns: its arguments and output. Invariants: a value that the broker does not show is told to be
-//! hidden, never left blank. Runs on: the command's thread. Bounded by: the settings of one topic or
-//! broker.
+//! hidden, never left blank. Runs on: the command's thread. Bounded by: the settings of one topic
+//! or broker.
 
 use clap::Args;
 use serde_json::{Value, json};

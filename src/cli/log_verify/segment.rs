@@ -210,7 +210,10 @@ impl Walk<'_> {
         if let (count @ 1.., first) = self.gaps {
             report.note(
                 &self.log,
-                format!("{count} gaps in the offsets, as compaction leaves them; the first before {first}"),
+                format!(
+                    "{count} gaps in the offsets, as compaction leaves them; the first before \
+                     {first}"
+                ),
             );
         }
         let [offsets, times] = self.indexes.finish(self.next_offset);

@@ -61,6 +61,12 @@ pub(super) fn unknown_anywhere(name: &str) -> ConfigError {
 
 /// Refuses what may not be set on a running broker: unknown names, fixed settings, bad values.
 pub fn validate_dynamic(name: &str, value: &str) -> Result<(), ConfigError> {
+    if is_foreign(name) {
+        return Err(ConfigError::Conflict {
+            sentence: format!("The setting {name} has no effect here, and cannot be changed.")
+                .into(),
+        });
+    }
     let setting = setting(name).ok_or_else(|| unknown(name))?;
     if !setting.dynamic {
         return Err(ConfigError::ReadOnly { name: name.into() });
@@ -268,6 +274,16 @@ mod tests {
             }
         );
         assert!(validate_dynamic("log.retention.ms", "soon").is_err());
+        // Tools that move partitions throttle the copies, and must be able to say so.
+        assert_eq!(
+            validate_dynamic("leader.replication.throttled.rate", "5"),
+            Ok(())
+        );
+        let foreign = validate_dynamic("ssl.protocol", "TLS").expect_err("no encryption");
+        assert!(
+            foreign.to_string().contains("has no effect here"),
+            "{foreign}"
+        );
         let unknown = validate_dynamic("log.retention.mss", "5").expect_err("unknown");
         assert_eq!(
             unknown.to_string(),

@@ -8,7 +8,7 @@
 use super::{BrokerSetting, dynamic, fixed, int, long};
 use crate::config::broker_table::Use::{Engine, Ignored};
 use crate::config::definition::Check;
-use crate::config::definition::ConfigType::{Boolean, Int, List, Long, Short, String};
+use crate::config::definition::ConfigType::{Boolean, Double, Int, List, Long, Short, String};
 
 /// The settings of this part, sorted by name.
 pub(super) const CLUSTER_SETTINGS: &[BrokerSetting] = &[
@@ -87,6 +87,14 @@ pub(super) const CLUSTER_SETTINGS: &[BrokerSetting] = &[
         Engine,
         "Replication factor of a topic that is made without one.",
     ),
+    dynamic(
+        "follower.replication.throttled.rate",
+        Long,
+        Some("9223372036854775807"),
+        long(0),
+        Ignored,
+        "Without effect on a single broker.",
+    ),
     fixed(
         "group.initial.rebalance.delay.ms",
         Int,
@@ -132,6 +140,14 @@ pub(super) const CLUSTER_SETTINGS: &[BrokerSetting] = &[
         Int,
         Some("10"),
         int(0),
+        Ignored,
+        "Without effect on a single broker.",
+    ),
+    dynamic(
+        "leader.replication.throttled.rate",
+        Long,
+        Some("9223372036854775807"),
+        long(0),
         Ignored,
         "Without effect on a single broker.",
     ),
@@ -239,6 +255,22 @@ pub(super) const CLUSTER_SETTINGS: &[BrokerSetting] = &[
         Ignored,
         "Without effect: every process is broker and controller.",
     ),
+    dynamic(
+        "producer.id.expiration.ms",
+        Int,
+        Some("86400000"),
+        int(1),
+        Ignored,
+        "Without effect: producers are forgotten when there are too many, the oldest first.",
+    ),
+    dynamic(
+        "replica.alter.log.dirs.io.max.bytes.per.second",
+        Double,
+        Some("1.7976931348623157E308"),
+        Check::Text,
+        Ignored,
+        "Without effect: there is one directory of data.",
+    ),
     fixed(
         "replica.lag.time.max.ms",
         Long,
@@ -254,6 +286,14 @@ pub(super) const CLUSTER_SETTINGS: &[BrokerSetting] = &[
         int(1),
         Ignored,
         "Longest transaction timeout that a producer may ask for.",
+    ),
+    dynamic(
+        "transaction.partition.verification.enable",
+        Boolean,
+        Some("true"),
+        Check::Boolean,
+        Ignored,
+        "Without effect: there are no transactions.",
     ),
     fixed(
         "transaction.state.log.min.isr",

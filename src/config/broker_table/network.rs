@@ -68,7 +68,15 @@ pub(super) const NETWORK_SETTINGS: &[BrokerSetting] = &[
         Engine,
         "Address to listen on, like PLAINTEXT://0.0.0.0:9092.",
     ),
-    fixed(
+    dynamic(
+        "max.connection.creation.rate",
+        Int,
+        Some("2147483647"),
+        int(0),
+        Ignored,
+        "Without effect: the rate of new connections is not limited.",
+    ),
+    dynamic(
         "max.connections",
         Int,
         Some("2147483647"),
@@ -76,7 +84,7 @@ pub(super) const NETWORK_SETTINGS: &[BrokerSetting] = &[
         Ignored,
         "Without effect: each core serves a fixed number at most.",
     ),
-    fixed(
+    dynamic(
         "max.connections.per.ip",
         Int,
         Some("2147483647"),

@@ -40,6 +40,9 @@ fn a_file_of_apache_kafka_is_understood() {
          listeners=PLAINTEXT://:9092,CONTROLLER://:9093\ninter.broker.listener.name=PLAINTEXT\n\
          advertised.listeners=PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093\n\
          controller.listener.names=CONTROLLER\nnum.network.threads=3\nnum.io.threads=8\n\
+         listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,\
+         SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL\n\
+         share.coordinator.state.topic.replication.factor=1\n\
          log.dirs=/var/lib/logs\nnum.partitions=4\nlog.retention.hours=1\n",
     );
     assert_eq!(config.node_id, BrokerId(3));

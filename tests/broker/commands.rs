@@ -544,7 +544,9 @@ fn files_are_verified() {
         damaged.out
     );
     assert!(
-        damaged.err.contains("problems; `furlong log dump`"),
+        damaged
+            .err
+            .contains("problems were found: 1; `furlong log dump`"),
         "{}",
         damaged.err
     );

@@ -22,6 +22,10 @@ use std::path::Path;
 /// Where the checksum of a producer state lies, and where the bytes begin that it covers.
 const SNAPSHOT_CRC: (usize, usize) = (2, 6);
 
+/// The file that keeps where a log starts after its oldest records were removed by a client's word:
+/// version 0, the offset, and CRC-32 (IEEE) of both lines in hexadecimal, a line each.
+const LOG_START_OFFSET: &str = "log-start-offset";
+
 /// Kafka's checkpoints in a data directory: lines of topic, partition and offset.
 const OFFSET_CHECKPOINTS: &[&str] = &[
     "cleaner-offset-checkpoint",
@@ -39,6 +43,8 @@ pub(super) struct Checkpoints {
     pub(super) marker: Option<CleanMarker>,
     /// Base offset of a segment, position and offset of the recovery point.
     pub(super) claim: Option<(i64, u64, i64)>,
+    /// Where the log starts, if a file says so.
+    pub(super) log_start: Option<i64>,
 }
 
 impl Checkpoints {
@@ -68,6 +74,13 @@ impl Checkpoints {
                     found.claim = claim_of(&read_small(&path)?);
                     if found.claim.is_none() {
                         report.note(name, "no slot of it is whole; a start reads more instead");
+                    }
+                }
+                LOG_START_OFFSET => {
+                    found.log_start = log_start(&read_small(&path)?);
+                    if found.log_start.is_none() {
+                        report
+                            .problem(name, "it is damaged: records that were removed may be back");
                     }
                 }
                 PARTITION_METADATA => {
@@ -105,6 +118,14 @@ fn verify_other(path: &Path, name: &str, report: &mut Report) -> Result<(), CliE
         }
         _ => Ok(()),
     }
+}
+
+fn log_start(file: &[u8]) -> Option<i64> {
+    let offset = std::str::from_utf8(file).ok()?.lines().nth(1)?;
+    let head = format!("0\n{offset}\n");
+    let whole = format!("{head}{:08x}\n", crc32fast::hash(head.as_bytes()));
+    let offset = offset.parse().ok().filter(|offset| *offset >= 0);
+    offset.filter(|_| whole.as_bytes() == file)
 }
 
 fn has_sound_checksum(file: &[u8]) -> bool {
@@ -198,6 +219,19 @@ fn offset_checkpoint(text: &str) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_start_of_a_log_is_read_with_its_checksum() {
+        // CRC-32 of "0\n7\n", worked out by another program.
+        let file = b"0\n7\nac2aeb41\n";
+        assert_eq!(log_start(file), Some(7));
+        for place in 0..file.len() {
+            let mut bad = file.to_vec();
+            bad[place] ^= 1;
+            assert_eq!(log_start(&bad), None, "byte {place}");
+        }
+        assert_eq!(log_start(b""), None);
+    }
 
     #[test]
     fn checkpoints_of_offsets_are_read() {

@@ -74,13 +74,9 @@ impl Report {
             None => writeln!(output, "{name}: {state}")?,
             Some((first, next)) => writeln!(
                 output,
-                "{name}: {state} ({} segments, {} batches, {} records, {} bytes, offsets {first} \
-                 to {})",
-                self.segments,
-                self.batches,
-                self.records,
-                self.bytes,
-                next - 1
+                "{name}: {state} ({} segments, {} batches, {} records, {} bytes, first offset \
+                 {first}, next offset {next})",
+                self.segments, self.batches, self.records, self.bytes
             )?,
         }
         for problem in &self.problems {
@@ -121,8 +117,8 @@ pub fn run(arguments: &VerifyArguments) -> Result<(), CliError> {
     match problems {
         0 => Ok(()),
         count => Err(CliError::new(format!(
-            "{count} problems; `furlong log dump` shows what stands in a file. Keep a copy of it \
-             before a broker starts on it"
+            "problems were found: {count}; `furlong log dump` shows what stands in a file. Keep a \
+             copy of it before a broker starts on it"
         ))),
     }
 }

@@ -42,7 +42,10 @@ pub(super) fn verify_partition(directory: &Path, files: &[String]) -> Result<Rep
         end = Some((*base_offset, found));
     }
     if let (Some(first), Some(next)) = (bases.first(), next_offset) {
-        report.offsets = Some((*first, next));
+        let first = checkpoints
+            .log_start
+            .map_or(*first, |start| start.max(*first));
+        report.offsets = Some((first, next));
     }
     if let Some((base_offset, found)) = end {
         check_end(&checkpoints, base_offset, found, &mut report);
@@ -69,6 +72,16 @@ fn check_end(checkpoints: &Checkpoints, base: i64, found: SegmentEnd, report: &m
             report.problem("clean-shutdown", "bytes lie behind the last batch");
         }
     }
+    if let Some(start) = checkpoints
+        .log_start
+        .filter(|start| *start > found.next_offset)
+    {
+        let end = found.next_offset;
+        report.problem(
+            "log-start-offset",
+            format!("it says that the log starts at {start}, and it ends at {end}"),
+        );
+    }
     let lost = checkpoints.claim.filter(|(claimed, ..)| *claimed > base);
     if let Some((claimed, ..)) = lost {
         report.problem(
@@ -87,6 +100,7 @@ fn judge_names(files: &[String], bases: &[i64], next_offset: Option<i64>, report
                 "partition.metadata",
                 "clean-shutdown",
                 "recovery-point",
+                "log-start-offset",
             ]
             .iter()
             .any(|known| name.ends_with(known));

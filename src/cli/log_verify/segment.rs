@@ -193,12 +193,15 @@ impl Walk<'_> {
     /// What the checkpoint of leader epochs says of a batch, if it is something else.
     fn epoch_lie(&self, header: &BatchHeader) -> Option<String> {
         let epoch = header.partition_leader_epoch;
-        let known = self.facts.epochs?.epoch_of(header.base_offset);
+        let epochs = self.facts.epochs?;
+        let known = epochs.epoch_of(header.base_offset);
+        // The epochs of records that were trimmed are forgotten before the records are.
+        let is_trimmed = epochs.latest().is_some();
         // Epochs that began in the last segment come back from its batches.
         let may_lag = self.facts.is_last && !self.facts.is_clean;
         let is_right = match known {
             Some(known) => known == epoch || (may_lag && known < epoch),
-            None => epoch < 0 || may_lag,
+            None => epoch < 0 || may_lag || is_trimmed,
         };
         let known = known.map_or("none".to_owned(), |known| known.to_string());
         (!is_right).then(|| {

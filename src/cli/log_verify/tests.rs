@@ -280,6 +280,14 @@ fn small_files_that_lie_are_found() {
     let report = partition.report();
     assert_eq!(report.problems.len(), 3, "{report:?}");
     assert!(report.problems[0].contains("leader epoch is 3, and leader-epoch-checkpoint says 4"));
+    // Where nothing is known of the first records, they were trimmed; where nothing is known at
+    // all, something is lost.
+    partition.put("leader-epoch-checkpoint", b"0\n1\n3 130\n");
+    assert_eq!(partition.report().problems, Vec::<String>::new());
+    partition.put("leader-epoch-checkpoint", b"0\n0\n");
+    let report = partition.report();
+    assert_eq!(report.problems.len(), 6, "{report:?}");
+    assert!(report.problems[0].contains("leader-epoch-checkpoint says none"));
     // A marker of another end.
     let partition = Partition::new();
     let longer = [partition.get(&log(SECOND)), batch(6)].concat();
@@ -292,6 +300,29 @@ fn small_files_that_lie_are_found() {
     );
     partition.remove("clean-shutdown");
     assert_eq!(partition.report().problems, Vec::<String>::new());
+}
+
+#[test]
+fn a_trimmed_log_starts_where_its_file_says() {
+    let partition = Partition::new();
+    let file = |offset: i64| {
+        let head = format!("0\n{offset}\n");
+        format!("{head}{:08x}\n", crc32fast::hash(head.as_bytes()))
+    };
+    partition.put("log-start-offset", file(115).as_bytes());
+    let report = partition.report();
+    assert_eq!(
+        (&report.problems[..], report.offsets),
+        (&[][..], Some((115, 160)))
+    );
+    partition.put("log-start-offset", file(161).as_bytes());
+    assert!(
+        partition
+            .problem()
+            .contains("starts at 161, and it ends at 160")
+    );
+    partition.put("log-start-offset", b"0\n115\nffffffff\n");
+    assert!(partition.problem().contains("it is damaged"));
 }
 
 #[test]

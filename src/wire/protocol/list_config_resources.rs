@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! ListConfigResources (74): the resources that have settings (KIP-1142; version 0 knows client metrics only).
+//! ListConfigResources (74): the resources that have settings (KIP-1142; version 0 knows client
+//! metrics only).
 //!
 //! Owns: the layout of its request and response. Invariants: those of [`super::describe`].
 //! Runs on: every core. Bounded by: the `max` of each array.

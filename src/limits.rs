@@ -119,6 +119,9 @@ pub const CONTROL_REQUESTS_PENDING_MAX: usize = 4096;
 /// Bytes of a small file that is read whole (checkpoints, snapshots, indexes).
 pub const SMALL_FILE_BYTES_MAX: usize = 256 * 1024 * 1024;
 
+/// Largest file of settings, of a server or of profiles; a person wrote it.
+pub const SETTINGS_FILE_BYTES_MAX: u64 = 1024 * 1024;
+
 /// How long a log that could not be opened because the disk is full waits before it tries again.
 pub const OPEN_RETRY_MS: u64 = 1000;
 
@@ -161,6 +164,12 @@ pub const CONFIGS_PER_RESOURCE_MAX: usize = 1_000;
 
 /// Resources whose settings one request may ask for or change.
 pub const CONFIG_RESOURCES_MAX: usize = TOPICS_MAX + BROKERS_MAX;
+
+/// Log directories of one broker.
+pub const LOG_DIRECTORIES_MAX: usize = 1_000;
+
+/// Listeners of one broker.
+pub const LISTENERS_MAX: usize = 1_000;
 
 /// Groups or transactional ids whose coordinator one request may ask for.
 pub const COORDINATOR_KEYS_MAX: usize = 100_000;

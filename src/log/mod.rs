@@ -34,7 +34,7 @@ mod read;
 mod read_ahead;
 mod recover;
 mod recover_from_point;
-mod recovery_point;
+pub mod recovery_point;
 mod refused_producers;
 mod retention;
 mod roll;

@@ -4,6 +4,7 @@
 //! directory, killed by its id.
 
 mod client;
+mod commands;
 mod durability;
 mod file_systems;
 mod flush_modes;
@@ -15,5 +16,6 @@ mod memory;
 mod probe;
 mod process;
 mod recovery;
+mod settings;
 mod survival;
 mod volume;

@@ -10,18 +10,28 @@
 pub mod describe;
 mod frame;
 
+pub mod alter_configs;
 pub mod api_versions;
+pub mod create_partitions;
 pub mod create_topics;
+pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
+pub mod describe_log_dirs;
+pub mod describe_producers;
+pub mod describe_quorum;
+pub mod describe_topic_partitions;
 pub mod fetch;
 pub mod find_coordinator;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;
+pub mod list_config_resources;
 pub mod list_offsets;
 pub mod metadata;
+pub mod offset_for_leader_epoch;
 pub mod produce;
+pub mod update_features;
 
 #[cfg(test)]
 mod tests;
@@ -125,14 +135,34 @@ api_keys! {
     CreateTopics = 19: create_topics::CreateTopicsRequest,
     /// Deletes topics.
     DeleteTopics = 20: delete_topics::DeleteTopicsRequest,
+    /// Removes the oldest records.
+    DeleteRecords = 21: delete_records::DeleteRecordsRequest,
     /// Hands out a producer id.
     InitProducerId = 22: init_producer_id::InitProducerIdRequest,
+    /// Finds where leader epochs end.
+    OffsetForLeaderEpoch = 23: offset_for_leader_epoch::OffsetForLeaderEpochRequest,
     /// Reads configurations.
     DescribeConfigs = 32: describe_configs::DescribeConfigsRequest,
+    /// Replaces configurations.
+    AlterConfigs = 33: alter_configs::AlterConfigsRequest,
+    /// Tells how much each partition takes of the disk.
+    DescribeLogDirs = 35: describe_log_dirs::DescribeLogDirsRequest,
+    /// Adds partitions to topics.
+    CreatePartitions = 37: create_partitions::CreatePartitionsRequest,
     /// Changes configurations.
     IncrementalAlterConfigs = 44: incremental_alter_configs::IncrementalAlterConfigsRequest,
+    /// Tells who votes on the metadata.
+    DescribeQuorum = 55: describe_quorum::DescribeQuorumRequest,
+    /// Changes the levels of features.
+    UpdateFeatures = 57: update_features::UpdateFeaturesRequest,
     /// Names the brokers and the controller.
     DescribeCluster = 60: describe_cluster::DescribeClusterRequest,
+    /// Names the producers that partitions remember.
+    DescribeProducers = 61: describe_producers::DescribeProducersRequest,
+    /// Names the resources that have settings.
+    ListConfigResources = 74: list_config_resources::ListConfigResourcesRequest,
+    /// Describes topics page by page.
+    DescribeTopicPartitions = 75: describe_topic_partitions::DescribeTopicPartitionsRequest,
 }
 
 /// Reads a described message that fills the rest of `reader`.

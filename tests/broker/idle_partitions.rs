@@ -12,7 +12,7 @@ use furlong::wire::protocol::produce::{PartitionProduceData, ProduceRequest, Top
 
 use crate::client::{Client, batch_of};
 use crate::process::{Broker, PATIENCE};
-use crate::volume::{FileSystem, Volume};
+use crate::volume::{EXT4, Volume};
 
 const PARTITIONS: i32 = 1000;
 /// The file system of the test, in bytes.
@@ -88,7 +88,7 @@ fn checked_kib(data: &Path) -> u64 {
 #[test]
 fn a_thousand_idle_partitions_hold_little_disk_and_the_check_says_how_much() {
     let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let volume = match Volume::make(parent, FileSystem::Ext4, VOLUME_BYTES) {
+    let volume = match Volume::make(parent, EXT4, VOLUME_BYTES) {
         Ok(volume) => volume,
         Err(sentence) => return skip(&sentence),
     };

@@ -3,8 +3,8 @@
 //! machine asked for some.
 //!
 //! Owns: the global allocator of a test binary. Invariants: counts are per thread, so that tests
-//! may run side by side; allocations are numbered only while somebody wants it. Runs on: every thread.
-//! Bounded by: nothing is kept.
+//! may run side by side; allocations are numbered only while somebody wants it. Runs on: every
+//! thread. Bounded by: nothing is kept.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;

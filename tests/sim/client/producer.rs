@@ -40,6 +40,8 @@ pub struct ProducerPlan {
 /// A batch that an idempotent producer has not yet settled.
 struct Unsettled {
     batch: usize,
+    /// The how manieth batch of this partition it is.
+    number: usize,
     sequence: i32,
     count: i32,
     bytes: Bytes,
@@ -54,6 +56,8 @@ struct Unsettled {
 #[derive(Default)]
 struct Partition {
     next_sequence: i32,
+    /// Batches made so far.
+    made: usize,
     unsettled: VecDeque<Unsettled>,
     /// An attempt failed: nothing more is sent until nothing is under way.
     is_blocked: bool,
@@ -64,6 +68,14 @@ struct Partition {
 impl Partition {
     fn in_flight(&self) -> usize {
         self.unsettled.iter().filter(|it| it.in_flight).count()
+    }
+
+    /// True if one more batch would lie so far behind the oldest unsettled one that a broker may
+    /// have forgotten whether it has that: it remembers five. Kafka's clients do not go on then,
+    /// whatever else has been answered meanwhile.
+    fn is_stretched(&self) -> bool {
+        let oldest = self.unsettled.front();
+        oldest.is_some_and(|oldest| self.made - oldest.number >= IN_FLIGHT_PER_PARTITION_MAX)
     }
 
     fn unblock(&mut self) {
@@ -309,7 +321,9 @@ impl Producer {
         let waiting = partition.unsettled.iter().position(|it| !it.in_flight);
         let index = match waiting {
             Some(index) => index,
-            None if context.board.phase != Phase::Faulty => return None,
+            None if context.board.phase != Phase::Faulty || partition.is_stretched() => {
+                return None;
+            }
             None => {
                 let sequence = partition.next_sequence;
                 let producer = Some((id, epoch, sequence));
@@ -324,8 +338,11 @@ impl Producer {
                     connection: 0,
                     records,
                 });
+                let number = partition.made;
+                partition.made += 1;
                 partition.unsettled.push_back(Unsettled {
                     batch,
+                    number,
                     sequence,
                     count,
                     bytes,

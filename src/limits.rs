@@ -69,6 +69,15 @@ pub const PARKED_FETCHES_PER_PARTITION_MAX: usize = 10_000;
 /// Bytes of record data in one answer to a fetch, whatever the client asked for.
 pub const FETCH_RESPONSE_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Fetch sessions that one shard remembers (Kafka's default for a whole broker).
+pub const FETCH_SESSIONS_PER_SHARD_MAX: usize = 1_000;
+
+/// Partitions of all fetch sessions of one shard; some 200 bytes each.
+pub const FETCH_SESSION_PARTITIONS_PER_SHARD_MAX: usize = 100_000;
+
+/// A fetch session that was unused for longer than this makes room for any new one (Kafka's value).
+pub const FETCH_SESSION_EVICTION_MS: u64 = 120_000;
+
 /// Partitions whose log one shard opens at once; each recovery holds a read buffer.
 pub const OPENING_PARTITIONS_MAX: usize = 64;
 
@@ -164,6 +173,9 @@ pub const CONFIGS_PER_RESOURCE_MAX: usize = 1_000;
 
 /// Resources whose settings one request may ask for or change.
 pub const CONFIG_RESOURCES_MAX: usize = TOPICS_MAX + BROKERS_MAX;
+
+/// Partitions of one page of DescribeTopicPartitions (Kafka's `max.request.partition.size.limit`).
+pub const DESCRIBED_PARTITIONS_PER_PAGE_MAX: usize = 2_000;
 
 /// Log directories of one broker.
 pub const LOG_DIRECTORIES_MAX: usize = 1_000;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Why an operation on a partition fails, by operation.
 //!
-//! Owns: [`ProduceError`], [`FetchError`]. Invariants: no Kafka codes here; the API layer chooses
+//! Owns: [`ProduceError`], [`FetchError`], [`DeleteRecordsError`]. Invariants: no Kafka codes here; the API layer chooses
 //! them.
 //! Runs on: the shard that owns the partition. Bounded by: their fields.
 
@@ -77,5 +77,20 @@ impl From<ReadError> for FetchError {
             ReadError::NotOpen => FetchError::NotLeader,
             other => FetchError::Read(other),
         }
+    }
+}
+
+/// Why records cannot be deleted from one partition, or another question cannot be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeleteRecordsError {
+    /// The topic's `cleanup.policy` does not have records deleted.
+    Policy,
+    /// It cannot be read either.
+    Fetch(FetchError),
+}
+
+impl From<FetchError> for DeleteRecordsError {
+    fn from(error: FetchError) -> DeleteRecordsError {
+        DeleteRecordsError::Fetch(error)
     }
 }

@@ -10,6 +10,7 @@
 //! last.
 //! Runs on: the control shard. Bounded by: `CONTROL_REQUESTS_PENDING_MAX`.
 
+mod describe;
 mod rounds;
 mod snapshots;
 mod start;
@@ -286,6 +287,7 @@ impl ControlShard {
             }
             LogEvent::Failed { sentence } => self.fail(sentence, effects),
             LogEvent::TimestampFound { .. }
+            | LogEvent::RecordsDeleted { .. }
             | LogEvent::LogStartMoved { .. }
             | LogEvent::Synced
             | LogEvent::Deleted => {}

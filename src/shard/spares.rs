@@ -86,6 +86,7 @@ impl Refillable for ProduceResponse {
 
 impl Refillable for FetchResponse {
     fn empty(&mut self) {
+        self.session_id = 0;
         for topic in &mut self.responses {
             topic.topic = Default::default();
             topic.partitions.clear();

@@ -8,7 +8,7 @@
 
 use crate::log::{AppendError, ReadError};
 use crate::model::error_code::ErrorCode;
-use crate::partition::{FetchError, ProduceError};
+use crate::partition::{DeleteRecordsError, FetchError, ProduceError};
 use crate::wire::record::{BatchError, BatchFault};
 
 impl From<ProduceError> for ErrorCode {
@@ -47,6 +47,15 @@ impl From<BatchError> for ErrorCode {
             BatchFault::TooLarge => ErrorCode::MessageTooLarge,
             BatchFault::Codec => ErrorCode::UnsupportedCompressionType,
             BatchFault::Format => ErrorCode::UnsupportedForMessageFormat,
+        }
+    }
+}
+
+impl From<DeleteRecordsError> for ErrorCode {
+    fn from(error: DeleteRecordsError) -> ErrorCode {
+        match error {
+            DeleteRecordsError::Policy => ErrorCode::PolicyViolation,
+            DeleteRecordsError::Fetch(error) => error.into(),
         }
     }
 }

@@ -2,22 +2,26 @@
 //! Fetch (1): records for consumers, at once or when enough of them are there.
 //!
 //! Owns: its handler, fetches that wait. Invariants: one message per shard that owns partitions of
-//! the request, a second one only to end a wait; no session is ever made (`session_id` 0, which
-//! KIP-227 allows); the first batch is returned whatever its size (KIP-74); records are empty,
-//! never null; a fetch that claims to be a replica gets nothing.
+//! the request, a second one only to end a wait; the first batch is returned whatever its size
+//! (KIP-74); records are empty, never null; a fetch that claims to be a replica gets nothing.
 //! States: gathering (some shard has not answered) -> waiting (all have, too few bytes) ->
 //! gathering -> answered.
 //! Runs on: the shard that accepted the connection.
 //! Bounded by: the frame, `FETCH_RESPONSE_BYTES_MAX`.
 
+mod session;
+
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
+use bytestring::ByteString;
+
+use session::FetchSession;
 
 use super::{ApiError, Arrival, Reply};
 use crate::limits::FETCH_RESPONSE_BYTES_MAX;
 use crate::model::error_code::ErrorCode;
-use crate::model::ids::{ShardId, TopicPartition};
+use crate::model::ids::{ShardId, TopicId, TopicPartition};
 use crate::model::time::MonotonicUs;
 use crate::partition::{FetchAt, Fetched};
 use crate::shard::contract::Effects;
@@ -62,6 +66,7 @@ pub enum PartState {
 
 /// A fetch whose reads are under way, or that waits for more.
 pub struct FetchPending {
+    session: FetchSession,
     /// What is known of the answer.
     answer: FetchResponse,
     /// By rising shard.
@@ -80,19 +85,18 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
     let mut request = shard.spares.fetch_requests.take();
     arrival.decode_over(&mut request)?;
     let call = arrival.call;
-    if names_session(&request) {
-        return call.reply(&FetchResponse {
-            error_code: ErrorCode::FetchSessionIdNotFound.code(),
-            ..FetchResponse::default()
-        });
-    }
+    let came_us = arrival.now.monotonic_us;
+    let session = match session::open(shard, came_us, call.version, &mut request) {
+        Ok(session) => session,
+        Err(code) => return session_error(&call, code, 0),
+    };
     let topics = request.topics.iter();
     if topics.map(|topic| topic.partitions.len()).sum::<usize>() > PLACES_MAX {
         return Ok(Reply::Close);
     }
     let mut reads = std::mem::take(&mut shard.spares.reads_by_shard);
     reads.resize_with(usize::from(shard.config.shard_count), Vec::new);
-    let mut pending = new_pending(shard, &request);
+    let mut pending = new_pending(shard, &request, session);
     plan(shard, &call, &mut request, &mut pending.answer, &mut reads);
     let max_wait_ms = u64::try_from(request.max_wait_ms).unwrap_or(0);
     shard.spares.fetch_requests.give(request);
@@ -105,13 +109,14 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
     reply
 }
 
-fn new_pending(shard: &mut Shard, request: &FetchRequest) -> FetchPending {
+fn new_pending(shard: &mut Shard, request: &FetchRequest, session: FetchSession) -> FetchPending {
     let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0);
     let max_bytes = max_bytes
         .min(FETCH_RESPONSE_BYTES_MAX)
         .min(shard.answer_bytes_max());
     let min_bytes = u64::try_from(request.min_bytes).unwrap_or(0);
     FetchPending {
+        session,
         answer: shard.spares.fetch_answers.take(),
         parts: shard.spares.part_states.take(),
         max_bytes,
@@ -122,10 +127,27 @@ fn new_pending(shard: &mut Shard, request: &FetchRequest) -> FetchPending {
     }
 }
 
-/// True if the request goes on with a session: there are none here. Epochs 0 and -1 ask for a new
-/// session and for none, both of which are answered in full without one.
-fn names_session(request: &FetchRequest) -> bool {
-    !matches!(request.session_epoch, 0 | -1)
+/// The answer to a request whose session does not go on.
+fn session_error(call: &Call, code: ErrorCode, session_id: i32) -> Result<Reply, ApiError> {
+    call.reply(&FetchResponse {
+        error_code: code.code(),
+        session_id,
+        ..FetchResponse::default()
+    })
+}
+
+/// Bytes that are set aside for a fetch as long as it waits: its frame, or what its session adds to
+/// a short one.
+fn parked_bytes(shard: &Shard, call: &Call, pending: &FetchPending) -> usize {
+    let topics = pending.answer.responses.iter();
+    let partitions = topics.map(|topic| topic.partitions.len()).sum();
+    let frame_bytes = shard.connections.frame_bytes_of(call.slot);
+    frame_bytes.max(pending.session.held_bytes(partitions))
+}
+
+fn known_name(shard: &Shard, id: TopicId) -> ByteString {
+    let topic = shard.image().topic_by_id(id);
+    topic.map(|topic| topic.name.clone()).unwrap_or_default()
 }
 
 /// True if the request claims to come from a replica, in the old field or the new one (KIP-903).
@@ -168,7 +190,11 @@ fn plan(
             }
             answers.partitions.push(answer);
         }
-        answers.topic = std::mem::take(&mut topic.topic);
+        answers.topic = match call.version >= IDS_FROM {
+            // Not told, but needed where the topic goes while the fetch waits.
+            true => known_name(shard, topic.topic_id),
+            false => std::mem::take(&mut topic.topic),
+        };
         answers.topic_id = topic.topic_id;
     }
 }
@@ -183,10 +209,10 @@ fn begin(
 ) -> Result<Reply, ApiError> {
     let call = arrival.call;
     let number = shard.requests.next_number();
-    let frame_bytes = shard.connections.frame_bytes_of(call.slot);
-    let wait = max_wait_ms > 0 && pending.min_bytes > 0 && shard.memory.park(frame_bytes);
+    let parked_bytes = parked_bytes(shard, &call, &pending);
+    let wait = max_wait_ms > 0 && pending.min_bytes > 0 && shard.memory.park(parked_bytes);
     if wait {
-        pending.parked_bytes = frame_bytes;
+        pending.parked_bytes = parked_bytes;
         let deadline = arrival.now.after_ms(max_wait_ms);
         shard.timers.insert(deadline, Timer::Request(number));
         pending.deadline = Some(deadline);
@@ -274,6 +300,9 @@ fn conclude(
         } else {
             used_bytes = total;
         }
+    }
+    if let Err((code, session_id)) = session::settle(shard, call.version, &mut pending) {
+        return session_error(call, code, session_id);
     }
     let spares = &mut shard.spares;
     let parts = spares.encode(call.correlation_id, call.version, &pending.answer, effects);
@@ -496,6 +525,15 @@ impl Shard {
             };
             for answer in &mut topic.partitions {
                 if !moved.contains(&answer.error_code) {
+                    continue;
+                }
+                if image.is_none() && version >= IDS_FROM {
+                    // Made again under the same name (Kafka's code for it), or gone for good.
+                    let code = match self.image().topics.contains_key(&topic.topic) {
+                        true => ErrorCode::InconsistentTopicId,
+                        false => ErrorCode::UnknownTopicId,
+                    };
+                    answer.error_code = code.code();
                     continue;
                 }
                 let index = usize::try_from(answer.partition_index).ok();

@@ -33,7 +33,7 @@ const IDS_FROM: i16 = 12;
 
 /// All that may be done to a topic, one bit each (KIP-430): read, write, create, delete, alter,
 /// describe, describe and alter configs.
-const TOPIC_OPERATIONS: i32 =
+pub(super) const TOPIC_OPERATIONS: i32 =
     1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
 
 /// Why topics that are missing could not be made.

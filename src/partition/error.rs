@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Why an operation on a partition fails, by operation.
 //!
-//! Owns: [`ProduceError`], [`FetchError`], [`DeleteRecordsError`]. Invariants: no Kafka codes here; the API layer chooses
-//! them.
+//! Owns: [`ProduceError`], [`FetchError`], [`DeleteRecordsError`]. Invariants: no Kafka codes
+//! here; the API layer chooses them.
 //! Runs on: the shard that owns the partition. Bounded by: their fields.
 
 use std::fmt;

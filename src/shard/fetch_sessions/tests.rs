@@ -307,13 +307,21 @@ proptest! {
         for (epoch, (partition, high_watermark, log_start_offset, fails)) in (1..).zip(steps) {
             let code = if fails { 6 } else { 0 };
             truth.insert(partition, (high_watermark, log_start_offset, code));
-            let request = SessionRequest { id, epoch, uses_ids: false };
-            let (_, read) = sessions.handle_request(1, request, Vec::new(), &[]).expect("passes");
+            let uses_ids = false;
+            let request = SessionRequest { id, epoch, uses_ids };
+            let begun = sessions.handle_request(1, request, Vec::new(), &[]);
+            let (_, read) = begun.expect("passes");
             prop_assert_eq!(read.len(), 6);
-            let answers: Vec<PartitionData> = read.iter().map(|wanted| {
-                let (high_watermark, log_start_offset, error_code) = truth[&wanted.params.partition];
-                PartitionData { log_start_offset, error_code, ..answer(high_watermark, b"") }
-            }).collect();
+            let answers = read.iter().map(|wanted| {
+                let (high_watermark, log_start_offset, error_code) =
+                    truth[&wanted.params.partition];
+                PartitionData {
+                    log_start_offset,
+                    error_code,
+                    ..answer(high_watermark, b"")
+                }
+            });
+            let answers: Vec<PartitionData> = answers.collect();
             let news = sessions.handle_answers(id, epoch + 1, keyed(&read, &answers));
             for (place, has_news) in news.expect("one request at a time").into_iter().enumerate() {
                 let partition = read[place].params.partition;

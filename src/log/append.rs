@@ -2,8 +2,8 @@
 //! Appends: check everything, then give offsets, then copy once into the gathering tail.
 //!
 //! Owns: the order of the checks. Invariants: nothing is changed before every batch of the append
-//! has passed; offsets are handed out without a gap; leader epochs never fall. Runs on: the core of
-//! the partition.
+//! has passed; a batch is stored in the codec of its topic (`compression.type`); offsets are handed
+//! out without a gap; leader epochs never fall. Runs on: the core of the partition.
 //! Bounded by: `UNFLUSHED_BYTES_MAX`; past it an append is refused as busy.
 
 use bytes::Bytes;
@@ -13,21 +13,23 @@ use super::event::{AppendError, Appended};
 use super::partition_log::{PartitionLog, Phase};
 use super::producer_state::{RememberedBatch, SequenceCheck};
 use super::tail_buffer::file_len;
-use crate::limits::UNFLUSHED_BYTES_MAX;
+use crate::limits::{RECORD_ERRORS_TOLD_MAX, UNFLUSHED_BYTES_MAX};
 use crate::model::disk::DiskQueue;
 use crate::model::ids::{LeaderEpoch, Offset};
 use crate::model::time::Now;
 use crate::model::topic_config::TimestampType;
 use crate::wire::record::{
-    BATCH_HEADER_BYTES, BatchHeader, CheckedBatch, check_batch, patch_offsets, set_log_append_time,
-    set_max_timestamp, split_batches,
+    BATCH_HEADER_BYTES, BatchError, BatchHeader, CheckedBatch, check_batch, faulty_records,
+    patch_offsets, recompress, set_log_append_time, set_max_timestamp, split_batches,
 };
 
-/// A batch that passed, and its header as it will be stored, offsets aside.
+/// A batch that passed, and its header: as it was sent, then as it will be stored, offsets aside.
 #[derive(Debug)]
 pub(super) struct ReadyBatch {
     bytes: Bytes,
     header: BatchHeader,
+    /// Of its records, where they were looked at.
+    largest_timestamp: Option<i64>,
 }
 
 impl PartitionLog {
@@ -78,17 +80,23 @@ impl PartitionLog {
         disk: &mut DiskQueue,
     ) -> Result<Appended, AppendError> {
         self.check_batches(now, records, rules, batches)?;
-        if file_len(records.len()) > self.segment_bytes_max() {
-            return Err(AppendError::LargerThanSegment);
-        }
         if rules.idempotence
             && let Some(old) = self.check_sequences(batches)?
         {
             return Ok(self.answer_duplicate(&old));
         }
+        self.settle_batches(now, rules, batches)?;
+        let len_bytes: usize = batches.iter().map(|batch| batch.bytes.len()).sum();
+        if file_len(len_bytes) > self.segment_bytes_max() {
+            return Err(AppendError::LargerThanSegment);
+        }
+        let unflushed_bytes = self.unflushed_bytes + self.unsynced.bytes();
+        if len_bytes > records.len() && unflushed_bytes + len_bytes > UNFLUSHED_BYTES_MAX {
+            return Err(AppendError::Busy);
+        }
         let append_time = self.append_time(now, rules);
         let base_offset = self.log_end;
-        self.roll_if_due(now, batches, records.len());
+        self.roll_if_due(now, batches, len_bytes);
         for (place, batch) in batches.iter().enumerate() {
             let more = batches[place + 1..]
                 .iter()
@@ -98,7 +106,7 @@ impl PartitionLog {
         }
         self.capture_point();
         self.active_since.get_or_insert(now.monotonic_us);
-        self.unflushed_bytes += records.len();
+        self.unflushed_bytes += len_bytes;
         self.pump(disk);
         assert!(self.log_end > base_offset);
         Ok(Appended {
@@ -106,6 +114,7 @@ impl PartitionLog {
             last_offset: self.log_end - 1,
             log_append_time_ms: append_time.unwrap_or(-1),
             log_start_offset: self.log_start,
+            len_bytes,
             duplicate: false,
         })
     }
@@ -123,16 +132,59 @@ impl PartitionLog {
         ready: &mut Vec<ReadyBatch>,
     ) -> Result<(), AppendError> {
         let batch_rules = self.config.batch_rules(now, rules);
-        let append_time = self.append_time(now, rules);
         for batch in split_batches(records) {
             let bytes = batch?;
-            let checked = check_batch(&bytes, &batch_rules)?;
-            ready.push(settle_timestamps(bytes, &checked, append_time));
+            let CheckedBatch {
+                header,
+                largest_timestamp,
+            } = check_batch(&bytes, &batch_rules)?;
+            ready.push(ReadyBatch {
+                bytes,
+                header,
+                largest_timestamp,
+            });
         }
         if ready.is_empty() {
             return Err(AppendError::Empty);
         }
         Ok(())
+    }
+
+    /// Gives the batches the codec and the timestamps that they are stored with. Most stay as they
+    /// are, uncopied.
+    fn settle_batches(
+        &self,
+        now: Now,
+        rules: AppendRules,
+        batches: &mut [ReadyBatch],
+    ) -> Result<(), AppendError> {
+        let append_time = self.append_time(now, rules);
+        let target = self.config.target(rules);
+        for batch in batches {
+            let source = batch.header.attributes.compression()?;
+            if let Some(target) = target.filter(|target| target.codec != source) {
+                let batch_rules = self.config.batch_rules(now, rules);
+                let checked = CheckedBatch {
+                    header: batch.header,
+                    largest_timestamp: batch.largest_timestamp,
+                };
+                let (packed, checked) = recompress(&batch.bytes, &checked, target, &batch_rules)?;
+                *batch = ReadyBatch {
+                    bytes: Bytes::from(packed),
+                    header: checked.header,
+                    largest_timestamp: checked.largest_timestamp,
+                };
+            }
+            settle_timestamps(batch, append_time);
+        }
+        Ok(())
+    }
+
+    /// Which records of a refused append break a rule by themselves (KIP-467).
+    #[must_use]
+    pub fn faulty_records(&self, now: Now, records: &Bytes, rules: AppendRules) -> Vec<BatchError> {
+        let batch_rules = self.config.batch_rules(now, rules);
+        faulty_records(records, &batch_rules, RECORD_ERRORS_TOLD_MAX)
     }
 
     /// Checks the producers' sequences; the old batch if the append is a repetition.
@@ -167,6 +219,7 @@ impl PartitionLog {
             last_offset: old.last_offset,
             log_append_time_ms: if stamped { old.timestamp } else { -1 },
             log_start_offset: self.log_start,
+            len_bytes: 0,
             duplicate: true,
         }
     }
@@ -223,27 +276,17 @@ impl PartitionLog {
 }
 
 /// Gives the batch the timestamps that it is stored with. Most batches stay as they are, uncopied.
-fn settle_timestamps(bytes: Bytes, checked: &CheckedBatch, append_time: Option<i64>) -> ReadyBatch {
-    let header = checked.header;
-    let lies = checked
-        .largest_timestamp
-        .filter(|largest| *largest != header.max_timestamp);
-    let settled = match (append_time, lies) {
-        (None, None) => return ReadyBatch { bytes, header },
-        (Some(wall_ms), _) => {
-            let mut copy = bytes.to_vec();
-            set_log_append_time(&mut copy, wall_ms);
-            copy
-        }
-        (None, Some(largest)) => {
-            let mut copy = bytes.to_vec();
-            set_max_timestamp(&mut copy, largest);
-            copy
-        }
+fn settle_timestamps(batch: &mut ReadyBatch, append_time: Option<i64>) {
+    let stated = batch.header.max_timestamp;
+    let lies = batch.largest_timestamp.filter(|largest| *largest != stated);
+    let mut copy = match (append_time, lies) {
+        (None, None) => return,
+        _ => batch.bytes.to_vec(),
     };
-    let header = BatchHeader::parse(&settled).expect("only timestamps were changed");
-    ReadyBatch {
-        bytes: Bytes::from(settled),
-        header,
+    match (append_time, lies) {
+        (Some(wall_ms), _) => set_log_append_time(&mut copy, wall_ms),
+        (None, lies) => set_max_timestamp(&mut copy, lies.unwrap_or(stated)),
     }
+    batch.header = BatchHeader::parse(&copy).expect("only timestamps were changed");
+    batch.bytes = Bytes::from(copy);
 }

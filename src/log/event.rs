@@ -135,6 +135,8 @@ pub struct Appended {
     pub log_append_time_ms: i64,
     /// Log start offset at the moment of the append.
     pub log_start_offset: Offset,
+    /// Bytes that were stored.
+    pub len_bytes: usize,
     /// The producer sent this batch before; the offsets are the old ones. It may not be durable
     /// yet: wait for `last_offset` all the same.
     pub duplicate: bool,

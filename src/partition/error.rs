@@ -8,9 +8,10 @@
 use std::fmt;
 
 use crate::log::{AppendError, ReadError};
+use crate::wire::record::BatchError;
 
 /// Why a produce to one partition fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProduceError {
     /// This replica does not lead, or is not open yet.
     NotLeader,
@@ -20,6 +21,8 @@ pub enum ProduceError {
     NotEnoughReplicasAfterAppend,
     /// The log refused it; nothing was appended.
     Append(AppendError),
+    /// Records of the batch break rules of the topic, each by itself; nothing was appended.
+    Records(Box<[BatchError]>),
     /// The disk was full; nothing of it is kept.
     DiskFull,
     /// The partition went away or its disk failed before it was durable.
@@ -40,6 +43,11 @@ impl fmt::Display for ProduceError {
                  min.insync.replicas asks for",
             ),
             ProduceError::Append(error) => error.fmt(f),
+            ProduceError::Records(records) => write!(
+                f,
+                "the batch is refused, because {} of its records break a rule of the topic",
+                records.len()
+            ),
             ProduceError::DiskFull => {
                 f.write_str("the disk of the broker is full; free space and send again")
             }

@@ -36,7 +36,7 @@ use crate::model::disk::DiskCompletion;
 use crate::model::ids::{BrokerId, Offset, ShardId, Uuid};
 use crate::model::storage::StorageRules;
 use crate::model::time::{MonotonicUs, Now};
-use crate::model::topic_config::{CleanupPolicy, FlushMode, TimestampType};
+use crate::model::topic_config::{CleanupPolicy, FlushMode, StoredCodec, TimestampType};
 
 /// Directory of the metadata log.
 const DIRECTORY: &str = "__cluster_metadata-0";
@@ -465,6 +465,7 @@ fn log_config() -> LogConfig {
         index_interval_bytes: 4096,
         segment_index_bytes: 10 * 1024 * 1024,
         max_message_bytes: narrow(RECORD_BATCH_BYTES_MAX),
+        stored_codec: StoredCodec::Producer,
         timestamp_type: TimestampType::CreateTime,
         flush_mode: FlushMode::Always,
         timestamp_before_max_ms: u64::MAX,

@@ -13,7 +13,7 @@ use furlong::model::disk::DiskQueue;
 use furlong::model::ids::{Offset, Uuid};
 use furlong::model::storage::StorageRules;
 use furlong::model::time::Now;
-use furlong::model::topic_config::{CleanupPolicy, FlushMode, TimestampType};
+use furlong::model::topic_config::{CleanupPolicy, FlushMode, StoredCodec, TimestampType};
 use furlong::wire::record::{BatchBuilder, BatchHeader, Compression, split_batches};
 
 use crate::disk::ModelDisk;
@@ -36,6 +36,7 @@ pub fn config() -> LogConfig {
         index_interval_bytes: 4096,
         segment_index_bytes: 10 << 20,
         max_message_bytes: 1 << 20,
+        stored_codec: StoredCodec::Producer,
         timestamp_type: TimestampType::CreateTime,
         flush_mode: FlushMode::Always,
         timestamp_before_max_ms: u64::MAX,

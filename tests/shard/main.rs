@@ -24,4 +24,5 @@ mod produce;
 mod random;
 mod replicas;
 mod stop;
+mod stored;
 mod topics;

@@ -11,13 +11,19 @@ use crate::model::error_code::ErrorCode;
 use crate::partition::{DeleteRecordsError, FetchError, ProduceError};
 use crate::wire::record::{BatchError, BatchFault};
 
-impl From<ProduceError> for ErrorCode {
-    fn from(error: ProduceError) -> ErrorCode {
+impl From<&ProduceError> for ErrorCode {
+    fn from(error: &ProduceError) -> ErrorCode {
         match error {
             ProduceError::NotLeader => ErrorCode::NotLeaderOrFollower,
             ProduceError::NotEnoughReplicas => ErrorCode::NotEnoughReplicas,
             ProduceError::NotEnoughReplicasAfterAppend => ErrorCode::NotEnoughReplicasAfterAppend,
-            ProduceError::Append(error) => error.into(),
+            ProduceError::Append(error) => (*error).into(),
+            // One timestamp that is wrong makes it a matter of timestamps, as in Kafka.
+            ProduceError::Records(records) => {
+                let codes = records.iter().map(|error| ErrorCode::from(*error));
+                let mut timestamps = codes.filter(|code| *code == ErrorCode::InvalidTimestamp);
+                timestamps.next().unwrap_or(ErrorCode::InvalidRecord)
+            }
             ProduceError::DiskFull | ProduceError::Offline => ErrorCode::KafkaStorageError,
             ProduceError::TimedOut => ErrorCode::RequestTimedOut,
         }

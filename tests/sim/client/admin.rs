@@ -523,6 +523,10 @@ fn draw_configs(
     if prng.chance(200) {
         set("message.timestamp.type", "LogAppendTime".to_owned());
     }
+    if prng.chance(150) {
+        let codecs = ["uncompressed", "gzip", "snappy", "lz4", "zstd"];
+        set("compression.type", (*prng.pick(&codecs)).to_owned());
+    }
     if with_retention {
         set("file.delete.delay.ms", prng.skewed(1, 10_000).to_string());
         if prng.chance(500) {

@@ -73,7 +73,7 @@ impl Partition {
                 return;
             };
             if let Some(pending) = self.pending.remove(place) {
-                self.note_refused(ProduceError::TimedOut, &pending.records);
+                self.note_refused(&ProduceError::TimedOut, &pending.records);
             }
         }
         let result = Err(ProduceError::TimedOut);
@@ -98,7 +98,7 @@ impl Partition {
                 return;
             }
             Err(error) => {
-                self.note_refused(error, &request.records);
+                self.note_refused(&error, &request.records);
                 Err(error)
             }
         };
@@ -106,8 +106,8 @@ impl Partition {
     }
 
     /// What is refused and may be sent again: batches behind it must not overtake it.
-    fn note_refused(&mut self, error: ProduceError, records: &[u8]) {
-        if matches!(error, ProduceError::Append(_)) {
+    fn note_refused(&mut self, error: &ProduceError, records: &[u8]) {
+        if matches!(error, ProduceError::Append(_) | ProduceError::Records(_)) {
             return;
         }
         let mut refused = RefusedProducers::default();

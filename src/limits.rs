@@ -83,8 +83,8 @@ pub const FETCH_RESPONSE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Fetch sessions that one shard remembers (Kafka's default for a whole broker).
 pub const FETCH_SESSIONS_PER_SHARD_MAX: usize = 1_000;
 
-/// Partitions of all fetch sessions of one shard; some 200 bytes each.
-pub const FETCH_SESSION_PARTITIONS_PER_SHARD_MAX: usize = 100_000;
+/// Partitions of all fetch sessions of one shard; some 300 bytes each.
+pub const FETCH_SESSION_PARTITIONS_PER_SHARD_MAX: usize = 50_000;
 
 /// A fetch session that was unused for longer than this makes room for any new one (Kafka's value).
 pub const FETCH_SESSION_EVICTION_MS: u64 = 120_000;

@@ -416,6 +416,9 @@ fn next_epoch(epoch: i32) -> i32 {
 
 /// Of a partition that is named more than once, the last wish counts, in the first place.
 fn without_repetitions(named: Vec<Wanted>) -> Vec<Wanted> {
+    if named.len() < 2 {
+        return named;
+    }
     let mut places: BTreeMap<PartitionKey, usize> = BTreeMap::new();
     let mut wanted: Vec<Wanted> = Vec::with_capacity(named.len());
     for one in named {

@@ -310,6 +310,9 @@ impl Producer {
         let index = match waiting {
             Some(index) => index,
             None if context.board.phase != Phase::Faulty => return None,
+            // As Kafka's producer does: a partition remembers the last five batches of a producer,
+            // and would not know one that was sent again with more than four others behind it.
+            None if partition.unsettled.iter().any(|it| it.attempts > 1) => return None,
             None => {
                 let sequence = partition.next_sequence;
                 let producer = Some((id, epoch, sequence));

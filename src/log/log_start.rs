@@ -141,7 +141,11 @@ impl PartitionLog {
     }
 
     /// The offset that the file keeps, as the opening reads it.
-    pub(super) fn take_log_start(&mut self, result: Result<DiskOutcome, DiskError>) {
+    pub(super) fn take_log_start(
+        &mut self,
+        result: Result<DiskOutcome, DiskError>,
+        disk: &mut DiskQueue,
+    ) {
         let kept = contents(result).and_then(|file| decode(&file));
         let opening = self.opening();
         match kept {
@@ -149,6 +153,7 @@ impl PartitionLog {
             // Rot: the log starts with its first segment, as if nothing had been deleted since.
             None => opening.report.files_rebuilt += 1,
         }
+        self.after_checkpoint(disk);
     }
 }
 

@@ -210,10 +210,7 @@ impl PartitionLog {
             OpenStep::ReadMetadata => self.take_metadata(result, disk, events),
             OpenStep::ReadMarker => self.take_marker(result, disk),
             OpenStep::ReadCheckpoint => self.take_checkpoint(result, disk),
-            OpenStep::ReadLogStart => {
-                self.take_log_start(result);
-                self.after_checkpoint(disk);
-            }
+            OpenStep::ReadLogStart => self.take_log_start(result, disk),
             OpenStep::WriteMetadata => self.start_segments(disk),
             OpenStep::MakeFirst => {
                 let path = self.directory.clone();
@@ -349,7 +346,7 @@ impl PartitionLog {
         self.after_checkpoint(disk);
     }
 
-    fn after_checkpoint(&mut self, disk: &mut DiskQueue) {
+    pub(super) fn after_checkpoint(&mut self, disk: &mut DiskQueue) {
         if std::mem::take(&mut self.opening().has_log_start) {
             let path = self.path(LOG_START_OFFSET);
             return self.open_read(OpenStep::ReadLogStart, path, disk);

@@ -204,8 +204,7 @@ mod tests {
             .iter()
             .filter(|setting| setting.usage == Use::Engine)
             .count();
-        // Forty, and the codec of stored batches with its two levels.
-        assert!(read <= 43, "{read} settings are read");
+        assert!(read <= 40, "{read} settings are read");
     }
 
     #[test]

@@ -87,7 +87,7 @@ pub const TOPIC_SETTINGS: &[TopicSetting] = &[
             max: 9,
             or: -1,
         },
-        &[("compression.gzip.level", Same)],
+        &[],
         "Level for gzip where compression.type is gzip and a batch came otherwise; -1 for the \
          usual one.",
     ),
@@ -116,7 +116,7 @@ pub const TOPIC_SETTINGS: &[TopicSetting] = &[
             min: -131_072,
             max: 22,
         },
-        &[("compression.zstd.level", Same)],
+        &[],
         "Level for zstd where compression.type is zstd and a batch came otherwise.",
     ),
     setting(
@@ -133,7 +133,8 @@ pub const TOPIC_SETTINGS: &[TopicSetting] = &[
         "60000",
         long(0),
         &[("log.segment.delete.delay.ms", Same)],
-        "How long the files of a retired segment stay before they are removed, in milliseconds.",
+        "Accepted without effect: a read under way keeps its file open, so the files of a retired \
+         segment need not stay.",
     ),
     setting(
         "flush.messages",

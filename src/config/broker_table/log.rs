@@ -36,8 +36,8 @@ pub(super) const LOG_SETTINGS: &[BrokerSetting] = &[
             max: 9,
             or: -1,
         },
-        Engine,
-        "Default of the topic setting compression.gzip.level.",
+        Ignored,
+        "Without effect: the level is a setting of the topic.",
     ),
     dynamic(
         "compression.lz4.level",
@@ -63,8 +63,8 @@ pub(super) const LOG_SETTINGS: &[BrokerSetting] = &[
             min: -131_072,
             max: 22,
         },
-        Engine,
-        "Default of the topic setting compression.zstd.level.",
+        Ignored,
+        "Without effect: the level is a setting of the topic.",
     ),
     fixed(
         "delete.topic.enable",
@@ -366,8 +366,8 @@ pub(super) const LOG_SETTINGS: &[BrokerSetting] = &[
         Long,
         Some("60000"),
         long(0),
-        Engine,
-        "Default of the topic setting file.delete.delay.ms.",
+        Ignored,
+        "Without effect: a read under way keeps its file open, so nothing has to wait.",
     ),
     fixed(
         "log.write.ahead",

@@ -23,13 +23,12 @@ use crate::wire::record::{
     patch_offsets, recompress, set_log_append_time, set_max_timestamp, split_batches,
 };
 
-/// A batch that passed, and its header: as it was sent, then as it will be stored, offsets aside.
+/// A batch that passed: first as it was sent, then in the form in which it is stored, but for its
+/// offsets.
 #[derive(Debug)]
-pub(super) struct ReadyBatch {
+pub(super) struct SentBatch {
     bytes: Bytes,
-    header: BatchHeader,
-    /// Of its records, where they were looked at.
-    largest_timestamp: Option<i64>,
+    checked: CheckedBatch,
 }
 
 impl PartitionLog {
@@ -76,7 +75,7 @@ impl PartitionLog {
         leader_epoch: LeaderEpoch,
         records: &Bytes,
         rules: AppendRules,
-        batches: &mut Vec<ReadyBatch>,
+        batches: &mut Vec<SentBatch>,
         disk: &mut DiskQueue,
     ) -> Result<Appended, AppendError> {
         self.check_batches(now, records, rules, batches)?;
@@ -85,7 +84,7 @@ impl PartitionLog {
         {
             return Ok(self.answer_duplicate(&old));
         }
-        self.settle_batches(now, rules, batches)?;
+        self.settle_batches(now, batches, rules)?;
         let len_bytes: usize = batches.iter().map(|batch| batch.bytes.len()).sum();
         if file_len(len_bytes) > self.segment_bytes_max() {
             return Err(AppendError::LargerThanSegment);
@@ -129,22 +128,15 @@ impl PartitionLog {
         now: Now,
         records: &Bytes,
         rules: AppendRules,
-        ready: &mut Vec<ReadyBatch>,
+        sent: &mut Vec<SentBatch>,
     ) -> Result<(), AppendError> {
         let batch_rules = self.config.batch_rules(now, rules);
         for batch in split_batches(records) {
             let bytes = batch?;
-            let CheckedBatch {
-                header,
-                largest_timestamp,
-            } = check_batch(&bytes, &batch_rules)?;
-            ready.push(ReadyBatch {
-                bytes,
-                header,
-                largest_timestamp,
-            });
+            let checked = check_batch(&bytes, &batch_rules)?;
+            sent.push(SentBatch { bytes, checked });
         }
-        if ready.is_empty() {
+        if sent.is_empty() {
             return Err(AppendError::Empty);
         }
         Ok(())
@@ -155,27 +147,23 @@ impl PartitionLog {
     fn settle_batches(
         &self,
         now: Now,
+        batches: &mut [SentBatch],
         rules: AppendRules,
-        batches: &mut [ReadyBatch],
     ) -> Result<(), AppendError> {
         let append_time = self.append_time(now, rules);
         let target = self.config.target(rules);
         for batch in batches {
-            let source = batch.header.attributes.compression()?;
+            let source = batch.checked.header.attributes.compression()?;
             if let Some(target) = target.filter(|target| target.codec != source) {
                 let batch_rules = self.config.batch_rules(now, rules);
-                let checked = CheckedBatch {
-                    header: batch.header,
-                    largest_timestamp: batch.largest_timestamp,
-                };
-                let (packed, checked) = recompress(&batch.bytes, &checked, target, &batch_rules)?;
-                *batch = ReadyBatch {
+                let (packed, checked) =
+                    recompress(&batch.bytes, &batch.checked, target, &batch_rules)?;
+                *batch = SentBatch {
                     bytes: Bytes::from(packed),
-                    header: checked.header,
-                    largest_timestamp: checked.largest_timestamp,
+                    checked,
                 };
             }
-            settle_timestamps(batch, append_time);
+            batch.settle_timestamps(append_time);
         }
         Ok(())
     }
@@ -190,14 +178,15 @@ impl PartitionLog {
     /// Checks the producers' sequences; the old batch if the append is a repetition.
     fn check_sequences(
         &self,
-        batches: &[ReadyBatch],
+        batches: &[SentBatch],
     ) -> Result<Option<RememberedBatch>, AppendError> {
         let mut checker = self.producers.checker();
         for (place, batch) in batches.iter().enumerate() {
-            if batch.header.producer_id < 0 {
+            let header = &batch.checked.header;
+            if header.producer_id < 0 {
                 continue;
             }
-            match checker.check(&batch.header) {
+            match checker.check(header) {
                 SequenceCheck::InOrder => {}
                 // A client sends one batch at a time; half a repetition would be ambiguous.
                 SequenceCheck::Duplicate(old) if place == 0 && batches.len() == 1 => {
@@ -224,12 +213,15 @@ impl PartitionLog {
         }
     }
 
-    fn roll_if_due(&mut self, now: Now, batches: &[ReadyBatch], len_bytes: usize) {
+    fn roll_if_due(&mut self, now: Now, batches: &[SentBatch], len_bytes: usize) {
         let count: i64 = batches
             .iter()
-            .map(|batch| i64::from(batch.header.record_count))
+            .map(|batch| i64::from(batch.checked.header.record_count))
             .sum();
-        let max_timestamp = batches.iter().map(|batch| batch.header.max_timestamp).max();
+        let max_timestamp = batches
+            .iter()
+            .map(|batch| batch.checked.header.max_timestamp)
+            .max();
         let last_offset: Offset = self.log_end + count - 1;
         let max_timestamp = max_timestamp.expect("an append has a batch");
         if self.must_roll(now, file_len(len_bytes), last_offset, max_timestamp) {
@@ -241,7 +233,7 @@ impl PartitionLog {
     fn append_batch(
         &mut self,
         leader_epoch: LeaderEpoch,
-        batch: &ReadyBatch,
+        batch: &SentBatch,
         more: usize,
         rules: AppendRules,
         disk: &mut DiskQueue,
@@ -249,7 +241,7 @@ impl PartitionLog {
         let header = BatchHeader {
             base_offset: self.log_end,
             partition_leader_epoch: leader_epoch,
-            ..batch.header
+            ..batch.checked.header
         };
         let interval_bytes = self.config.index_interval_bytes;
         let active = self.active_mut();
@@ -275,18 +267,28 @@ impl PartitionLog {
     }
 }
 
-/// Gives the batch the timestamps that it is stored with. Most batches stay as they are, uncopied.
-fn settle_timestamps(batch: &mut ReadyBatch, append_time: Option<i64>) {
-    let stated = batch.header.max_timestamp;
-    let lies = batch.largest_timestamp.filter(|largest| *largest != stated);
-    let mut copy = match (append_time, lies) {
-        (None, None) => return,
-        _ => batch.bytes.to_vec(),
-    };
-    match (append_time, lies) {
-        (Some(wall_ms), _) => set_log_append_time(&mut copy, wall_ms),
-        (None, lies) => set_max_timestamp(&mut copy, lies.unwrap_or(stated)),
+impl SentBatch {
+    /// Gives it the timestamps that it is stored with. Most batches stay as they are, uncopied.
+    fn settle_timestamps(&mut self, append_time: Option<i64>) {
+        let stored = self.checked.header.max_timestamp;
+        let lies = self
+            .checked
+            .largest_timestamp
+            .filter(|largest| *largest != stored);
+        let settled = match (append_time, lies) {
+            (None, None) => return,
+            (Some(wall_ms), _) => {
+                let mut copy = self.bytes.to_vec();
+                set_log_append_time(&mut copy, wall_ms);
+                copy
+            }
+            (None, Some(largest)) => {
+                let mut copy = self.bytes.to_vec();
+                set_max_timestamp(&mut copy, largest);
+                copy
+            }
+        };
+        self.checked.header = BatchHeader::parse(&settled).expect("only timestamps were changed");
+        self.bytes = Bytes::from(settled);
     }
-    batch.header = BatchHeader::parse(&copy).expect("only timestamps were changed");
-    batch.bytes = Bytes::from(copy);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The machine of one partition's log: its state, its getters, and who takes which completion. The
 //! verbs are in files of their own: `open`, `recover`, `append`, `write`, `ahead`, `roll`, `cut`,
-//! `read`, `lookup`, `warm`, `retention`, `log_start`, `spare`, `stop`, `delete`.
+//! `read`, `lookup`, `warm`, `retention`, `spare`, `log_start`, `stop`, `delete`.
 //!
 //! Owns: [`PartitionLog`]. Invariants: `log_start <= durable_end <= log_end`; the durable end rises
 //! only in the handler of a completed flush; segments ascend and join without a gap; while the log
@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::append::ReadyBatch;
+use super::append::SentBatch;
 use super::area::AheadStep;
 use super::config::LogConfig;
 use super::cut::Cut;
@@ -102,7 +102,7 @@ pub struct PartitionLog {
     /// What counts without a flush, in the relaxed flush modes.
     pub(super) unsynced: Unsynced,
     pub(super) lists: RoundLists,
-    pub(super) batches: Vec<ReadyBatch>,
+    pub(super) batches: Vec<SentBatch>,
     pub(super) tail_cache: TailCache,
     pub(super) tasks: BTreeMap<u64, Task>,
     pub(super) next_task: u64,

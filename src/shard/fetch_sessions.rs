@@ -10,12 +10,18 @@
 //! Runs on: the shard that accepted the connection; a session is known there only.
 //! Bounded by: `FETCH_SESSIONS_PER_SHARD_MAX`, `FETCH_SESSION_PARTITIONS_PER_SHARD_MAX`.
 
+mod partition_list;
+
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytestring::ByteString;
 
+use partition_list::PartitionList;
+
 use crate::limits::{
-    FETCH_SESSION_EVICTION_MS, FETCH_SESSION_PARTITIONS_PER_SHARD_MAX, FETCH_SESSIONS_PER_SHARD_MAX,
+    FETCH_SESSION_EVICTION_MS, FETCH_SESSION_PARTITIONS_PER_SHARD_MAX,
+    FETCH_SESSIONS_PER_SHARD_MAX, LIST_ENTRIES_KEPT_MAX,
 };
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::{ShardId, TopicId, Uuid};
@@ -53,6 +59,12 @@ impl Wanted {
     fn key(&self) -> PartitionKey {
         (self.topic.clone(), self.params.partition)
     }
+
+    /// How their keys are to each other.
+    fn order(&self, other: &Wanted) -> Ordering {
+        let topics = self.topic.cmp(&other.topic);
+        topics.then(self.params.partition.cmp(&other.params.partition))
+    }
 }
 
 /// How a request stands to its session.
@@ -82,102 +94,6 @@ pub struct SessionRequest {
     pub uses_ids: bool,
 }
 
-/// A partition of a session: how it is read, and what its client was told last.
-#[derive(Clone, Debug)]
-struct CachedPartition {
-    wanted: Wanted,
-    high_watermark: i64,
-    log_start_offset: i64,
-}
-
-impl CachedPartition {
-    fn new(wanted: Wanted) -> CachedPartition {
-        CachedPartition {
-            wanted,
-            high_watermark: -1,
-            log_start_offset: -1,
-        }
-    }
-
-    /// True if the answer has to name the partition; notes what is told.
-    fn take_answer(&mut self, answer: &PartitionData) -> bool {
-        let mut has_news = has_records(answer)
-            || answer.preferred_read_replica >= 0
-            || answer.diverging_epoch.epoch >= 0;
-        has_news |= self.high_watermark != answer.high_watermark;
-        self.high_watermark = answer.high_watermark;
-        has_news |= self.log_start_offset != answer.log_start_offset;
-        self.log_start_offset = answer.log_start_offset;
-        if answer.error_code != 0 {
-            // Told again once the error is over.
-            self.high_watermark = -1;
-            has_news = true;
-        }
-        has_news
-    }
-}
-
-fn has_records(answer: &PartitionData) -> bool {
-    answer
-        .records
-        .as_ref()
-        .is_some_and(|records| !records.is_empty())
-}
-
-/// Partitions in the order in which they are read.
-#[derive(Debug, Default)]
-struct PartitionList {
-    order: BTreeMap<u64, CachedPartition>,
-    places: BTreeMap<PartitionKey, u64>,
-    next: u64,
-}
-
-impl PartitionList {
-    fn len(&self) -> usize {
-        self.order.len()
-    }
-
-    /// Takes a partition; one that is there keeps its place.
-    fn set(&mut self, wanted: Wanted) {
-        let key = wanted.key();
-        if let Some(place) = self.places.get(&key) {
-            let cached = self.order.get_mut(place).expect("a place is taken");
-            cached.wanted.params = wanted.params;
-            return;
-        }
-        self.push(key, CachedPartition::new(wanted));
-    }
-
-    fn push(&mut self, key: PartitionKey, cached: CachedPartition) {
-        self.next += 1;
-        self.places.insert(key, self.next);
-        self.order.insert(self.next, cached);
-    }
-
-    fn remove(&mut self, key: &PartitionKey) -> Option<CachedPartition> {
-        let place = self.places.remove(key)?;
-        self.order.remove(&place)
-    }
-
-    /// True if the answer has to name the partition.
-    fn take_answer(&mut self, key: &PartitionKey, answer: &PartitionData) -> bool {
-        let cached = self
-            .places
-            .get(key)
-            .and_then(|place| self.order.get_mut(place));
-        let Some(cached) = cached else {
-            // A request that came meanwhile forgot it.
-            return true;
-        };
-        let has_news = cached.take_answer(answer);
-        if has_records(answer) {
-            let cached = self.remove(key).expect("just seen");
-            self.push(key.clone(), cached);
-        }
-        has_news
-    }
-}
-
 #[derive(Debug)]
 struct Session {
     uses_ids: bool,
@@ -199,6 +115,8 @@ pub struct FetchSessions {
     /// Of all sessions, as of their last use.
     partition_count: usize,
     drawn: u64,
+    /// Memory for looking for repetitions.
+    places: Vec<usize>,
 }
 
 impl FetchSessions {
@@ -208,22 +126,23 @@ impl FetchSessions {
         self.sessions.len()
     }
 
-    /// Begins a request: which partitions it reads, or why its session does not go on.
+    /// Begins a request, or says why its session does not go on. `wanted` holds what it names; what
+    /// it reads takes the place of that.
     pub fn handle_request(
         &mut self,
         now_us: MonotonicUs,
         request: SessionRequest,
-        named: Vec<Wanted>,
+        wanted: &mut Vec<Wanted>,
         forgotten: &[PartitionKey],
-    ) -> Result<(SessionContext, Vec<Wanted>), ErrorCode> {
+    ) -> Result<SessionContext, ErrorCode> {
         if matches!(request.epoch, INITIAL_EPOCH | FINAL_EPOCH) {
             // Whatever session a full request names ends with it.
             self.remove(request.id);
-            let context = match request.epoch {
+            drop_repetitions(wanted, &mut self.places);
+            return Ok(match request.epoch {
                 INITIAL_EPOCH => SessionContext::New,
                 _ => SessionContext::Sessionless,
-            };
-            return Ok((context, without_repetitions(named)));
+            });
         }
         let session = self
             .sessions
@@ -235,17 +154,16 @@ impl FetchSessions {
         if session.uses_ids != request.uses_ids {
             return Err(ErrorCode::FetchSessionTopicIdError);
         }
-        for wanted in named {
-            session.partitions.set(wanted);
+        for one in wanted.drain(..) {
+            session.partitions.set(one);
         }
         for key in forgotten {
             session.partitions.remove(key);
         }
-        let cached = session.partitions.order.values();
-        let wanted: Vec<Wanted> = cached.map(|cached| cached.wanted.clone()).collect();
+        wanted.extend(session.partitions.iter().cloned());
         if wanted.is_empty() {
             self.remove(request.id);
-            return Ok((SessionContext::Sessionless, wanted));
+            return Ok(SessionContext::Sessionless);
         }
         session.epoch = next_epoch(session.epoch);
         let context = SessionContext::Incremental {
@@ -257,29 +175,27 @@ impl FetchSessions {
             self.remove(request.id);
             return Err(ErrorCode::FetchSessionIdNotFound);
         }
-        Ok((context, wanted))
+        Ok(context)
     }
 
     /// Ends a request that wanted a session: its id, 0 if there is no room for it.
-    pub fn handle_new<'a>(
+    pub fn handle_new(
         &mut self,
         now_us: MonotonicUs,
         source: SessionIds,
         uses_ids: bool,
-        wanted: Vec<Wanted>,
-        answers: impl Iterator<Item = &'a PartitionData>,
+        wanted: &[Wanted],
+        answers: &[PartitionData],
     ) -> i32 {
+        assert_eq!(wanted.len(), answers.len());
         let size = wanted.len();
         if !self.make_room(now_us, size) {
             return 0;
         }
         let id = self.draw_id(source);
         let mut partitions = PartitionList::default();
-        for (wanted, answer) in wanted.into_iter().zip(answers) {
-            let key = wanted.key();
-            let mut cached = CachedPartition::new(wanted);
-            cached.take_answer(answer);
-            partitions.push(key, cached);
+        for (wanted, answer) in wanted.iter().zip(answers) {
+            partitions.push(wanted.clone(), answer);
         }
         let session = Session {
             uses_ids,
@@ -295,24 +211,27 @@ impl FetchSessions {
         id
     }
 
-    /// Ends a request of a session: which of its answers have news. An error if another request of
-    /// the session came meanwhile.
+    /// Ends a request of a session: notes in an empty list which of its answers have news. An error
+    /// if another request of the session came meanwhile.
     pub fn handle_answers<'a>(
         &mut self,
         id: i32,
         epoch: i32,
-        answers: impl Iterator<Item = (PartitionKey, &'a PartitionData)>,
-    ) -> Result<Vec<bool>, ErrorCode> {
+        answers: impl Iterator<Item = (&'a Wanted, &'a PartitionData)>,
+        has_news: &mut Vec<bool>,
+    ) -> Result<(), ErrorCode> {
         let Some(session) = self.sessions.get_mut(&id) else {
             // It was pushed out meanwhile, and the client will learn that with its next request.
-            return Ok(answers.map(|_| true).collect());
+            has_news.extend(answers.map(|_| true));
+            return Ok(());
         };
         if session.epoch != epoch {
             return Err(ErrorCode::InvalidFetchSessionEpoch);
         }
         let partitions = &mut session.partitions;
-        let has_news = answers.map(|(key, answer)| partitions.take_answer(&key, answer));
-        Ok(has_news.collect())
+        let news = answers.map(|(wanted, answer)| partitions.take_answer(&wanted.key(), answer));
+        has_news.extend(news);
+        Ok(())
     }
 
     fn remove(&mut self, id: i32) {
@@ -414,23 +333,34 @@ fn next_epoch(epoch: i32) -> i32 {
     }
 }
 
-/// Of a partition that is named more than once, the last wish counts, in the first place.
-fn without_repetitions(named: Vec<Wanted>) -> Vec<Wanted> {
-    if named.len() < 2 {
-        return named;
-    }
-    let mut places: BTreeMap<PartitionKey, usize> = BTreeMap::new();
-    let mut wanted: Vec<Wanted> = Vec::with_capacity(named.len());
-    for one in named {
-        match places.get(&one.key()) {
-            Some(place) => wanted[*place] = one,
-            None => {
-                places.insert(one.key(), wanted.len());
-                wanted.push(one);
-            }
+/// Of a partition that is named more than once, the last wish counts, in the first place. `places`
+/// is memory only, kept by the caller so that the usual request costs none.
+fn drop_repetitions(wanted: &mut Vec<Wanted>, places: &mut Vec<usize>) {
+    places.clear();
+    places.extend(0..wanted.len());
+    places.sort_unstable_by(|one, other| {
+        let keys = wanted[*one].order(&wanted[*other]);
+        keys.then(one.cmp(other))
+    });
+    let is_same = |one: usize, other: usize| wanted[one].order(&wanted[other]).is_eq();
+    if places.windows(2).any(|pair| is_same(pair[0], pair[1])) {
+        let wishes: Vec<(usize, usize)> = places
+            .chunk_by(|one, other| is_same(*one, *other))
+            .map(|same| (same[0], same[same.len() - 1]))
+            .collect();
+        for (first, last) in &wishes {
+            wanted.swap(*first, *last);
         }
+        places.clear();
+        places.extend(wishes.iter().map(|(first, _)| *first));
+        places.sort_unstable();
+        for (to, from) in places.iter().enumerate() {
+            wanted.swap(to, *from);
+        }
+        wanted.truncate(places.len());
     }
-    wanted
+    places.clear();
+    places.shrink_to(LIST_ENTRIES_KEPT_MAX);
 }
 
 #[cfg(test)]

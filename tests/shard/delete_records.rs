@@ -82,9 +82,18 @@ fn records_below_the_offset_are_gone_for_readers_in_every_version() {
             .collect();
         assert_eq!(told, [2, 1], "also on the other shard");
         assert_eq!(earliest(&mut broker, client), 2);
-        let response = call(&mut broker, client, 12, &fetch_request("t", &[(0, 2)]));
+        let response = call(
+            &mut broker,
+            client,
+            12,
+            &fetch_request("t", &[(0, 1), (0, 2)]),
+        );
         let answer = &response.responses[0].partitions[0];
-        assert_eq!((answer.error_code, answer.log_start_offset), (0, 2));
+        assert_eq!(
+            (answer.error_code, answer.log_start_offset),
+            (0, 2),
+            "the last wish counts"
+        );
         assert_eq!(values(&response, 0), ["c"]);
         let response = call(&mut broker, client, 12, &fetch_request("t", &[(0, 1)]));
         assert_eq!(response.responses[0].partitions[0].error_code, 1);

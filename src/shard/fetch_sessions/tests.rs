@@ -39,7 +39,7 @@ fn answer(high_watermark: i64, records: &'static [u8]) -> PartitionData {
 fn open(sessions: &mut FetchSessions, now_us: u64, count: i32) -> i32 {
     let named: Vec<Wanted> = (0..count).map(wanted).collect();
     let answers: Vec<PartitionData> = named.iter().map(|_| answer(0, b"")).collect();
-    sessions.handle_new(now_us, IDS, false, named, answers.iter())
+    sessions.handle_new(now_us, IDS, false, &named, &answers)
 }
 
 fn go_on(
@@ -54,16 +54,34 @@ fn go_on(
         epoch,
         uses_ids,
     };
-    let begun = sessions.handle_request(now_us, request, Vec::new(), &[]);
+    let begun = begin(sessions, now_us, request, Vec::new(), &[]);
     begun.map(|(_, wanted)| wanted.len())
 }
 
-fn keyed<'a>(
-    read: &[Wanted],
-    answers: &'a [PartitionData],
-) -> impl Iterator<Item = (PartitionKey, &'a PartitionData)> {
-    let keys: Vec<PartitionKey> = read.iter().map(Wanted::key).collect();
-    keys.into_iter().zip(answers)
+/// Begins a request: how it stands to its session, and what it reads.
+fn begin(
+    sessions: &mut FetchSessions,
+    now_us: u64,
+    request: SessionRequest,
+    named: Vec<Wanted>,
+    forgotten: &[PartitionKey],
+) -> Result<(SessionContext, Vec<Wanted>), ErrorCode> {
+    let mut wanted = named;
+    let context = sessions.handle_request(now_us, request, &mut wanted, forgotten)?;
+    Ok((context, wanted))
+}
+
+/// Ends a request: which of its answers have news.
+fn end(
+    sessions: &mut FetchSessions,
+    id: i32,
+    epoch: i32,
+    told: &[(Wanted, PartitionData)],
+) -> Result<Vec<bool>, ErrorCode> {
+    let mut has_news = Vec::new();
+    let answers = told.iter().map(|(wanted, answer)| (wanted, answer));
+    sessions.handle_answers(id, epoch, answers, &mut has_news)?;
+    Ok(has_news)
 }
 
 #[test]
@@ -98,9 +116,7 @@ fn a_full_request_ends_the_session_that_it_names() {
             epoch,
             uses_ids: true,
         };
-        let (context, _) = sessions
-            .handle_request(1, request, vec![wanted(4)], &[])
-            .expect("full");
+        let (context, _) = begin(&mut sessions, 1, request, vec![wanted(4)], &[]).expect("full");
         assert_eq!(context == SessionContext::New, epoch == INITIAL_EPOCH);
         assert_eq!((sessions.count(), sessions.partition_count), (0, 0));
     }
@@ -115,7 +131,7 @@ fn names_and_ids_do_not_mix() {
         epoch: 1,
         uses_ids: true,
     };
-    let refused = sessions.handle_request(1, request, Vec::new(), &[]);
+    let refused = begin(&mut sessions, 1, request, Vec::new(), &[]);
     assert_eq!(refused, Err(ErrorCode::FetchSessionTopicIdError));
     assert_eq!(
         go_on(&mut sessions, 1, id, 1),
@@ -133,7 +149,13 @@ fn a_session_that_forgets_everything_is_over() {
         epoch: 1,
         uses_ids: false,
     };
-    let begun = sessions.handle_request(1, request, Vec::new(), &[key(0), key(1), key(9)]);
+    let begun = begin(
+        &mut sessions,
+        1,
+        request,
+        Vec::new(),
+        &[key(0), key(1), key(9)],
+    );
     assert_eq!(begun, Ok((SessionContext::Sessionless, Vec::new())));
     assert_eq!((sessions.count(), sessions.partition_count), (0, 0));
 }
@@ -150,9 +172,7 @@ fn what_a_request_names_is_added_or_changed_in_its_place() {
         uses_ids: false,
     };
     let named = vec![changed.clone(), wanted(5)];
-    let (context, read) = sessions
-        .handle_request(1, request, named, &[key(1)])
-        .expect("passes");
+    let (context, read) = begin(&mut sessions, 1, request, named, &[key(1)]).expect("passes");
     assert_eq!(context, SessionContext::Incremental { id, epoch: 2 });
     assert_eq!(read, [changed, wanted(5)]);
 }
@@ -161,7 +181,8 @@ fn what_a_request_names_is_added_or_changed_in_its_place() {
 fn of_repetitions_the_last_counts_in_the_first_place() {
     let mut last = wanted(3);
     last.params.fetch_offset = 8;
-    let kept = without_repetitions(vec![wanted(3), wanted(4), last.clone()]);
+    let (mut kept, mut places) = (vec![wanted(3), wanted(4), last.clone()], Vec::new());
+    drop_repetitions(&mut kept, &mut places);
     assert_eq!(kept, [last, wanted(4)]);
 }
 
@@ -175,9 +196,8 @@ fn records_move_a_partition_behind_the_others() {
         (wanted(1), answer(0, b"")),
         (wanted(2), answer(0, b"")),
     ];
-    let answers = told.iter().map(|(wanted, answer)| (wanted.key(), answer));
     assert_eq!(
-        sessions.handle_answers(id, 2, answers),
+        end(&mut sessions, id, 2, &told),
         Ok(vec![true, false, false])
     );
     let request = SessionRequest {
@@ -185,9 +205,7 @@ fn records_move_a_partition_behind_the_others() {
         epoch: 2,
         uses_ids: false,
     };
-    let (_, read) = sessions
-        .handle_request(1, request, Vec::new(), &[])
-        .expect("passes");
+    let (_, read) = begin(&mut sessions, 1, request, Vec::new(), &[]).expect("passes");
     assert_eq!(read, [wanted(1), wanted(2), wanted(0)]);
 }
 
@@ -197,10 +215,10 @@ fn a_later_request_makes_the_answer_of_an_earlier_one_void() {
     let id = open(&mut sessions, 0, 1);
     assert_eq!(go_on(&mut sessions, 1, id, 1), Ok(1));
     assert_eq!(go_on(&mut sessions, 1, id, 2), Ok(1));
-    let told = (wanted(0), answer(0, b""));
-    let early = sessions.handle_answers(id, 2, std::iter::once((told.0.key(), &told.1)));
+    let told = [(wanted(0), answer(0, b""))];
+    let early = end(&mut sessions, id, 2, &told);
     assert_eq!(early, Err(ErrorCode::InvalidFetchSessionEpoch));
-    let late = sessions.handle_answers(id, 3, std::iter::once((told.0.key(), &told.1)));
+    let late = end(&mut sessions, id, 3, &told);
     assert_eq!(late, Ok(vec![false]));
 }
 
@@ -210,8 +228,8 @@ fn a_session_that_was_pushed_out_meanwhile_is_answered_in_full() {
     let id = open(&mut sessions, 0, 1);
     assert_eq!(go_on(&mut sessions, 1, id, 1), Ok(1));
     sessions.remove(id);
-    let told = (wanted(0), answer(0, b""));
-    let answers = sessions.handle_answers(id, 2, std::iter::once((told.0.key(), &told.1)));
+    let told = [(wanted(0), answer(0, b""))];
+    let answers = end(&mut sessions, id, 2, &told);
     assert_eq!(answers, Ok(vec![true]));
 }
 
@@ -268,7 +286,7 @@ fn partitions_are_bounded_over_all_sessions() {
         epoch: 1,
         uses_ids: false,
     };
-    let grown = sessions.handle_request(1, request, vec![wanted(half)], &[]);
+    let grown = begin(&mut sessions, 1, request, vec![wanted(half)], &[]);
     assert_eq!(
         grown,
         Err(ErrorCode::FetchSessionIdNotFound),
@@ -281,10 +299,9 @@ fn partitions_are_bounded_over_all_sessions() {
 fn ids_differ_between_shards_and_lives() {
     let draw = |incarnation, shard| {
         let ids = SessionIds { incarnation, shard };
-        let told = [answer(0, b"")];
         let mut sessions = FetchSessions::default();
         let drawn =
-            (0..50).map(|_| sessions.handle_new(0, ids, false, vec![wanted(0)], told.iter()));
+            (0..50).map(|_| sessions.handle_new(0, ids, false, &[wanted(0)], &[answer(0, b"")]));
         drawn.collect::<BTreeSet<i32>>()
     };
     let here = draw(Uuid([1; 16]), ShardId(0));
@@ -295,6 +312,28 @@ fn ids_differ_between_shards_and_lives() {
 }
 
 proptest! {
+    /// However partitions are named, dropping repetitions does what a plain search would.
+    #[test]
+    fn repetitions_are_found_wherever_they_are(
+        named in prop::collection::vec((0i32..8, 0i64..1000), 0..30),
+    ) {
+        let wish = |(partition, offset): (i32, i64)| {
+            let mut wish = wanted(partition);
+            wish.params.fetch_offset = offset;
+            wish
+        };
+        let mut plain: Vec<Wanted> = Vec::new();
+        for one in named.iter().copied().map(wish) {
+            match plain.iter_mut().find(|it| it.key() == one.key()) {
+                Some(known) => *known = one,
+                None => plain.push(one),
+            }
+        }
+        let mut kept: Vec<Wanted> = named.into_iter().map(wish).collect();
+        drop_repetitions(&mut kept, &mut Vec::new());
+        prop_assert_eq!(kept, plain);
+    }
+
     /// A client that keeps the last of what it was told of each partition always knows the truth.
     #[test]
     fn a_client_that_hears_only_news_knows_everything(
@@ -309,7 +348,7 @@ proptest! {
             truth.insert(partition, (high_watermark, log_start_offset, code));
             let uses_ids = false;
             let request = SessionRequest { id, epoch, uses_ids };
-            let begun = sessions.handle_request(1, request, Vec::new(), &[]);
+            let begun = begin(&mut sessions, 1, request, Vec::new(), &[]);
             let (_, read) = begun.expect("passes");
             prop_assert_eq!(read.len(), 6);
             let answers = read.iter().map(|wanted| {
@@ -322,7 +361,8 @@ proptest! {
                 }
             });
             let answers: Vec<PartitionData> = answers.collect();
-            let news = sessions.handle_answers(id, epoch + 1, keyed(&read, &answers));
+            let told: Vec<(Wanted, PartitionData)> = read.iter().cloned().zip(answers).collect();
+            let news = end(&mut sessions, id, epoch + 1, &told);
             for (place, has_news) in news.expect("one request at a time").into_iter().enumerate() {
                 let partition = read[place].params.partition;
                 if has_news {

@@ -32,6 +32,17 @@ pub const RECORD_BATCH_BYTES_MAX: usize = FRAME_BYTES_MAX - 64 * 1024;
 /// Largest number of bytes that opening one compressed batch may give.
 pub const DECOMPRESSED_BYTES_MAX: usize = 256 * 1024 * 1024;
 
+/// Largest number of bytes that a batch may open to which is to be stored with another codec: it is
+/// opened and packed on the core of its partition, and everything there waits for it.
+pub const RECOMPRESSED_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// Up to so many opened bytes such a batch is packed at the level that is set; a larger one at the
+/// codec's usual level, for the highest levels take seconds for a few megabytes.
+pub const RECOMPRESSED_AT_LEVEL_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Records of one refused batch that its producer is told of by name.
+pub const RECORD_ERRORS_TOLD_MAX: usize = 10_000;
+
 /// Bytes that one partition may have written or queued for writing without having been flushed.
 /// Past this, produce requests wait in the partition's queue; recovery relies on it to tell a torn
 /// tail from rot.
@@ -68,6 +79,15 @@ pub const PARKED_FETCHES_PER_PARTITION_MAX: usize = 10_000;
 
 /// Bytes of record data in one answer to a fetch, whatever the client asked for.
 pub const FETCH_RESPONSE_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Fetch sessions that one shard remembers (Kafka's default for a whole broker).
+pub const FETCH_SESSIONS_PER_SHARD_MAX: usize = 1_000;
+
+/// Partitions of all fetch sessions of one shard; some 300 bytes each.
+pub const FETCH_SESSION_PARTITIONS_PER_SHARD_MAX: usize = 50_000;
+
+/// A fetch session that was unused for longer than this makes room for any new one (Kafka's value).
+pub const FETCH_SESSION_EVICTION_MS: u64 = 120_000;
 
 /// Partitions whose log one shard opens at once; each recovery holds a read buffer.
 pub const OPENING_PARTITIONS_MAX: usize = 64;
@@ -164,6 +184,9 @@ pub const CONFIGS_PER_RESOURCE_MAX: usize = 1_000;
 
 /// Resources whose settings one request may ask for or change.
 pub const CONFIG_RESOURCES_MAX: usize = TOPICS_MAX + BROKERS_MAX;
+
+/// Partitions of one page of DescribeTopicPartitions (Kafka's `max.request.partition.size.limit`).
+pub const DESCRIBED_PARTITIONS_PER_PAGE_MAX: usize = 2_000;
 
 /// Log directories of one broker.
 pub const LOG_DIRECTORIES_MAX: usize = 1_000;
@@ -329,6 +352,9 @@ pub const FLUSH_PROBE_WRITES_MAX: usize = 20;
 /// How long that may take, in milliseconds; a flush that has begun is waited for.
 pub const FLUSH_PROBE_MS_MAX: u64 = 300;
 
+const _: () = assert!(RECOMPRESSED_AT_LEVEL_BYTES_MAX <= RECOMPRESSED_BYTES_MAX);
+const _: () = assert!(RECOMPRESSED_BYTES_MAX <= DECOMPRESSED_BYTES_MAX);
+const _: () = assert!(RECORD_ERRORS_TOLD_MAX <= RECORD_ERRORS_MAX);
 const _: () = assert!(BLOCK_BYTES.is_power_of_two());
 const _: () = assert!(WRITE_BYTES_MAX.is_multiple_of(BLOCK_BYTES));
 const _: () = assert!(WRITE_AHEAD_BYTES_MIN.is_multiple_of(2 * 4096) && BLOCK_BYTES == 4096);

@@ -16,7 +16,9 @@ use super::nearest::nearest;
 pub use super::topic_table::TopicSetting;
 use super::topic_table::{Convert, INTERNAL_SEGMENT_BYTES, TOPIC_SETTINGS};
 use crate::limits::{FLUSH_INTERVAL_MS_DEFAULT, RECORD_BATCH_BYTES_MAX};
-use crate::model::topic_config::{CleanupPolicy, FlushMode, TimestampType, TopicConfig};
+use crate::model::topic_config::{
+    CleanupPolicy, FlushMode, StoredCodec, TimestampType, TopicConfig,
+};
 
 /// Every topic setting, sorted by name.
 #[must_use]
@@ -128,6 +130,7 @@ impl Reading<'_> {
             index_interval_bytes: self.narrow("index.interval.bytes"),
             segment_index_bytes: self.narrow("segment.index.bytes"),
             max_message_bytes: self.narrow("max.message.bytes").min(largest_batch),
+            stored_codec: self.stored_codec(),
             min_insync_replicas: self.narrow("min.insync.replicas"),
             timestamp_type: match self.text("message.timestamp.type").as_str() {
                 "LogAppendTime" => TimestampType::LogAppendTime,
@@ -138,6 +141,21 @@ impl Reading<'_> {
             flush_mode: self.flush_mode(),
             file_delete_delay_ms: self.unsigned("file.delete.delay.ms"),
         }
+    }
+
+    fn stored_codec(&mut self) -> StoredCodec {
+        match self.text("compression.type").as_str() {
+            "uncompressed" => StoredCodec::Uncompressed,
+            "gzip" => StoredCodec::Gzip(self.level("compression.gzip.level")),
+            "snappy" => StoredCodec::Snappy,
+            "lz4" => StoredCodec::Lz4,
+            "zstd" => StoredCodec::Zstd(self.level("compression.zstd.level")),
+            _ => StoredCodec::Producer,
+        }
+    }
+
+    fn level(&mut self, name: &'static str) -> i32 {
+        i32::try_from(self.whole(name)).expect("the check bounds it by 32 bits")
     }
 
     /// `auto` is `always` unless the interval of Kafka is set: who sets it asks for it.

@@ -87,9 +87,9 @@ pub const TOPIC_SETTINGS: &[TopicSetting] = &[
             max: 9,
             or: -1,
         },
-        &[("compression.gzip.level", Same)],
-        "Level for gzip. Accepted without effect: batches are stored as the producer compressed \
-         them.",
+        &[],
+        "Level for gzip where compression.type is gzip and a batch came otherwise; -1 for the \
+         usual one.",
     ),
     setting(
         "compression.lz4.level",
@@ -97,8 +97,7 @@ pub const TOPIC_SETTINGS: &[TopicSetting] = &[
         "9",
         Check::Whole { min: 1, max: 17 },
         &[("compression.lz4.level", Same)],
-        "Level for lz4. Accepted without effect: batches are stored as the producer compressed \
-         them.",
+        "Level for lz4. Accepted without effect: there is one level of it.",
     ),
     setting(
         "compression.type",
@@ -106,8 +105,8 @@ pub const TOPIC_SETTINGS: &[TopicSetting] = &[
         "producer",
         Check::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]),
         &[("compression.type", Same)],
-        "Codec of stored batches. Every value is treated as producer: batches are stored as the \
-         producer compressed them.",
+        "Codec of stored batches. producer stores them as they come; with any other value, batches \
+         that come otherwise are opened and compressed anew, which costs the broker time.",
     ),
     setting(
         "compression.zstd.level",
@@ -117,9 +116,8 @@ pub const TOPIC_SETTINGS: &[TopicSetting] = &[
             min: -131_072,
             max: 22,
         },
-        &[("compression.zstd.level", Same)],
-        "Level for zstd. Accepted without effect: batches are stored as the producer compressed \
-         them.",
+        &[],
+        "Level for zstd where compression.type is zstd and a batch came otherwise.",
     ),
     setting(
         "delete.retention.ms",
@@ -135,7 +133,8 @@ pub const TOPIC_SETTINGS: &[TopicSetting] = &[
         "60000",
         long(0),
         &[("log.segment.delete.delay.ms", Same)],
-        "How long the files of a retired segment stay before they are removed, in milliseconds.",
+        "Accepted without effect: a read under way keeps its file open, so the files of a retired \
+         segment need not stay.",
     ),
     setting(
         "flush.messages",

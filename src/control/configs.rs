@@ -194,7 +194,10 @@ fn changed(
     inherited: impl Fn(&str) -> Option<ByteString>,
 ) -> Outcome<Settings> {
     let mut times: BTreeMap<&ByteString, usize> = BTreeMap::new();
-    let mut after = before.clone();
+    let mut after = match change.replaces {
+        true => Settings::new(),
+        false => before.clone(),
+    };
     for (name, operation, value) in &change.changes {
         let count = times.entry(name).or_default();
         *count += 1;

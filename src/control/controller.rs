@@ -18,7 +18,7 @@ use super::record_list::RecordList;
 pub use super::registration::Registration;
 use super::request::{ControlAnswer, ControlRequest};
 use super::state::{MetadataState, ReplayError};
-use super::{registration, topics};
+use super::{partitions, registration, topics};
 use crate::config::server::BrokerDefaults;
 use crate::limits::PRODUCER_ID_BLOCK_LEN;
 use crate::model::ids::{BrokerId, Offset};
@@ -101,6 +101,13 @@ impl Controller {
                 let outcomes = topics::create(state, defaults, ids, topics, only, &mut list);
                 ControlAnswer::CreateTopics(outcomes)
             }
+            ControlRequest::CreatePartitions {
+                topics,
+                validate_only,
+            } => {
+                let outcomes = partitions::add(state, topics, *validate_only, &mut list);
+                ControlAnswer::CreatePartitions(outcomes)
+            }
             ControlRequest::DeleteTopics { topics } => {
                 let outcomes = topics::delete(state, &self.defaults, topics, &mut list);
                 ControlAnswer::DeleteTopics(outcomes)
@@ -113,6 +120,8 @@ impl Controller {
                 ControlAnswer::AlterConfigs(outcomes)
             }
             ControlRequest::AllocateProducerIds => producer_ids(state, &mut list),
+            // The quorum answers that, before it comes here.
+            ControlRequest::DescribeQuorum => ControlAnswer::Unavailable,
         };
         let (records, values) = list.into_parts();
         Plan {

@@ -13,6 +13,7 @@ pub mod batches;
 mod configs;
 pub mod controller;
 mod id_source;
+mod partitions;
 mod placement;
 pub mod quorum;
 mod record_list;
@@ -20,7 +21,7 @@ mod registration;
 pub mod request;
 pub mod snapshot;
 pub mod state;
-mod topic_name;
+pub mod topic_name;
 mod topics;
 
 #[cfg(test)]

@@ -9,7 +9,7 @@
 use bytestring::ByteString;
 
 use crate::model::error_code::ErrorCode;
-use crate::model::ids::{BrokerId, TopicId};
+use crate::model::ids::{BrokerId, LeaderEpoch, Offset, TopicId};
 
 /// A request to the controller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,13 @@ pub enum ControlRequest {
     CreateTopics {
         /// Which.
         topics: Vec<NewTopic>,
+        /// Check only.
+        validate_only: bool,
+    },
+    /// Add partitions to topics.
+    CreatePartitions {
+        /// Which.
+        topics: Vec<MorePartitions>,
         /// Check only.
         validate_only: bool,
     },
@@ -35,6 +42,8 @@ pub enum ControlRequest {
     },
     /// A block of producer ids (KIP-730).
     AllocateProducerIds,
+    /// How far the metadata is.
+    DescribeQuorum,
 }
 
 /// A topic to make.
@@ -50,6 +59,17 @@ pub struct NewTopic {
     pub assignments: Vec<(i32, Vec<BrokerId>)>,
     /// Settings in text form, `None` for the default.
     pub configs: Vec<(ByteString, Option<ByteString>)>,
+}
+
+/// More partitions for a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MorePartitions {
+    /// Its name.
+    pub name: ByteString,
+    /// How many it is to have.
+    pub count: i32,
+    /// Replicas of each new one, preferred leader first; `None` to let the controller choose.
+    pub assignments: Option<Vec<Vec<BrokerId>>>,
 }
 
 /// A topic by name or by id.
@@ -88,6 +108,8 @@ pub enum ConfigOperation {
 pub struct ConfigResourceChange {
     /// Whose.
     pub resource: ConfigResource,
+    /// What was set before and is not named goes back to its default.
+    pub replaces: bool,
     /// In order.
     pub changes: Vec<(ByteString, ConfigOperation, Option<ByteString>)>,
 }
@@ -126,6 +148,8 @@ pub struct DeletedTopic {
 pub enum ControlAnswer {
     /// To `CreateTopics`: name and outcome.
     CreateTopics(Vec<(ByteString, Result<CreatedTopic, Refusal>)>),
+    /// To `CreatePartitions`: name and outcome.
+    CreatePartitions(Vec<(ByteString, Result<(), Refusal>)>),
     /// To `DeleteTopics`.
     DeleteTopics(Vec<(TopicSelector, Result<DeletedTopic, Refusal>)>),
     /// To `AlterConfigs`.
@@ -136,6 +160,13 @@ pub enum ControlAnswer {
         first: i64,
         /// How many.
         count: i64,
+    },
+    /// To `DescribeQuorum`.
+    Quorum {
+        /// The epoch in which this broker leads.
+        leader_epoch: LeaderEpoch,
+        /// Offset after the last committed record.
+        high_watermark: Offset,
     },
     /// The controller cannot answer now (metadata log failed or stopping).
     Unavailable,

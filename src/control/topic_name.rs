@@ -7,8 +7,11 @@
 
 use crate::limits::TOPIC_NAME_BYTES_MAX;
 
+/// The topic that holds the metadata itself; clients cannot make it.
+pub const METADATA_TOPIC: &str = "__cluster_metadata";
+
 /// Why a name is refused, as a sentence.
-pub(super) fn check(name: &str) -> Result<(), String> {
+pub fn check(name: &str) -> Result<(), String> {
     if name.is_empty() {
         return Err("A topic name cannot be empty.".to_owned());
     }

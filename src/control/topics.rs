@@ -16,7 +16,7 @@ use super::placement::Placement;
 use super::record_list::RecordList;
 use super::request::{CreatedTopic, DeletedTopic, NewTopic, Refusal, TopicSelector};
 use super::state::MetadataState;
-use super::topic_name;
+use super::topic_name::{self, METADATA_TOPIC};
 use crate::config::layers::Settings;
 use crate::config::server::BrokerDefaults;
 use crate::limits::{PARTITIONS_MAX, PARTITIONS_PER_TOPIC_MAX, TOPICS_MAX};
@@ -25,9 +25,6 @@ use crate::model::ids::{BrokerId, ShardId, TopicId};
 use crate::wire::schema::record::{
     MetadataRecord, PartitionRecord, RemoveTopicRecord, TopicConfigRecord, TopicRecord,
 };
-
-/// The topic that holds the metadata itself; clients cannot make it.
-const METADATA_TOPIC: &str = "__cluster_metadata";
 
 type Outcome<T> = Result<T, Refusal>;
 
@@ -273,7 +270,8 @@ fn partition_count(count: i64) -> Outcome<usize> {
         })
 }
 
-fn new_partition(
+/// The record of a new partition, led by the first of its replicas.
+pub(super) fn new_partition(
     topic_id: TopicId,
     partition: i32,
     replicas: Vec<BrokerId>,

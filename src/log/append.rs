@@ -2,8 +2,8 @@
 //! Appends: check everything, then give offsets, then copy once into the gathering tail.
 //!
 //! Owns: the order of the checks. Invariants: nothing is changed before every batch of the append
-//! has passed; offsets are handed out without a gap; leader epochs never fall. Runs on: the core of
-//! the partition.
+//! has passed; a batch is stored in the codec of its topic (`compression.type`); offsets are handed
+//! out without a gap; leader epochs never fall. Runs on: the core of the partition.
 //! Bounded by: `UNFLUSHED_BYTES_MAX`; past it an append is refused as busy.
 
 use bytes::Bytes;
@@ -13,21 +13,22 @@ use super::event::{AppendError, Appended};
 use super::partition_log::{PartitionLog, Phase};
 use super::producer_state::{RememberedBatch, SequenceCheck};
 use super::tail_buffer::file_len;
-use crate::limits::UNFLUSHED_BYTES_MAX;
+use crate::limits::{RECORD_ERRORS_TOLD_MAX, UNFLUSHED_BYTES_MAX};
 use crate::model::disk::DiskQueue;
 use crate::model::ids::{LeaderEpoch, Offset};
 use crate::model::time::Now;
 use crate::model::topic_config::TimestampType;
 use crate::wire::record::{
-    BATCH_HEADER_BYTES, BatchHeader, CheckedBatch, check_batch, patch_offsets, set_log_append_time,
-    set_max_timestamp, split_batches,
+    BATCH_HEADER_BYTES, BatchError, BatchHeader, CheckedBatch, check_batch, faulty_records,
+    patch_offsets, recompress, set_log_append_time, set_max_timestamp, split_batches,
 };
 
-/// A batch that passed, and its header as it will be stored, offsets aside.
+/// A batch that passed: first as it was sent, then in the form in which it is stored, but for its
+/// offsets.
 #[derive(Debug)]
-pub(super) struct ReadyBatch {
+pub(super) struct SentBatch {
     bytes: Bytes,
-    header: BatchHeader,
+    checked: CheckedBatch,
 }
 
 impl PartitionLog {
@@ -74,21 +75,27 @@ impl PartitionLog {
         leader_epoch: LeaderEpoch,
         records: &Bytes,
         rules: AppendRules,
-        batches: &mut Vec<ReadyBatch>,
+        batches: &mut Vec<SentBatch>,
         disk: &mut DiskQueue,
     ) -> Result<Appended, AppendError> {
         self.check_batches(now, records, rules, batches)?;
-        if file_len(records.len()) > self.segment_bytes_max() {
-            return Err(AppendError::LargerThanSegment);
-        }
         if rules.idempotence
             && let Some(old) = self.check_sequences(batches)?
         {
             return Ok(self.answer_duplicate(&old));
         }
+        self.settle_batches(now, batches, rules)?;
+        let len_bytes: usize = batches.iter().map(|batch| batch.bytes.len()).sum();
+        if file_len(len_bytes) > self.segment_bytes_max() {
+            return Err(AppendError::LargerThanSegment);
+        }
+        let unflushed_bytes = self.unflushed_bytes + self.unsynced.bytes();
+        if len_bytes > records.len() && unflushed_bytes + len_bytes > UNFLUSHED_BYTES_MAX {
+            return Err(AppendError::Busy);
+        }
         let append_time = self.append_time(now, rules);
         let base_offset = self.log_end;
-        self.roll_if_due(now, batches, records.len());
+        self.roll_if_due(now, batches, len_bytes);
         for (place, batch) in batches.iter().enumerate() {
             let more = batches[place + 1..]
                 .iter()
@@ -98,7 +105,7 @@ impl PartitionLog {
         }
         self.capture_point();
         self.active_since.get_or_insert(now.monotonic_us);
-        self.unflushed_bytes += records.len();
+        self.unflushed_bytes += len_bytes;
         self.pump(disk);
         assert!(self.log_end > base_offset);
         Ok(Appended {
@@ -106,6 +113,7 @@ impl PartitionLog {
             last_offset: self.log_end - 1,
             log_append_time_ms: append_time.unwrap_or(-1),
             log_start_offset: self.log_start,
+            len_bytes,
             duplicate: false,
         })
     }
@@ -120,32 +128,65 @@ impl PartitionLog {
         now: Now,
         records: &Bytes,
         rules: AppendRules,
-        ready: &mut Vec<ReadyBatch>,
+        sent: &mut Vec<SentBatch>,
     ) -> Result<(), AppendError> {
         let batch_rules = self.config.batch_rules(now, rules);
-        let append_time = self.append_time(now, rules);
         for batch in split_batches(records) {
             let bytes = batch?;
             let checked = check_batch(&bytes, &batch_rules)?;
-            ready.push(settle_timestamps(bytes, &checked, append_time));
+            sent.push(SentBatch { bytes, checked });
         }
-        if ready.is_empty() {
+        if sent.is_empty() {
             return Err(AppendError::Empty);
         }
         Ok(())
     }
 
+    /// Gives the batches the codec and the timestamps that they are stored with. Most stay as they
+    /// are, uncopied.
+    fn settle_batches(
+        &self,
+        now: Now,
+        batches: &mut [SentBatch],
+        rules: AppendRules,
+    ) -> Result<(), AppendError> {
+        let append_time = self.append_time(now, rules);
+        let target = self.config.target(rules);
+        for batch in batches {
+            let source = batch.checked.header.attributes.compression()?;
+            if let Some(target) = target.filter(|target| target.codec != source) {
+                let batch_rules = self.config.batch_rules(now, rules);
+                let (packed, checked) =
+                    recompress(&batch.bytes, &batch.checked, target, &batch_rules)?;
+                *batch = SentBatch {
+                    bytes: Bytes::from(packed),
+                    checked,
+                };
+            }
+            batch.settle_timestamps(append_time);
+        }
+        Ok(())
+    }
+
+    /// Which records of a refused append break a rule by themselves (KIP-467).
+    #[must_use]
+    pub fn faulty_records(&self, now: Now, records: &Bytes, rules: AppendRules) -> Vec<BatchError> {
+        let batch_rules = self.config.batch_rules(now, rules);
+        faulty_records(records, &batch_rules, RECORD_ERRORS_TOLD_MAX)
+    }
+
     /// Checks the producers' sequences; the old batch if the append is a repetition.
     fn check_sequences(
         &self,
-        batches: &[ReadyBatch],
+        batches: &[SentBatch],
     ) -> Result<Option<RememberedBatch>, AppendError> {
         let mut checker = self.producers.checker();
         for (place, batch) in batches.iter().enumerate() {
-            if batch.header.producer_id < 0 {
+            let header = &batch.checked.header;
+            if header.producer_id < 0 {
                 continue;
             }
-            match checker.check(&batch.header) {
+            match checker.check(header) {
                 SequenceCheck::InOrder => {}
                 // A client sends one batch at a time; half a repetition would be ambiguous.
                 SequenceCheck::Duplicate(old) if place == 0 && batches.len() == 1 => {
@@ -167,16 +208,20 @@ impl PartitionLog {
             last_offset: old.last_offset,
             log_append_time_ms: if stamped { old.timestamp } else { -1 },
             log_start_offset: self.log_start,
+            len_bytes: 0,
             duplicate: true,
         }
     }
 
-    fn roll_if_due(&mut self, now: Now, batches: &[ReadyBatch], len_bytes: usize) {
+    fn roll_if_due(&mut self, now: Now, batches: &[SentBatch], len_bytes: usize) {
         let count: i64 = batches
             .iter()
-            .map(|batch| i64::from(batch.header.record_count))
+            .map(|batch| i64::from(batch.checked.header.record_count))
             .sum();
-        let max_timestamp = batches.iter().map(|batch| batch.header.max_timestamp).max();
+        let max_timestamp = batches
+            .iter()
+            .map(|batch| batch.checked.header.max_timestamp)
+            .max();
         let last_offset: Offset = self.log_end + count - 1;
         let max_timestamp = max_timestamp.expect("an append has a batch");
         if self.must_roll(now, file_len(len_bytes), last_offset, max_timestamp) {
@@ -188,7 +233,7 @@ impl PartitionLog {
     fn append_batch(
         &mut self,
         leader_epoch: LeaderEpoch,
-        batch: &ReadyBatch,
+        batch: &SentBatch,
         more: usize,
         rules: AppendRules,
         disk: &mut DiskQueue,
@@ -196,7 +241,7 @@ impl PartitionLog {
         let header = BatchHeader {
             base_offset: self.log_end,
             partition_leader_epoch: leader_epoch,
-            ..batch.header
+            ..batch.checked.header
         };
         let interval_bytes = self.config.index_interval_bytes;
         let active = self.active_mut();
@@ -222,28 +267,28 @@ impl PartitionLog {
     }
 }
 
-/// Gives the batch the timestamps that it is stored with. Most batches stay as they are, uncopied.
-fn settle_timestamps(bytes: Bytes, checked: &CheckedBatch, append_time: Option<i64>) -> ReadyBatch {
-    let header = checked.header;
-    let lies = checked
-        .largest_timestamp
-        .filter(|largest| *largest != header.max_timestamp);
-    let settled = match (append_time, lies) {
-        (None, None) => return ReadyBatch { bytes, header },
-        (Some(wall_ms), _) => {
-            let mut copy = bytes.to_vec();
-            set_log_append_time(&mut copy, wall_ms);
-            copy
-        }
-        (None, Some(largest)) => {
-            let mut copy = bytes.to_vec();
-            set_max_timestamp(&mut copy, largest);
-            copy
-        }
-    };
-    let header = BatchHeader::parse(&settled).expect("only timestamps were changed");
-    ReadyBatch {
-        bytes: Bytes::from(settled),
-        header,
+impl SentBatch {
+    /// Gives it the timestamps that it is stored with. Most batches stay as they are, uncopied.
+    fn settle_timestamps(&mut self, append_time: Option<i64>) {
+        let stored = self.checked.header.max_timestamp;
+        let lies = self
+            .checked
+            .largest_timestamp
+            .filter(|largest| *largest != stored);
+        let settled = match (append_time, lies) {
+            (None, None) => return,
+            (Some(wall_ms), _) => {
+                let mut copy = self.bytes.to_vec();
+                set_log_append_time(&mut copy, wall_ms);
+                copy
+            }
+            (None, Some(largest)) => {
+                let mut copy = self.bytes.to_vec();
+                set_max_timestamp(&mut copy, largest);
+                copy
+            }
+        };
+        self.checked.header = BatchHeader::parse(&settled).expect("only timestamps were changed");
+        self.bytes = Bytes::from(settled);
     }
 }

@@ -6,8 +6,11 @@
 
 use crate::limits::{DECOMPRESSED_BYTES_MAX, RECORD_BATCH_BYTES_MAX};
 use crate::model::time::Now;
-use crate::model::topic_config::{CleanupPolicy, FlushMode, TimestampType, TopicConfig};
-use crate::wire::record::BatchRules;
+use crate::model::topic_config::{
+    CleanupPolicy, FlushMode, StoredCodec, TimestampType, TopicConfig,
+};
+use crate::wire::record::recompress::Target;
+use crate::wire::record::{BatchRules, Compression};
 
 /// What a log needs to know of its topic's settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub struct LogConfig {
     pub segment_index_bytes: u32,
     /// `max.message.bytes`.
     pub max_message_bytes: u32,
+    /// `compression.type`.
+    pub stored_codec: StoredCodec,
     /// `message.timestamp.type`.
     pub timestamp_type: TimestampType,
     /// `flush.mode`.
@@ -49,6 +54,7 @@ impl From<&TopicConfig> for LogConfig {
             index_interval_bytes: topic.index_interval_bytes,
             segment_index_bytes: topic.segment_index_bytes,
             max_message_bytes: topic.max_message_bytes,
+            stored_codec: topic.stored_codec,
             timestamp_type: topic.timestamp_type,
             flush_mode: topic.flush_mode,
             timestamp_before_max_ms: topic.timestamp_before_max_ms,
@@ -58,6 +64,21 @@ impl From<&TopicConfig> for LogConfig {
 }
 
 impl LogConfig {
+    /// The codec in which batches are stored; nothing if it is their producer's.
+    #[must_use]
+    pub(super) fn target(&self, rules: AppendRules) -> Option<Target> {
+        let (codec, level) = match self.stored_codec {
+            _ if !rules.client => return None,
+            StoredCodec::Producer => return None,
+            StoredCodec::Uncompressed => (Compression::None, None),
+            StoredCodec::Gzip(level) => (Compression::Gzip, Some(level)),
+            StoredCodec::Snappy => (Compression::Snappy, None),
+            StoredCodec::Lz4 => (Compression::Lz4, None),
+            StoredCodec::Zstd(level) => (Compression::Zstd, Some(level)),
+        };
+        Some(Target { codec, level })
+    }
+
     /// What a batch must satisfy to enter this log at this moment.
     #[must_use]
     pub(super) fn batch_rules(&self, now: Now, rules: AppendRules) -> BatchRules {

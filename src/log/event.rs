@@ -57,10 +57,17 @@ pub enum LogEvent {
         /// The record found.
         result: Result<Option<TimestampedOffset>, ReadError>,
     },
-    /// Retention removed the records below this offset.
+    /// The records below this offset were removed: by retention, or by `handle_delete_records`.
     LogStartMoved {
         /// The new log start offset.
         offset: Offset,
+    },
+    /// A `handle_delete_records` that had to wait for the disk is done.
+    RecordsDeleted {
+        /// The number its caller chose.
+        waiter: u64,
+        /// The log start offset.
+        result: Result<Offset, ReadError>,
     },
     /// There was no space: the records from here on are gone, none of them was durable. The log
     /// goes on from here.
@@ -128,6 +135,8 @@ pub struct Appended {
     pub log_append_time_ms: i64,
     /// Log start offset at the moment of the append.
     pub log_start_offset: Offset,
+    /// Bytes that were stored.
+    pub len_bytes: usize,
     /// The producer sent this batch before; the offsets are the old ones. It may not be durable
     /// yet: wait for `last_offset` all the same.
     pub duplicate: bool,

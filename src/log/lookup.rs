@@ -43,12 +43,16 @@ impl Lookup {
     }
 }
 
-/// The first record of a batch that is new enough.
-fn first_record(batch: &Bytes, timestamp: i64) -> Result<Option<TimestampedOffset>, ReadError> {
+/// The first record of a batch that is new enough, from the log start on.
+fn first_record(
+    batch: &Bytes,
+    timestamp: i64,
+    log_start: Offset,
+) -> Result<Option<TimestampedOffset>, ReadError> {
     let opened = records(batch, DECOMPRESSED_BYTES_MAX).map_err(|_| ReadError::Corrupt)?;
     for record in &opened {
         let record = record.map_err(|_| ReadError::Corrupt)?;
-        if record.timestamp >= timestamp {
+        if record.timestamp >= timestamp && record.offset >= log_start {
             return Ok(Some(TimestampedOffset {
                 offset: record.offset,
                 timestamp: record.timestamp,
@@ -175,6 +179,8 @@ impl PartitionLog {
         lookup: &Lookup,
         timestamp: i64,
     ) -> Option<Progress> {
+        // The largest timestamp of a segment counts even where its record is deleted, as in Kafka.
+        let log_start = if lookup.is_max { 0 } else { self.log_start };
         let segment = self.segment_mut(task.segment).expect("the caller looked");
         let end = segment.durable.size_bytes;
         let mut position = match task.position {
@@ -208,7 +214,7 @@ impl PartitionLog {
                 if !is_intact(&batch, &header) {
                     return Some(lookup.done(Err(ReadError::Corrupt)));
                 }
-                match first_record(&batch, timestamp) {
+                match first_record(&batch, timestamp, log_start) {
                     Err(error) => return Some(lookup.done(Err(error))),
                     Ok(Some(found)) => {
                         let found = (found.offset < lookup.bound).then_some(found);

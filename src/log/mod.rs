@@ -20,6 +20,7 @@ mod delay;
 mod delete;
 pub mod event;
 pub mod leader_epochs;
+mod log_start;
 mod lookup;
 mod memory;
 pub mod offset_index;

@@ -5,6 +5,7 @@
 //! One request at a time:
 //! ```text
 //! make directory -> list -> partition.metadata -> clean-shutdown -> leader-epoch-checkpoint
+//!   -> log-start-offset
 //!   no segment:  write metadata -> make the first segment -> sync directory -> open
 //!   clean:       snapshot -> indexes of the last segment -> open it -> its last block -> (end)
 //!   else:        snapshot -> scan -> cut -> flush -> last block -> (end)
@@ -20,6 +21,7 @@ use std::collections::BTreeMap;
 use super::clean_marker::{CLEAN_SHUTDOWN, CleanMarker};
 use super::event::{LogEvent, RecoveryReport};
 use super::leader_epochs::{LEADER_EPOCH_CHECKPOINT, LeaderEpochs};
+use super::log_start::LOG_START_OFFSET;
 use super::offset_index::OffsetIndex;
 use super::operations::Pending;
 use super::partition_log::{PartitionLog, Phase};
@@ -48,6 +50,7 @@ pub(super) enum OpenStep {
     ReadMetadata,
     ReadMarker,
     ReadCheckpoint,
+    ReadLogStart,
     WriteMetadata,
     MakeFirst,
     SyncFirst,
@@ -82,6 +85,9 @@ pub(super) struct Opening {
     has_metadata: bool,
     has_marker: bool,
     has_checkpoint: bool,
+    has_log_start: bool,
+    /// Where the log starts at the earliest.
+    pub(super) log_start: Offset,
     marker: Option<CleanMarker>,
     /// The checkpoint could be read.
     pub(super) epochs_trusted: bool,
@@ -116,6 +122,8 @@ impl PartitionLog {
             has_metadata: false,
             has_marker: false,
             has_checkpoint: false,
+            has_log_start: false,
+            log_start: 0,
             marker: None,
             epochs_trusted: false,
             clean_offsets: None,
@@ -176,6 +184,7 @@ impl PartitionLog {
             OpenStep::ReadMetadata
                 | OpenStep::ReadMarker
                 | OpenStep::ReadCheckpoint
+                | OpenStep::ReadLogStart
                 | OpenStep::ReadPoint
                 | OpenStep::PointSnapshot
                 | OpenStep::PointIndex
@@ -201,6 +210,7 @@ impl PartitionLog {
             OpenStep::ReadMetadata => self.take_metadata(result, disk, events),
             OpenStep::ReadMarker => self.take_marker(result, disk),
             OpenStep::ReadCheckpoint => self.take_checkpoint(result, disk),
+            OpenStep::ReadLogStart => self.take_log_start(result, disk),
             OpenStep::WriteMetadata => self.start_segments(disk),
             OpenStep::MakeFirst => {
                 let path = self.directory.clone();
@@ -262,6 +272,7 @@ impl PartitionLog {
                 (None, CLEAN_SHUTDOWN) => opening.has_marker = true,
                 (None, RECOVERY_POINT) => opening.has_point = true,
                 (None, LEADER_EPOCH_CHECKPOINT) => opening.has_checkpoint = true,
+                (None, LOG_START_OFFSET) => opening.has_log_start = true,
                 (None, _) => {}
             }
         }
@@ -335,7 +346,11 @@ impl PartitionLog {
         self.after_checkpoint(disk);
     }
 
-    fn after_checkpoint(&mut self, disk: &mut DiskQueue) {
+    pub(super) fn after_checkpoint(&mut self, disk: &mut DiskQueue) {
+        if std::mem::take(&mut self.opening().has_log_start) {
+            let path = self.path(LOG_START_OFFSET);
+            return self.open_read(OpenStep::ReadLogStart, path, disk);
+        }
         if self.opening().has_metadata {
             return self.start_segments(disk);
         }
@@ -535,6 +550,7 @@ impl PartitionLog {
     fn finish_open(&mut self, now: Now, disk: &mut DiskQueue, events: &mut Vec<LogEvent>) {
         let opening = self.opening();
         let (report, stop_wanted) = (opening.report, opening.stop_wanted);
+        let log_start = opening.log_start;
         let tail = std::mem::take(&mut opening.tail);
         let active = self.segments.back().expect("an open log has a segment");
         assert!(matches!(active.warmth, Warmth::Warm));
@@ -549,7 +565,9 @@ impl PartitionLog {
             .segments
             .front()
             .expect("an open log has a segment")
-            .base_offset;
+            .base_offset
+            // In a relaxed flush mode a crash may have taken what lay before the log start.
+            .max(log_start.min(self.log_end));
         self.epochs.truncate_from_start(self.log_start);
         self.stages.push_back(stage);
         let first_ms = self.retention_check_ms.min(RETENTION_FIRST_CHECK_MS);

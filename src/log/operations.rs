@@ -41,6 +41,8 @@ pub(super) enum Pending {
     Spare,
     /// A step of retention.
     Retention,
+    /// Writing the log start.
+    LogStart,
     /// Opening the file of a cold segment.
     WarmFile(Offset),
     /// Reading the offset index of a cold segment.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The machine of one partition's log: its state, its getters, and who takes which completion. The
 //! verbs are in files of their own: `open`, `recover`, `append`, `write`, `ahead`, `roll`, `cut`,
-//! `read`, `lookup`, `warm`, `retention`, `spare`, `stop`, `delete`.
+//! `read`, `lookup`, `warm`, `retention`, `spare`, `log_start`, `stop`, `delete`.
 //!
 //! Owns: [`PartitionLog`]. Invariants: `log_start <= durable_end <= log_end`; the durable end rises
 //! only in the handler of a completed flush; segments ascend and join without a gap; while the log
@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::append::ReadyBatch;
+use super::append::SentBatch;
 use super::area::AheadStep;
 use super::config::LogConfig;
 use super::cut::Cut;
@@ -19,10 +19,11 @@ use super::delay::Delay;
 use super::delete::Deletion;
 use super::event::{LogEvent, ReadError};
 use super::leader_epochs::LeaderEpochs;
+use super::log_start::StartMove;
 use super::open::Opening;
 use super::operations::{Operations, Pending};
 use super::point::Points;
-use super::producer_state::ProducerState;
+use super::producer_state::{ProducerState, RememberedBatch};
 use super::read_ahead::ReadAhead;
 use super::refused_producers::RefusedProducers;
 use super::retention::Retention;
@@ -101,7 +102,7 @@ pub struct PartitionLog {
     /// What counts without a flush, in the relaxed flush modes.
     pub(super) unsynced: Unsynced,
     pub(super) lists: RoundLists,
-    pub(super) batches: Vec<ReadyBatch>,
+    pub(super) batches: Vec<SentBatch>,
     pub(super) tail_cache: TailCache,
     pub(super) tasks: BTreeMap<u64, Task>,
     pub(super) next_task: u64,
@@ -113,6 +114,7 @@ pub struct PartitionLog {
     pub(super) retention: Retention,
     /// How often retention looks.
     pub(super) retention_check_ms: u64,
+    pub(super) start_move: StartMove,
     pub(super) points: Points,
     pub(super) damage_met: DamageMet,
     /// When the last segment got its first batch in this process.
@@ -169,6 +171,7 @@ impl PartitionLog {
             uses: 0,
             retention: Retention::default(),
             retention_check_ms: RETENTION_CHECK_MS_DEFAULT,
+            start_move: StartMove::default(),
             points: Points::default(),
             damage_met: DamageMet::default(),
             active_since: None,
@@ -218,10 +221,22 @@ impl PartitionLog {
         self.epochs.end_offset_for(epoch, self.log_end)
     }
 
+    /// The leader epoch of the oldest record; nothing if there is no record.
+    #[must_use]
+    pub fn epoch_of_start(&self) -> Option<LeaderEpoch> {
+        let epoch = self.epochs.epoch_of(self.log_start);
+        epoch.filter(|_| self.log_start < self.log_end)
+    }
+
     /// The leader epoch of the newest batch.
     #[must_use]
     pub fn latest_epoch(&self) -> Option<LeaderEpoch> {
         self.epochs.latest()
+    }
+
+    /// The newest batch of each producer that it remembers, by rising id.
+    pub fn producers(&self) -> impl Iterator<Item = (i64, &RememberedBatch)> {
+        self.producers.newest_of_each()
     }
 
     /// True while the log takes appends and reads.
@@ -279,6 +294,7 @@ impl PartitionLog {
             Pending::Stop => self.step_stop(result, disk, events),
             Pending::Spare => self.step_spare(result, disk, events),
             Pending::Retention => self.step_retention(now, result, disk, events),
+            Pending::LogStart => self.end_log_start(result, disk, events),
             Pending::WarmFile(base) => self.end_warm_file(base, result, disk, events),
             Pending::WarmIndex(base) => self.end_warm_index(base, false, result, disk, events),
             Pending::WarmTimeIndex(base) => self.end_warm_index(base, true, result, disk, events),
@@ -413,10 +429,14 @@ impl PartitionLog {
         });
     }
 
-    /// Answers everything that reads.
+    /// Answers everything that reads, or waits for the log start to move.
     pub(super) fn fail_tasks(&mut self, error: ReadError, events: &mut Vec<LogEvent>) {
         for (_, task) in std::mem::take(&mut self.tasks) {
             self.fail_task(&task.kind, error, events);
+        }
+        for waiter in self.start_move.take_all() {
+            let result = Err(error);
+            events.push(LogEvent::RecordsDeleted { waiter, result });
         }
         self.read_ahead.clear();
         self.reading_bytes = 0;

@@ -226,6 +226,12 @@ impl ProducerState {
         self.producers.get(&producer_id).and_then(VecDeque::back)
     }
 
+    /// The newest batch of each producer, by rising id.
+    pub fn newest_of_each(&self) -> impl Iterator<Item = (i64, &RememberedBatch)> {
+        let producers = self.producers.iter();
+        producers.filter_map(|(id, batches)| Some((*id, batches.back()?)))
+    }
+
     /// Starts the checks of one append.
     #[must_use]
     pub fn checker(&self) -> SequenceChecker<'_> {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Retention: whole sealed segments are removed from the front of the log by age and by size.
+//! Retention: whole sealed segments are removed from the front of the log by age, by size, and
+//! where they lie below the log start (DeleteRecords).
 //!
 //! One segment at a time, oldest first: its `.log` is removed (or renamed, see `spare`), the
 //! directory is synced, then the log start moves, then the small files go. So the log start never
@@ -49,16 +50,20 @@ impl PartitionLog {
     /// Removes the oldest segment if it has had its time.
     pub(super) fn check_retention(&mut self, now: Now, disk: &mut DiskQueue) {
         let is_idle = matches!(self.phase, Phase::Open) && !self.retention.is_busy();
-        if !is_idle || !self.config.cleanup_policy.delete || !self.may_remove_oldest() {
+        if !is_idle || !self.may_remove_oldest() {
             return;
         }
         let oldest = self.segments.front().expect("an open log has a segment");
         let base_offset = oldest.base_offset;
+        let is_deleted = oldest.mark.next_offset <= self.log_start;
+        if !is_deleted && !self.config.cleanup_policy.delete {
+            return;
+        }
         let by_size = self
             .config
             .retention_bytes
             .is_some_and(|kept| self.size_bytes() - oldest.mark.size_bytes >= kept);
-        if !by_size {
+        if !is_deleted && !by_size {
             let Some(retention_ms) = self.config.retention_ms else {
                 return;
             };
@@ -152,13 +157,8 @@ impl PartitionLog {
             self.push(Pending::Ignored, DiskOperation::RemoveFile { path }, disk);
         }
         let next = self.segments.front().expect("the last segment stays");
-        assert!(next.base_offset > self.log_start);
-        assert!(next.base_offset <= self.durable_end);
-        self.log_start = next.base_offset;
-        self.epochs.truncate_from_start(self.log_start);
-        events.push(LogEvent::LogStartMoved {
-            offset: self.log_start,
-        });
+        assert!(next.base_offset > oldest.base_offset);
+        self.move_log_start(next.base_offset, events);
     }
 }
 

@@ -146,6 +146,10 @@ error_codes! {
     DuplicateResource = 92,
     /// The voters of the metadata quorum are inconsistent.
     InconsistentVoterSet = 94,
+    /// The level of the feature does not allow it.
+    InvalidUpdateVersion = 95,
+    /// The levels of features could not be changed.
+    FeatureUpdateFailed = 96,
     /// The topic id is not known.
     UnknownTopicId = 100,
     /// A broker with this id is registered already.
@@ -158,6 +162,8 @@ error_codes! {
     InconsistentClusterId = 104,
     /// The transactional id is not known.
     TransactionalIdNotFound = 105,
+    /// A fetch session names topics by id and the request does not, or the other way round.
+    FetchSessionTopicIdError = 106,
     /// The request was meant for another kind of endpoint.
     MismatchedEndpointType = 114,
     /// The kind of endpoint is not supported.

@@ -10,6 +10,7 @@ pub mod block_buffer;
 pub mod buffer_pool;
 pub mod disk;
 pub mod error_code;
+pub mod features;
 pub mod ids;
 pub mod image;
 pub mod memory_budget;

@@ -24,6 +24,23 @@ pub struct CleanupPolicy {
     pub compact: bool,
 }
 
+/// `compression.type`, with its levels: how batches are stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoredCodec {
+    /// As their producer compressed them.
+    Producer,
+    /// Uncompressed.
+    Uncompressed,
+    /// With gzip at this level; -1 for its usual one.
+    Gzip(i32),
+    /// With snappy.
+    Snappy,
+    /// With LZ4.
+    Lz4,
+    /// With zstd at this level.
+    Zstd(i32),
+}
+
 /// When written records count as safe (`flush.mode`, `flush.messages`, `flush.ms`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FlushMode {
@@ -60,6 +77,8 @@ pub struct TopicConfig {
     pub segment_index_bytes: u32,
     /// `max.message.bytes`.
     pub max_message_bytes: u32,
+    /// `compression.type`.
+    pub stored_codec: StoredCodec,
     /// `min.insync.replicas`.
     pub min_insync_replicas: u32,
     /// `message.timestamp.type`.

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Why an operation on a partition fails, by operation.
 //!
-//! Owns: [`ProduceError`], [`FetchError`]. Invariants: no Kafka codes here; the API layer chooses
-//! them.
+//! Owns: [`ProduceError`], [`FetchError`], [`DeleteRecordsError`]. Invariants: no Kafka codes
+//! here; the API layer chooses them.
 //! Runs on: the shard that owns the partition. Bounded by: their fields.
 
 use std::fmt;
 
 use crate::log::{AppendError, ReadError};
+use crate::wire::record::BatchError;
 
 /// Why a produce to one partition fails.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProduceError {
     /// This replica does not lead, or is not open yet.
     NotLeader,
@@ -20,6 +21,8 @@ pub enum ProduceError {
     NotEnoughReplicasAfterAppend,
     /// The log refused it; nothing was appended.
     Append(AppendError),
+    /// Records of the batch break rules of the topic, each by itself; nothing was appended.
+    Records(Box<[BatchError]>),
     /// The disk was full; nothing of it is kept.
     DiskFull,
     /// The partition went away or its disk failed before it was durable.
@@ -40,6 +43,11 @@ impl fmt::Display for ProduceError {
                  min.insync.replicas asks for",
             ),
             ProduceError::Append(error) => error.fmt(f),
+            ProduceError::Records(records) => write!(
+                f,
+                "the batch is refused, because {} of its records break a rule of the topic",
+                records.len()
+            ),
             ProduceError::DiskFull => {
                 f.write_str("the disk of the broker is full; free space and send again")
             }
@@ -77,5 +85,20 @@ impl From<ReadError> for FetchError {
             ReadError::NotOpen => FetchError::NotLeader,
             other => FetchError::Read(other),
         }
+    }
+}
+
+/// Why records cannot be deleted from one partition, or another question cannot be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeleteRecordsError {
+    /// The topic's `cleanup.policy` does not have records deleted.
+    Policy,
+    /// It cannot be read either.
+    Fetch(FetchError),
+}
+
+impl From<FetchError> for DeleteRecordsError {
+    fn from(error: FetchError) -> DeleteRecordsError {
+        DeleteRecordsError::Fetch(error)
     }
 }

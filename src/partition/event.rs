@@ -53,6 +53,13 @@ pub enum PartitionEvent {
         /// What it gave.
         result: Result<FoundOffset, FetchError>,
     },
+    /// A deletion of records that had to wait for the disk ended.
+    RecordsDeleted {
+        /// The number of the deletion.
+        waiter: u64,
+        /// The low watermark.
+        result: Result<Offset, FetchError>,
+    },
     /// Committed bytes came that a parked fetch could take, or (with 0 bytes) it has to look again.
     Woken(Woken),
     /// Everything is on disk and closed.

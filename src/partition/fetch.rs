@@ -49,12 +49,15 @@ impl Partition {
         let high_watermark = self
             .check_leader_epoch(at.current_leader_epoch)?
             .high_watermark();
+        if at.offset < self.log.log_start_offset() {
+            return Err(FetchError::OffsetOutOfRange);
+        }
         if let Some(diverging) = self.divergence(at)? {
             let mut fetched = self.fetched(Bytes::new())?;
             fetched.diverging = Some(diverging);
             return Ok(FetchStart::Done(fetched));
         }
-        if at.offset < self.log.log_start_offset() || at.offset > self.log.log_end_offset() {
+        if at.offset > self.log.log_end_offset() {
             return Err(FetchError::OffsetOutOfRange);
         }
         if at.offset >= high_watermark || (max_bytes == 0 && !minimum_one_batch) {
@@ -104,7 +107,7 @@ impl Partition {
         if at.last_fetched_epoch < 0 {
             return Ok(None);
         }
-        let (epoch, end) = self.log.end_offset_for_epoch(at.last_fetched_epoch);
+        let (epoch, end) = self.end_of_epoch(at.current_leader_epoch, at.last_fetched_epoch)?;
         if epoch < 0 || end < 0 {
             return Err(FetchError::OffsetOutOfRange);
         }

@@ -63,7 +63,7 @@ impl Partition {
                 return Ok(QueryStart::Done(FoundOffset {
                     offset: self.log.log_start_offset(),
                     timestamp: -1,
-                    leader_epoch: -1,
+                    leader_epoch: self.log.epoch_of_start().unwrap_or(leader.epoch()),
                 }));
             }
             OffsetQuery::Tiered => return Ok(QueryStart::Done(FoundOffset::NONE)),
@@ -73,7 +73,7 @@ impl Partition {
                 return Ok(QueryStart::Done(FoundOffset {
                     offset: high_watermark,
                     timestamp: -1,
-                    leader_epoch: self.log.latest_epoch().unwrap_or(-1),
+                    leader_epoch: leader.epoch(),
                 }));
             }
             OffsetQuery::MaxTimestamp => {

@@ -6,6 +6,7 @@
 //! true; a reader never sees an offset at or above the high watermark. Runs on: the shard that owns
 //! the partition. Bounded by: `limits`.
 
+mod admin;
 pub mod error;
 pub mod event;
 mod fetch;
@@ -14,7 +15,8 @@ mod produce;
 mod replica;
 pub mod spec;
 
-pub use error::{FetchError, ProduceError};
+pub use admin::ProducerFact;
+pub use error::{DeleteRecordsError, FetchError, ProduceError};
 pub use event::{Fetched, FoundOffset, PartitionEvent, Produced};
 pub use fetch::{FetchAt, FetchStart};
 pub use lookup::{OffsetQuery, QueryStart};

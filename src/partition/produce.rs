@@ -18,6 +18,7 @@ use crate::model::disk::DiskQueue;
 use crate::model::ids::Offset;
 use crate::model::time::Now;
 use crate::replication::min_insync::{Acks, enough_in_sync};
+use crate::wire::record::{BatchError, RecordFault};
 
 /// One batch for a partition.
 #[derive(Clone, Debug)]
@@ -72,7 +73,7 @@ impl Partition {
                 return;
             };
             if let Some(pending) = self.pending.remove(place) {
-                self.note_refused(ProduceError::TimedOut, &pending.records);
+                self.note_refused(&ProduceError::TimedOut, &pending.records);
             }
         }
         let result = Err(ProduceError::TimedOut);
@@ -97,7 +98,7 @@ impl Partition {
                 return;
             }
             Err(error) => {
-                self.note_refused(error, &request.records);
+                self.note_refused(&error, &request.records);
                 Err(error)
             }
         };
@@ -105,8 +106,8 @@ impl Partition {
     }
 
     /// What is refused and may be sent again: batches behind it must not overtake it.
-    fn note_refused(&mut self, error: ProduceError, records: &[u8]) {
-        if matches!(error, ProduceError::Append(_)) {
+    fn note_refused(&mut self, error: &ProduceError, records: &[u8]) {
+        if matches!(error, ProduceError::Append(_) | ProduceError::Records(_)) {
             return;
         }
         let mut refused = RefusedProducers::default();
@@ -131,22 +132,38 @@ impl Partition {
         if !enough_in_sync(request.acks, leader.in_sync(), leader.min_insync_replicas()) {
             return Err(ProduceError::NotEnoughReplicas);
         }
+        let (epoch, rules) = (leader.epoch(), AppendRules::CLIENT);
         let appended = self
             .log
-            .handle_append(
-                now,
-                leader.epoch(),
-                &request.records,
-                AppendRules::CLIENT,
-                disk,
-            )
-            .map_err(ProduceError::Append)?;
+            .handle_append(now, epoch, &request.records, rules, disk)
+            .map_err(|error| self.refusal(now, &request.records, error))?;
         if !appended.duplicate {
-            let bytes = u64::try_from(request.records.len()).expect("a usize fits 64 bits");
+            let bytes = u64::try_from(appended.len_bytes).expect("a usize fits 64 bits");
             self.purgatory
                 .handle_append(appended.last_offset + 1, bytes);
         }
         Ok(appended)
+    }
+
+    /// Why an append was refused; with every record that is to blame, if records are.
+    fn refusal(&self, now: Now, records: &Bytes, error: AppendError) -> ProduceError {
+        let breaks_a_rule = matches!(
+            error,
+            AppendError::Batch(
+                BatchError::Timestamp { .. }
+                    | BatchError::Record {
+                        fault: RecordFault::KeyMissing,
+                        ..
+                    }
+            )
+        );
+        if breaks_a_rule {
+            let records = self.log.faulty_records(now, records, AppendRules::CLIENT);
+            if !records.is_empty() {
+                return ProduceError::Records(records.into());
+            }
+        }
+        ProduceError::Append(error)
     }
 
     fn wait_for(
@@ -264,7 +281,7 @@ impl Partition {
         let waiters = waiting.chain(pending.into_iter().map(|pending| pending.waiter));
         events.extend(waiters.map(|waiter| PartitionEvent::Produced {
             waiter,
-            result: Err(error),
+            result: Err(error.clone()),
         }));
     }
 

@@ -324,6 +324,10 @@ impl Partition {
                 events.push(PartitionEvent::OffsetFound { lookup, result });
             }
             LogEvent::LogStartMoved { .. } => {}
+            LogEvent::RecordsDeleted { waiter, result } => {
+                let result = result.map_err(FetchError::from);
+                events.push(PartitionEvent::RecordsDeleted { waiter, result });
+            }
             LogEvent::AppendsLost { from, .. } => self.take_lost(now, from, disk, events),
             LogEvent::Stopped => {
                 self.phase = Phase::Ended;

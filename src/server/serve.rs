@@ -103,6 +103,13 @@ fn tell(cpus: &CpuMask, placement: &Placement, nice: Nice, directory: &DataDirec
         .for_each(|finding| eprintln!("furlong: {finding}"));
 }
 
+/// A path from the root, as clients see it.
+fn absolute(path: &str) -> Arc<str> {
+    let absolute = std::path::absolute(path);
+    let text = absolute.map_or_else(|_| path.to_owned(), |path| path.display().to_string());
+    text.into()
+}
+
 /// What every data shard is told; each gets its own number.
 fn data_settings(
     config: &ServerConfig,
@@ -114,6 +121,7 @@ fn data_settings(
         shard: ShardId(0),
         shard_count,
         node_id: config.node_id,
+        data_directory: absolute(&config.data_directory),
         auto_create_topics: config.auto_create_topics,
         retention_check_ms: config.retention_check_ms,
         storage,

@@ -10,6 +10,7 @@
 //! last.
 //! Runs on: the control shard. Bounded by: `CONTROL_REQUESTS_PENDING_MAX`.
 
+mod describe;
 mod rounds;
 mod snapshots;
 mod start;
@@ -35,7 +36,7 @@ use crate::model::disk::DiskCompletion;
 use crate::model::ids::{BrokerId, Offset, ShardId, Uuid};
 use crate::model::storage::StorageRules;
 use crate::model::time::{MonotonicUs, Now};
-use crate::model::topic_config::{CleanupPolicy, FlushMode, TimestampType};
+use crate::model::topic_config::{CleanupPolicy, FlushMode, StoredCodec, TimestampType};
 
 /// Directory of the metadata log.
 const DIRECTORY: &str = "__cluster_metadata-0";
@@ -286,6 +287,7 @@ impl ControlShard {
             }
             LogEvent::Failed { sentence } => self.fail(sentence, effects),
             LogEvent::TimestampFound { .. }
+            | LogEvent::RecordsDeleted { .. }
             | LogEvent::LogStartMoved { .. }
             | LogEvent::Synced
             | LogEvent::Deleted => {}
@@ -463,6 +465,7 @@ fn log_config() -> LogConfig {
         index_interval_bytes: 4096,
         segment_index_bytes: 10 * 1024 * 1024,
         max_message_bytes: narrow(RECORD_BATCH_BYTES_MAX),
+        stored_codec: StoredCodec::Producer,
         timestamp_type: TimestampType::CreateTime,
         flush_mode: FlushMode::Always,
         timestamp_before_max_ms: u64::MAX,

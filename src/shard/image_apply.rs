@@ -13,12 +13,13 @@ use super::contract::{Effects, ProcessEffect};
 use super::machine::{Phase, Shard};
 use super::mesh_message::MeshMessage;
 use super::parts::SubId;
+use super::parts::asks::Said;
 use crate::limits::{OPENING_PARTITIONS_MAX, PARTITIONS_MAX};
 use crate::log::{RecoveryReport, RefusedProducers};
 use crate::model::ids::{ShardId, TopicId, TopicPartition};
 use crate::model::image::{MetadataImage, PartitionImage};
 use crate::model::time::Now;
-use crate::partition::{Partition, PartitionEvent, PartitionSpec};
+use crate::partition::{DeleteRecordsError, Partition, PartitionEvent, PartitionSpec};
 
 /// Images that are being applied.
 #[derive(Debug, Default)]
@@ -236,6 +237,13 @@ impl Shard {
             }
             PartitionEvent::OffsetFound { lookup, result } => {
                 self.handle_offset_found(SubId::unpack(lookup), result, effects);
+                return;
+            }
+            PartitionEvent::RecordsDeleted { waiter, result } => {
+                let result = result
+                    .map(Said::LowWatermark)
+                    .map_err(DeleteRecordsError::from);
+                self.handle_said(SubId::unpack(waiter), result, effects);
                 return;
             }
             PartitionEvent::Woken(woken) => {

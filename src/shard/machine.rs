@@ -13,6 +13,7 @@ use std::sync::Arc;
 use super::api::init_producer_id::ProducerIds;
 use super::connection::ConnectionTable;
 use super::contract::{Effects, Event, Machine, MeshEffect, NetworkEffect, ProcessEffect};
+use super::fetch_sessions::FetchSessions;
 use super::image_apply::ImageProgress;
 use super::memory::{MemoryUse, ShardMemory};
 use super::mesh_message::MeshMessage;
@@ -43,6 +44,8 @@ pub struct ShardConfig {
     pub shard_count: u16,
     /// This broker.
     pub node_id: BrokerId,
+    /// Where the logs are, for DescribeLogDirs.
+    pub data_directory: Arc<str>,
     /// `auto.create.topics.enable`.
     pub auto_create_topics: bool,
     /// `log.retention.check.interval.ms`.
@@ -83,6 +86,7 @@ pub struct Shard {
     pub(super) image: Arc<MetadataImage>,
     pub(super) connections: ConnectionTable,
     pub(super) requests: RequestTable,
+    pub(super) fetch_sessions: FetchSessions,
     pub(super) parts: PartTable,
     pub(super) partitions: PartitionTable,
     pub(super) progress: ImageProgress,
@@ -107,6 +111,7 @@ impl Shard {
             image: Arc::new(MetadataImage::empty()),
             connections: ConnectionTable::default(),
             requests: RequestTable::default(),
+            fetch_sessions: FetchSessions::default(),
             parts: PartTable::default(),
             partitions: PartitionTable::default(),
             progress: ImageProgress::default(),
@@ -150,6 +155,12 @@ impl Shard {
         partitions
             .map(|(_, partition)| partition.watch_count())
             .sum()
+    }
+
+    /// How many fetch sessions it remembers.
+    #[must_use]
+    pub fn fetch_session_count(&self) -> usize {
+        self.fetch_sessions.count()
     }
 
     /// What it holds in memory, as it counts.
@@ -293,6 +304,10 @@ impl Shard {
             }
             MeshMessage::OffsetsFound { request, results } => {
                 self.finish_offsets(request, results, effects);
+            }
+            MeshMessage::Asks { request, asks } => self.handle_asks(from, request, asks, effects),
+            MeshMessage::Said { request, results } => {
+                self.finish_asks(request, results, effects);
             }
             MeshMessage::ControlRequest { .. } | MeshMessage::ImageApplied { .. } => {
                 debug_assert!(false, "meant for the control shard");

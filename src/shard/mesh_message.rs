@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use super::parts::asks::{Ask, AskResult};
 use super::parts::fetch::{FetchParts, FetchedParts};
 use super::parts::offsets::{OffsetLookup, OffsetResult};
 use super::parts::produce::{ProduceBatch, ProduceParts};
@@ -94,6 +95,20 @@ pub enum MeshMessage {
         request: u64,
         /// What.
         lookups: Vec<OffsetLookup>,
+    },
+    /// Put questions to partitions of the shard that gets this.
+    Asks {
+        /// Comes back with `Said`.
+        request: u64,
+        /// What.
+        asks: Vec<Ask>,
+    },
+    /// What the partitions say.
+    Said {
+        /// Of the request.
+        request: u64,
+        /// One for each.
+        results: Vec<AskResult>,
     },
     /// The offsets.
     OffsetsFound {

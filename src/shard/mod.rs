@@ -8,6 +8,7 @@ pub mod api;
 pub mod connection;
 pub mod contract;
 pub mod control_shard;
+mod fetch_sessions;
 mod image_apply;
 pub mod machine;
 mod memory;

@@ -7,6 +7,7 @@
 //! Runs on: the shard that accepted the connection.
 //! Bounded by: `CONNECTIONS_PER_SHARD_MAX` times `REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX`.
 
+use super::api::asks::AsksPending;
 use super::api::fetch::FetchPending;
 use super::api::list_offsets::OffsetsPending;
 use super::api::produce::ProducePending;
@@ -38,6 +39,8 @@ pub enum Pending {
     Fetch(FetchPending),
     /// The owners of partitions whose offsets are asked for.
     Offsets(OffsetsPending),
+    /// The owners of partitions that are asked something.
+    Asks(AsksPending),
     /// The controller.
     Control(Continuation),
 }

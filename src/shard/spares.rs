@@ -10,15 +10,14 @@
 use bytes::Bytes;
 
 use super::api::ApiError;
-use super::api::fetch::PartState;
+use super::api::fetch::FetchLists;
 use super::contract::Effects;
 use super::parts::fetch::{FetchRead, FetchResult, ReadState};
 use super::parts::produce::ProduceBatch;
 use crate::limits::{ANSWER_PIECE_BYTES, ANSWER_PIECES_MAX, LIST_ENTRIES_KEPT_MAX, LISTS_KEPT_MAX};
-use crate::model::ids::ShardId;
 use crate::model::piece_memory::PieceMemory;
 use crate::wire::codec::Writer;
-use crate::wire::protocol::fetch::{FetchRequest, FetchResponse};
+use crate::wire::protocol::fetch::{FetchRequest, FetchResponse, FetchableTopicResponse};
 use crate::wire::protocol::produce::{ProduceRequest, ProduceResponse};
 use crate::wire::protocol::{Message, encode_response_into};
 
@@ -87,15 +86,26 @@ impl Refillable for ProduceResponse {
 impl Refillable for FetchResponse {
     fn empty(&mut self) {
         for topic in &mut self.responses {
-            topic.topic = Default::default();
-            topic.partitions.clear();
+            topic.empty();
         }
+        self.session_id = 0;
     }
 
     fn room(&self) -> usize {
         let topics = self.responses.iter();
-        let partitions: usize = topics.map(|topic| topic.partitions.capacity()).sum();
+        let partitions: usize = topics.map(Refillable::room).sum();
         self.responses.capacity() + partitions
+    }
+}
+
+impl Refillable for FetchableTopicResponse {
+    fn empty(&mut self) {
+        self.topic = Default::default();
+        self.partitions.clear();
+    }
+
+    fn room(&self) -> usize {
+        self.partitions.capacity()
     }
 }
 
@@ -132,6 +142,10 @@ pub struct Spares {
     pub produce_answers: Kept<ProduceResponse>,
     /// Likewise.
     pub fetch_answers: Kept<FetchResponse>,
+    /// Entries that such an answer has no use for.
+    pub fetch_topics: Kept<FetchableTopicResponse>,
+    /// What fetches know of their partitions.
+    pub fetch_lists: Kept<FetchLists>,
     /// Parts of a request by the shard that they go to.
     pub batches_by_shard: Vec<Vec<ProduceBatch>>,
     /// Likewise.
@@ -142,8 +156,6 @@ pub struct Spares {
     pub reads: Kept<Vec<FetchRead>>,
     /// Where the reads of a part are.
     pub read_states: Kept<Vec<ReadState>>,
-    /// Where the parts of a fetch are.
-    pub part_states: Kept<Vec<(ShardId, PartState)>>,
     /// Results of parts.
     pub results: Kept<Vec<FetchResult>>,
     /// What answers are written into.
@@ -157,12 +169,13 @@ impl Default for Spares {
             fetch_requests: Kept::default(),
             produce_answers: Kept::default(),
             fetch_answers: Kept::default(),
+            fetch_topics: Kept::default(),
+            fetch_lists: Kept::default(),
             batches_by_shard: Vec::new(),
             reads_by_shard: Vec::new(),
             batches: Kept::default(),
             reads: Kept::default(),
             read_states: Kept::default(),
-            part_states: Kept::default(),
             results: Kept::default(),
             answers: PieceMemory::new(ANSWER_PIECES_MAX, ANSWER_PIECE_BYTES),
         }

@@ -55,6 +55,7 @@ impl Host {
                 shard: ShardId(shard),
                 shard_count,
                 node_id: NODE,
+                data_directory: "/data".into(),
                 auto_create_topics: true,
                 storage: StorageRules {
                     device_flush: true,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use furlong::control::request::{ControlAnswer, ControlRequest, TopicSelector};
+use furlong::control::request::{ControlAnswer, ControlRequest, MorePartitions, TopicSelector};
 use furlong::model::ids::TopicId;
 
 use crate::host::{Host, create, settings};
@@ -13,13 +13,15 @@ use crate::host::{Host, create, settings};
 struct Promises {
     topics: BTreeMap<String, TopicId>,
     deleted: Vec<TopicId>,
+    /// How many partitions a topic has at least.
+    partitions: BTreeMap<TopicId, usize>,
     next_producer_id: i64,
     broker_epoch: i64,
     leader_epochs: BTreeMap<(TopicId, usize), i32>,
 }
 
 impl Promises {
-    fn take(&mut self, answer: &ControlAnswer) {
+    fn take(&mut self, request: &ControlRequest, answer: &ControlAnswer) {
         match answer {
             ControlAnswer::CreateTopics(outcomes) => {
                 for (name, made) in outcomes {
@@ -48,7 +50,18 @@ impl Promises {
                 );
                 self.next_producer_id = first + count;
             }
-            ControlAnswer::AlterConfigs(_) | ControlAnswer::Unavailable => {}
+            ControlAnswer::CreatePartitions(outcomes) => {
+                let ControlRequest::CreatePartitions { topics, .. } = request else {
+                    panic!("an answer to another request");
+                };
+                if let (more, [(name, Ok(()))]) = (&topics[0], &outcomes[..]) {
+                    let count = usize::try_from(more.count).expect("small");
+                    self.partitions.insert(self.topics[&**name], count);
+                }
+            }
+            ControlAnswer::AlterConfigs(_)
+            | ControlAnswer::Quorum { .. }
+            | ControlAnswer::Unavailable => {}
         }
     }
 
@@ -66,6 +79,11 @@ impl Promises {
                 image.topic_by_id(*id).is_none(),
                 "a deleted topic came back"
             );
+        }
+        for (id, count) in &self.partitions {
+            let topic = image.topic_by_id(*id);
+            let is_kept = topic.is_none_or(|topic| topic.partitions.len() >= *count);
+            assert!(is_kept, "partitions were added");
         }
         let broker_epoch = image.brokers[&crate::host::NODE].epoch;
         assert!(
@@ -100,10 +118,18 @@ fn deletes(request: &ControlRequest, name: &str) -> bool {
 
 fn request(host: &mut Host) -> ControlRequest {
     let name = ["a", "b", "c", "d"][host.disk.dice.below(4)];
-    match host.disk.dice.below(5) {
+    match host.disk.dice.below(7) {
         0..=1 => create(name, 3),
         2 => ControlRequest::DeleteTopics {
             topics: vec![TopicSelector::Name(name.into())],
+        },
+        3..=4 => ControlRequest::CreatePartitions {
+            topics: vec![MorePartitions {
+                name: name.into(),
+                count: 4 + i32::try_from(host.disk.dice.below(6)).expect("small"),
+                assignments: None,
+            }],
+            validate_only: false,
         },
         _ => ControlRequest::AllocateProducerIds,
     }
@@ -126,8 +152,8 @@ fn run(seed: u64) {
             }
         }
         for (number, answer) in std::mem::take(&mut host.answers) {
-            asked.remove(&number);
-            promises.take(&answer);
+            let request = asked.remove(&number).expect("an answer to a request");
+            promises.take(&request, &answer);
         }
         let unanswered: Vec<ControlRequest> = asked.into_values().collect();
         let shards = if host.disk.dice.one_in(4) { 3 } else { 2 };

@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use furlong::log::{AppendError, LogConfig, LogEvent};
 use furlong::model::ids::Offset;
-use furlong::wire::record::{patch_offsets, split_batches};
+use furlong::wire::record::{BatchHeader, patch_offsets, split_batches};
 use proptest::prelude::*;
 
 use crate::host::{Host, START_MS, batch_at, config};
@@ -36,6 +36,11 @@ impl Model {
                     assert!(offset > self.log_start && offset <= self.durable_end);
                     self.log_start = offset;
                 }
+                LogEvent::RecordsDeleted { result, .. } => {
+                    // What a client was told, no crash may take back.
+                    let start = result.unwrap_or(0);
+                    assert!(start <= self.log_start, "told before it was true");
+                }
                 LogEvent::Failed { sentence } => panic!("{sentence}"),
                 _ => {}
             }
@@ -58,7 +63,7 @@ impl Model {
         let expected: Vec<_> = self
             .sent
             .iter()
-            .filter(|(base, _)| *base >= start)
+            .filter(|(_, batch)| last_offset(batch) >= start)
             .collect();
         let found = host.read_all();
         assert_eq!(found.len(), expected.len());
@@ -66,6 +71,12 @@ impl Model {
             assert_eq!(found, expected);
         }
     }
+}
+
+fn last_offset(batch: &Bytes) -> Offset {
+    BatchHeader::parse(batch)
+        .expect("a good header")
+        .last_offset()
 }
 
 /// Every file but the last one is batches back to back and nothing else, as Kafka's tools need it.
@@ -121,7 +132,7 @@ fn play(seed: u64, steps: usize) {
     let mut host = Host::new(seed, small_segments());
     let mut model = Model::default();
     for _ in 0..steps {
-        match host.disk.dice.below(40) {
+        match host.disk.dice.below(42) {
             0..16 => append_some(&mut host, &mut model),
             16..36 => {
                 if !host.disk.is_idle() {
@@ -144,6 +155,13 @@ fn play(seed: u64, steps: usize) {
                 model.take_events(&mut host);
                 assert!(host.reopen(small_segments()).clean);
                 model.check(&mut host);
+            }
+            39..41 => {
+                let (start, end) = (host.log.log_start_offset(), host.log.durable_end_offset());
+                host.log.handle_retention_bound(end);
+                let more = usize::try_from(end - start).expect("forward") + 1;
+                let offset = start + i64::try_from(host.disk.dice.below(more)).expect("small");
+                host.delete_records(offset);
             }
             _ => {
                 model.take_events(&mut host);

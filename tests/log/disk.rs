@@ -189,6 +189,8 @@ pub struct ModelDisk {
     /// Bytes that segment files may hold in all.
     pub capacity: usize,
     pub fail_flushes: bool,
+    /// What small files are answered with, instead of being replaced.
+    pub fail_replace: Option<DiskError>,
     pub flushes: usize,
     pub device_flushes: usize,
     /// Zeros that were written ahead of logs, in bytes.
@@ -212,6 +214,7 @@ impl ModelDisk {
             dice: Dice::new(seed),
             capacity: usize::MAX,
             fail_flushes: false,
+            fail_replace: None,
             flushes: 0,
             device_flushes: 0,
             zeros_ahead: 0,
@@ -407,6 +410,9 @@ impl ModelDisk {
                 None => Err(DiskError::NotFound),
             },
             DiskOperation::ReplaceFile { path, contents } => {
+                if let Some(error) = self.fail_replace {
+                    return Err(error);
+                }
                 if self.used() + contents.len() > self.capacity {
                     return Err(DiskError::NoSpace);
                 }

@@ -13,7 +13,7 @@ use furlong::model::disk::DiskQueue;
 use furlong::model::ids::{Offset, Uuid};
 use furlong::model::storage::StorageRules;
 use furlong::model::time::Now;
-use furlong::model::topic_config::{CleanupPolicy, FlushMode, TimestampType};
+use furlong::model::topic_config::{CleanupPolicy, FlushMode, StoredCodec, TimestampType};
 use furlong::wire::record::{BatchBuilder, BatchHeader, Compression, split_batches};
 
 use crate::disk::ModelDisk;
@@ -36,6 +36,7 @@ pub fn config() -> LogConfig {
         index_interval_bytes: 4096,
         segment_index_bytes: 10 << 20,
         max_message_bytes: 1 << 20,
+        stored_codec: StoredCodec::Producer,
         timestamp_type: TimestampType::CreateTime,
         flush_mode: FlushMode::Always,
         timestamp_before_max_ms: u64::MAX,
@@ -222,12 +223,29 @@ impl Host {
             for batch in split_batches(&bytes) {
                 let batch = batch.expect("whole batches");
                 let header = BatchHeader::parse(&batch).expect("a good header");
-                assert_eq!(header.base_offset, offset);
+                assert!(
+                    header.base_offset <= offset,
+                    "the first may begin before the log"
+                );
+                assert!(header.base_offset == offset || all.is_empty());
                 offset = header.last_offset() + 1;
                 all.push((header.base_offset, batch));
             }
         }
         all
+    }
+
+    /// Deletes the records below `offset`; `RecordsDeleted` with the number 5 tells how it ended.
+    pub fn delete_records(&mut self, offset: Offset) {
+        let started = self.log.handle_delete_records(5, offset, &mut self.queue);
+        self.disk.submit(&mut self.queue);
+        let (waiter, result) = match started {
+            Ok(None) => return,
+            Ok(Some(start)) => (5, Ok(start)),
+            Err(error) => (5, Err(error)),
+        };
+        self.events
+            .push(LogEvent::RecordsDeleted { waiter, result });
     }
 
     pub fn lookup(

@@ -5,6 +5,7 @@
 
 mod crash;
 mod damage;
+mod delete_records;
 mod device_flush;
 mod disk;
 mod flush_modes;

@@ -46,6 +46,7 @@ fn shards(shard_count: u16, memory: MemoryBudget) -> Vec<Shard> {
             shard: ShardId(shard),
             shard_count,
             node_id: NODE,
+            data_directory: "/data".into(),
             auto_create_topics: true,
             retention_check_ms: 30_000,
             storage: StorageRules {

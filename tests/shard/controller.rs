@@ -12,7 +12,8 @@ use bytestring::ByteString;
 use furlong::config::layers::{BrokerLayers, Settings};
 use furlong::config::topic;
 use furlong::control::request::{
-    ControlAnswer, ControlRequest, CreatedTopic, DeletedTopic, NewTopic, Refusal, TopicSelector,
+    ControlAnswer, ControlRequest, CreatedTopic, DeletedTopic, MorePartitions, NewTopic, Refusal,
+    TopicSelector,
 };
 use furlong::model::error_code::ErrorCode;
 use furlong::model::ids::{BrokerId, ShardId, TopicId, Uuid};
@@ -33,6 +34,8 @@ pub struct Controller {
     next_producer: i64,
     /// Requests that came.
     pub requests: usize,
+    /// Changes of topics that were there.
+    changes: usize,
 }
 
 impl Controller {
@@ -60,6 +63,7 @@ impl Controller {
             next_topic: 1,
             next_producer: 1000,
             requests: 0,
+            changes: 0,
         }
     }
 
@@ -105,9 +109,9 @@ impl Controller {
         match message {
             MeshMessage::ControlRequest { request, body } => {
                 self.requests += 1;
-                let before = self.image.topics.len();
+                let before = (self.image.topics.len(), self.changes);
                 let answer = self.answer(body);
-                if self.image.topics.len() == before {
+                if (self.image.topics.len(), self.changes) == before {
                     return vec![(Some(from), Reply::Answer(request, answer))];
                 }
                 let image = self.publish(|_| {});
@@ -158,6 +162,14 @@ impl Controller {
                 let resources = resources.into_iter();
                 ControlAnswer::AlterConfigs(resources.map(|one| (one.resource, Ok(()))).collect())
             }
+            ControlRequest::CreatePartitions { topics, .. } => {
+                let topics = topics.into_iter();
+                ControlAnswer::CreatePartitions(topics.map(|more| self.add(more)).collect())
+            }
+            ControlRequest::DescribeQuorum => ControlAnswer::Quorum {
+                leader_epoch: 4,
+                high_watermark: 20,
+            },
             ControlRequest::AllocateProducerIds => {
                 let first = self.next_producer;
                 self.next_producer += 3;
@@ -192,6 +204,28 @@ impl Controller {
             replication_factor: 1,
         };
         (name, Ok(created))
+    }
+
+    fn add(&mut self, more: MorePartitions) -> (ByteString, Result<(), Refusal>) {
+        let shard_count = self.shard_count;
+        let Some(topic) = self.image.topics.get_mut(&more.name) else {
+            return (more.name, Err(refusal(ErrorCode::UnknownTopicOrPartition)));
+        };
+        let partitions = &mut Arc::make_mut(topic).partitions;
+        let new = PartitionImage {
+            leader_epoch: 0,
+            ..partitions[0].clone()
+        };
+        let count = usize::try_from(more.count).expect("a test knows how many");
+        for index in partitions.len()..count {
+            let shard = ShardId(u16::try_from(index).expect("few") % shard_count);
+            partitions.push(PartitionImage {
+                shard,
+                ..new.clone()
+            });
+        }
+        self.changes += 1;
+        (more.name, Ok(()))
     }
 
     fn delete(&mut self, which: TopicSelector) -> (TopicSelector, Result<DeletedTopic, Refusal>) {

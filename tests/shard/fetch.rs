@@ -230,19 +230,6 @@ fn unknown_names_are_3_and_unknown_ids_are_100() {
 }
 
 #[test]
-fn no_session_is_made_and_a_named_one_is_70() {
-    let mut broker = Broker::with_topic(1, "t", 1);
-    let client = broker.connect(0);
-    for (session_id, session_epoch, code) in [(0, -1, 0), (0, 0, 0), (5, 1, 70), (0, 1, 70)] {
-        let mut request = fetch_request("t", &[(0, 0)]);
-        request.session_id = session_id;
-        request.session_epoch = session_epoch;
-        let response = call(&mut broker, client, 12, &request);
-        assert_eq!((response.error_code, response.session_id), (code, 0));
-    }
-}
-
-#[test]
 fn aborted_transactions_are_null_unless_committed_reads_are_asked_for() {
     let mut broker = Broker::with_topic(1, "t", 1);
     let client = broker.connect(0);

@@ -151,3 +151,34 @@ fn the_leader_epoch_of_the_client_is_checked() {
         assert_eq!(ask(&mut broker, 7, &request)[0].error_code, code);
     }
 }
+
+#[test]
+fn the_ends_of_a_log_are_told_with_their_leader_epochs() {
+    let mut broker = Broker::with_topic(1, "t", 1);
+    let client = broker.connect(0);
+    let epochs = |broker: &mut Broker, version: i16| -> Vec<i32> {
+        let names = [-2, -4, -1, -5, -6];
+        let told = names.map(|name| ask(broker, version, &request(&[(0, name)]))[0].leader_epoch);
+        told.to_vec()
+    };
+    assert_eq!(
+        epochs(&mut broker, 11),
+        [3, 3, 3, -1, -1],
+        "also without a record"
+    );
+    produce(&mut broker, client, "t", 0, batch(&["a"]));
+    broker.publish(|image| {
+        let topic = image.topics.get_mut("t").expect("there");
+        std::sync::Arc::make_mut(topic).partitions[0].leader_epoch = 6;
+    });
+    broker.settle();
+    assert_eq!(
+        epochs(&mut broker, 11),
+        [3, 3, 6, -1, -1],
+        "who leads, not who wrote"
+    );
+    for version in 1..4 {
+        let answer = &ask(&mut broker, version, &request(&[(0, -1)]))[0];
+        assert_eq!((answer.offset, answer.leader_epoch), (1, -1));
+    }
+}

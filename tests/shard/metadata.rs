@@ -92,6 +92,54 @@ fn a_topic_may_be_asked_for_by_id_and_an_unknown_id_is_100() {
     assert_eq!(response.topics[0].name, None);
 }
 
+fn wanted(name: Option<&str>, topic_id: Uuid) -> MetadataRequestTopic {
+    let name = name.map(Into::into);
+    MetadataRequestTopic { name, topic_id }
+}
+
+#[test]
+fn where_ids_are_named_names_are_not_looked_at_and_nothing_is_told_twice() {
+    let mut broker = Broker::with_topic(1, "a", 1);
+    broker.add_topic("b", 1, &[]);
+    let client = broker.connect(0);
+    let topics = vec![
+        wanted(Some("b"), Uuid::ZERO),
+        wanted(None, Uuid([1; 16])),
+        wanted(Some("no"), Uuid([1; 16])),
+    ];
+    let request = MetadataRequest {
+        topics: Some(topics),
+        ..MetadataRequest::default()
+    };
+    let response = call(&mut broker, client, 12, &request);
+    assert_eq!(names(&response), ["a"]);
+    assert_eq!(broker.controller.requests, 0, "and nothing is made");
+    let twice = vec![wanted(Some("b"), Uuid::ZERO), wanted(Some("b"), Uuid::ZERO)];
+    let request = MetadataRequest {
+        topics: Some(twice),
+        ..MetadataRequest::default()
+    };
+    assert_eq!(names(&call(&mut broker, client, 12, &request)), ["b"]);
+}
+
+#[test]
+fn an_id_before_version_12_is_42_for_every_topic() {
+    let mut broker = Broker::with_topic(1, "a", 1);
+    let client = broker.connect(0);
+    for version in [10, 11] {
+        for odd in [wanted(None, Uuid::ZERO), wanted(Some("x"), Uuid([1; 16]))] {
+            let request = MetadataRequest {
+                topics: Some(vec![wanted(Some("a"), Uuid::ZERO), odd]),
+                ..MetadataRequest::default()
+            };
+            let response = call(&mut broker, client, version, &request);
+            let codes: Vec<i16> = response.topics.iter().map(|one| one.error_code).collect();
+            assert_eq!(codes, [42, 42]);
+            assert!(response.brokers.is_empty());
+        }
+    }
+}
+
 #[test]
 fn a_missing_topic_is_made_if_the_request_allows_it_and_named_with_its_leaders() {
     let mut broker = Broker::new(2);

@@ -59,6 +59,7 @@ pub fn broker() -> Boot {
                 shard: ShardId(number),
                 shard_count: shards,
                 node_id: NODE,
+                data_directory: "/data".into(),
                 auto_create_topics: false,
                 retention_check_ms: RETENTION_CHECK_MS,
                 storage,

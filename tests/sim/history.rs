@@ -139,6 +139,12 @@ pub enum Entry {
     DeleteAsked { topic: usize },
     /// A deletion was acknowledged.
     Deleted { topic: usize },
+    /// Records below this offset were asked to go, then known to be gone.
+    TrimAsked { place: Place, offset: i64 },
+    /// The deletion was acknowledged with this log start.
+    Trimmed { place: Place, offset: i64 },
+    /// So many partitions were acknowledged.
+    Grown { topic: usize, partitions: i32 },
     /// At the end: topics that Metadata names.
     TopicsAtEnd { names: Vec<String> },
     /// At the end: a setting as DescribeConfigs names it.

@@ -90,6 +90,10 @@ stats! {
     topics_deleted: true,
     /// Settings changed.
     configs_changed: true,
+    /// Deletions of records.
+    trims: true,
+    /// Topics that got another partition.
+    growths: true,
     /// Batches sent, resends included.
     batches_sent: true,
     /// Batches acknowledged.

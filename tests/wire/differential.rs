@@ -3,7 +3,7 @@
 //! value.
 //!
 //! Owns: nothing but tests. The crate `kafka-protocol` 0.18 does not know ListOffsets 11 and
-//! DescribeLogDirs 5, which the round trip covers.
+//! DescribeLogDirs 5, which hand-written frames and the round trip cover.
 
 use bytes::Bytes;
 use furlong::wire::codec::EncodeError;

@@ -11,6 +11,10 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use furlong::model::ids::Uuid;
 use furlong::wire::protocol::api_versions::ApiVersionsRequest;
+use furlong::wire::protocol::describe_log_dirs::{
+    DescribeLogDirsPartition, DescribeLogDirsRequest, DescribeLogDirsResponse,
+    DescribeLogDirsResult, DescribeLogDirsTopic,
+};
 use furlong::wire::protocol::fetch::{FetchPartition, FetchRequest, FetchTopic, ReplicaState};
 use furlong::wire::protocol::list_offsets::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
@@ -211,6 +215,37 @@ fn a_list_offsets_response_of_version_11_by_hand() {
     assert_eq!(hex_lines(&written), hex_lines(&frame));
     let (correlation_id, read) =
         decode_response::<ListOffsetsRequest>(frame.slice(4..), 11).unwrap();
+    assert_eq!((correlation_id, read), (7, body));
+}
+
+#[test]
+fn a_describe_log_dirs_response_of_version_5_by_hand() {
+    let partition = DescribeLogDirsPartition {
+        partition_index: 2,
+        partition_size: 4096,
+        ..DescribeLogDirsPartition::default()
+    };
+    let topic = DescribeLogDirsTopic {
+        name: "orders".into(),
+        partitions: vec![partition],
+    };
+    let directory = DescribeLogDirsResult {
+        log_dir: "/var/logs".into(),
+        topics: vec![topic],
+        total_bytes: 8192,
+        usable_bytes: 2048,
+        is_cordoned: true,
+        ..DescribeLogDirsResult::default()
+    };
+    let body = DescribeLogDirsResponse {
+        results: vec![directory],
+        ..DescribeLogDirsResponse::default()
+    };
+    let frame = by_hand("describe_log_dirs_response_v5.hex");
+    let written = encode_response(7, 5, &body).unwrap().concat();
+    assert_eq!(hex_lines(&written), hex_lines(&frame));
+    let (correlation_id, read) =
+        decode_response::<DescribeLogDirsRequest>(frame.slice(4..), 5).unwrap();
     assert_eq!((correlation_id, read), (7, body));
 }
 

@@ -37,7 +37,7 @@ pub(super) const LOG_SETTINGS: &[BrokerSetting] = &[
             or: -1,
         },
         Ignored,
-        "Without effect: batches are stored as the producer compressed them.",
+        "Without effect: the level is a setting of the topic.",
     ),
     dynamic(
         "compression.lz4.level",
@@ -45,15 +45,15 @@ pub(super) const LOG_SETTINGS: &[BrokerSetting] = &[
         Some("9"),
         Check::Whole { min: 1, max: 17 },
         Ignored,
-        "Without effect: batches are stored as the producer compressed them.",
+        "Without effect: there is one level of it.",
     ),
     dynamic(
         "compression.type",
         String,
         Some("producer"),
         Check::OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]),
-        Ignored,
-        "Without effect: batches are stored as the producer compressed them.",
+        Engine,
+        "Default of the topic setting compression.type.",
     ),
     dynamic(
         "compression.zstd.level",
@@ -64,7 +64,7 @@ pub(super) const LOG_SETTINGS: &[BrokerSetting] = &[
             max: 22,
         },
         Ignored,
-        "Without effect: batches are stored as the producer compressed them.",
+        "Without effect: the level is a setting of the topic.",
     ),
     fixed(
         "delete.topic.enable",
@@ -366,8 +366,8 @@ pub(super) const LOG_SETTINGS: &[BrokerSetting] = &[
         Long,
         Some("60000"),
         long(0),
-        Engine,
-        "Default of the topic setting file.delete.delay.ms.",
+        Ignored,
+        "Without effect: a read under way keeps its file open, so nothing has to wait.",
     ),
     fixed(
         "log.write.ahead",

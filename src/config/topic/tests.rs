@@ -245,3 +245,37 @@ fn the_flush_mode_is_always_unless_an_interval_or_a_mode_is_asked_for() {
     );
     assert_eq!(mode(&[("flush.mode", "never")]), FlushMode::Never);
 }
+
+#[test]
+fn the_codec_of_a_topic_is_its_own_or_the_brokers() {
+    let codec = |file: &Settings, overrides: &Settings| {
+        let config = effective(BrokerLayers::of_file(file), overrides);
+        config.expect("valid").stored_codec
+    };
+    let nothing = Settings::new();
+    let broker = settings(&[
+        ("compression.type", "zstd"),
+        ("compression.zstd.level", "-7"),
+    ]);
+    assert_eq!(codec(&nothing, &nothing), StoredCodec::Producer);
+    // The codec is the broker's where the topic has none; a level is a setting of a topic alone.
+    assert_eq!(codec(&broker, &nothing), StoredCodec::Zstd(3));
+    let own = settings(&[("compression.zstd.level", "-7")]);
+    assert_eq!(codec(&broker, &own), StoredCodec::Zstd(-7));
+    let gzip = settings(&[("compression.type", "gzip")]);
+    assert_eq!(codec(&broker, &gzip), StoredCodec::Gzip(-1));
+    let level = settings(&[
+        ("compression.type", "gzip"),
+        ("compression.gzip.level", "9"),
+    ]);
+    assert_eq!(codec(&nothing, &level), StoredCodec::Gzip(9));
+    for (name, expected) in [
+        ("uncompressed", StoredCodec::Uncompressed),
+        ("snappy", StoredCodec::Snappy),
+        ("lz4", StoredCodec::Lz4),
+        ("producer", StoredCodec::Producer),
+    ] {
+        let own = settings(&[("compression.type", name)]);
+        assert_eq!(codec(&broker, &own), expected);
+    }
+}

@@ -14,6 +14,7 @@ fn change(resource: ConfigResource, changes: &[Change<'_>]) -> ConfigResourceCha
     });
     ConfigResourceChange {
         resource,
+        replaces: false,
         changes: changes.collect(),
     }
 }
@@ -257,4 +258,30 @@ fn bad_changes_of_brokers_are_refused() {
     let nothing = [("log.retention.ms", Delete, None)];
     assert_eq!(alter(&mut controller, of(None), &nothing), ErrorCode::None);
     assert!(controller.image().broker_configs.is_empty());
+}
+
+#[test]
+fn settings_that_are_replaced_lose_what_is_not_named() {
+    let mut controller = with_topic();
+    let resource = of_topic();
+    let first = change(
+        resource.clone(),
+        &[
+            ("retention.ms", Set, Some("5")),
+            ("max.message.bytes", Set, Some("7")),
+        ],
+    );
+    assert_eq!(alter_all(&mut controller, vec![first]), [ErrorCode::None]);
+    let mut second = change(resource.clone(), &[("retention.ms", Set, Some("6"))]);
+    second.replaces = true;
+    assert_eq!(alter_all(&mut controller, vec![second]), [ErrorCode::None]);
+    let kept = settings(&[("retention.ms", "6")]);
+    assert_eq!(overrides(&controller), kept);
+    let mut wrong = change(resource, &[("no.such", Set, Some("6"))]);
+    wrong.replaces = true;
+    assert_eq!(
+        alter_all(&mut controller, vec![wrong]),
+        [ErrorCode::InvalidConfig]
+    );
+    assert_eq!(overrides(&controller), kept, "nothing is lost by a refusal");
 }

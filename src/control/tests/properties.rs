@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::control::batches;
 use crate::control::request::{
-    ConfigOperation, ConfigResource, ConfigResourceChange, TopicSelector,
+    ConfigOperation, ConfigResource, ConfigResourceChange, MorePartitions, TopicSelector,
 };
 use crate::control::snapshot::{self, SnapshotId};
 use crate::control::state::MetadataState;
@@ -68,11 +68,13 @@ fn change() -> impl Strategy<Value = ConfigResourceChange> {
         Just(ConfigResource::Broker(Some(NODE))),
     ];
     let one = (setting(), prop::sample::select(operations));
-    (resource, prop::collection::vec(one, 0..3)).prop_map(|(resource, changes)| {
+    let changes = prop::collection::vec(one, 0..3);
+    (resource, any::<bool>(), changes).prop_map(|(resource, replaces, changes)| {
         let changes = changes.into_iter();
         let changes = changes.map(|((name, value), operation)| (name, operation, Some(value)));
         ConfigResourceChange {
             resource,
+            replaces,
             changes: changes.collect(),
         }
     })
@@ -92,8 +94,17 @@ fn request() -> impl Strategy<Value = ControlRequest> {
             resources,
             validate_only: false,
         });
+    let more = (name(), 0..6i32).prop_map(|(name, count)| ControlRequest::CreatePartitions {
+        topics: vec![MorePartitions {
+            name,
+            count,
+            assignments: None,
+        }],
+        validate_only: false,
+    });
     prop_oneof![
-        4 => create, 2 => delete, 2 => alter, 1 => Just(ControlRequest::AllocateProducerIds)]
+        4 => create, 2 => delete, 2 => alter, 2 => more,
+        1 => Just(ControlRequest::AllocateProducerIds)]
 }
 
 fn step() -> impl Strategy<Value = Step> {

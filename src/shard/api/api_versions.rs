@@ -8,31 +8,40 @@
 
 use std::ops::RangeInclusive;
 
+use bytestring::ByteString;
+
 use super::{APIS, ApiError, Arrival, Reply};
 use crate::model::error_code::ErrorCode;
+use crate::model::features::FEATURES;
 use crate::shard::machine::Shard;
 use crate::shard::request_table::Call;
-use crate::wire::protocol::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
+use crate::wire::protocol::api_versions::{
+    ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
+};
 
 /// Versions that are served.
 pub const VERSIONS: RangeInclusive<i16> = 0..=4;
 
 /// Answers with the table of APIs.
-pub fn handle(_shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiError> {
+pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiError> {
     let _request: ApiVersionsRequest = arrival.decode()?;
-    arrival.call.reply(&response(ErrorCode::None))
+    let call = arrival.call;
+    call.reply(&response(shard, &call, ErrorCode::None))
 }
 
 /// Answers a version that is not known.
-pub(super) fn fall_back(call: &Call) -> Result<Reply, ApiError> {
+pub(super) fn fall_back(shard: &Shard, call: &Call) -> Result<Reply, ApiError> {
     let call = Call {
         version: 0,
         ..*call
     };
-    call.reply(&response(ErrorCode::UnsupportedVersion))
+    call.reply(&response(shard, &call, ErrorCode::UnsupportedVersion))
 }
 
-fn response(error: ErrorCode) -> ApiVersionsResponse {
+/// First version in which a client can read a feature whose lowest level is 0 (KAFKA-17011).
+const LEVEL_0_FROM: i16 = 4;
+
+fn response(shard: &Shard, call: &Call, error: ErrorCode) -> ApiVersionsResponse {
     let api_keys = APIS.iter().map(|api| ApiVersion {
         api_key: api.key.code(),
         min_version: api.advertised_from,
@@ -41,9 +50,26 @@ fn response(error: ErrorCode) -> ApiVersionsResponse {
     ApiVersionsResponse {
         error_code: error.code(),
         api_keys: api_keys.collect(),
-        // No feature is finalized; -1 would make some clients ignore what they learn (Kafka starts
-        // at 0).
-        finalized_features_epoch: 0,
+        supported_features: FEATURES
+            .iter()
+            .filter(|feature| feature.level > 0 || call.version >= LEVEL_0_FROM)
+            .map(|feature| SupportedFeatureKey {
+                name: ByteString::from_static(feature.name),
+                min_version: feature.level,
+                max_version: feature.level,
+            })
+            .collect(),
+        // Rises with the metadata, as in Kafka; -1 would make clients ignore what they learn.
+        finalized_features_epoch: shard.image().version,
+        finalized_features: FEATURES
+            .iter()
+            .filter(|feature| feature.level > 0)
+            .map(|feature| FinalizedFeatureKey {
+                name: ByteString::from_static(feature.name),
+                max_version_level: feature.level,
+                min_version_level: feature.level,
+            })
+            .collect(),
         ..ApiVersionsResponse::default()
     }
 }

@@ -8,16 +8,22 @@
 
 use crate::log::{AppendError, ReadError};
 use crate::model::error_code::ErrorCode;
-use crate::partition::{FetchError, ProduceError};
+use crate::partition::{DeleteRecordsError, FetchError, ProduceError};
 use crate::wire::record::{BatchError, BatchFault};
 
-impl From<ProduceError> for ErrorCode {
-    fn from(error: ProduceError) -> ErrorCode {
+impl From<&ProduceError> for ErrorCode {
+    fn from(error: &ProduceError) -> ErrorCode {
         match error {
             ProduceError::NotLeader => ErrorCode::NotLeaderOrFollower,
             ProduceError::NotEnoughReplicas => ErrorCode::NotEnoughReplicas,
             ProduceError::NotEnoughReplicasAfterAppend => ErrorCode::NotEnoughReplicasAfterAppend,
-            ProduceError::Append(error) => error.into(),
+            ProduceError::Append(error) => (*error).into(),
+            // One timestamp that is wrong makes it a matter of timestamps, as in Kafka.
+            ProduceError::Records(records) => {
+                let codes = records.iter().map(|error| ErrorCode::from(*error));
+                let mut timestamps = codes.filter(|code| *code == ErrorCode::InvalidTimestamp);
+                timestamps.next().unwrap_or(ErrorCode::InvalidRecord)
+            }
             ProduceError::DiskFull | ProduceError::Offline => ErrorCode::KafkaStorageError,
             ProduceError::TimedOut => ErrorCode::RequestTimedOut,
         }
@@ -47,6 +53,15 @@ impl From<BatchError> for ErrorCode {
             BatchFault::TooLarge => ErrorCode::MessageTooLarge,
             BatchFault::Codec => ErrorCode::UnsupportedCompressionType,
             BatchFault::Format => ErrorCode::UnsupportedForMessageFormat,
+        }
+    }
+}
+
+impl From<DeleteRecordsError> for ErrorCode {
+    fn from(error: DeleteRecordsError) -> ErrorCode {
+        match error {
+            DeleteRecordsError::Policy => ErrorCode::PolicyViolation,
+            DeleteRecordsError::Fetch(error) => error.into(),
         }
     }
 }

@@ -2,34 +2,42 @@
 //! Fetch (1): records for consumers, at once or when enough of them are there.
 //!
 //! Owns: its handler, fetches that wait. Invariants: one message per shard that owns partitions of
-//! the request, a second one only to end a wait; no session is ever made (`session_id` 0, which
-//! KIP-227 allows); the first batch is returned whatever its size (KIP-74); records are empty,
-//! never null; a fetch that claims to be a replica gets nothing.
+//! the request, a second one only to end a wait; the first batch is returned whatever its size
+//! (KIP-74); records are empty, never null; a fetch that claims to be a replica gets nothing; with
+//! a session (KIP-227), partitions without news are left out of the answer.
 //! States: gathering (some shard has not answered) -> waiting (all have, too few bytes) ->
 //! gathering -> answered.
 //! Runs on: the shard that accepted the connection.
-//! Bounded by: the frame, `FETCH_RESPONSE_BYTES_MAX`.
+//! Bounded by: the frame or the session, `FETCH_RESPONSE_BYTES_MAX`.
+
+mod wait;
 
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use super::{ApiError, Arrival, Reply};
 use crate::limits::FETCH_RESPONSE_BYTES_MAX;
 use crate::model::error_code::ErrorCode;
-use crate::model::ids::{ShardId, TopicPartition};
+use crate::model::ids::{ShardId, TopicId, TopicPartition};
+use crate::model::image::TopicImage;
 use crate::model::time::MonotonicUs;
 use crate::partition::{FetchAt, Fetched};
 use crate::shard::contract::Effects;
+use crate::shard::fetch_sessions::{
+    FINAL_EPOCH, PartitionKey, SessionContext, SessionIds, SessionRequest, TopicKey, Wanted,
+};
 use crate::shard::machine::Shard;
 use crate::shard::mesh_message::MeshMessage;
-use crate::shard::parts::fetch::{FetchParts, FetchRead, FetchResult, FetchedParts};
-use crate::shard::parts::{AnswerPlace, PLACES_MAX};
+use crate::shard::parts::PLACES_MAX;
+use crate::shard::parts::fetch::{FetchParts, FetchRead, FetchResult};
 use crate::shard::request_table::{Call, Pending};
+use crate::shard::spares::{Kept, Refillable};
 use crate::shard::timers::Timer;
 use crate::wire::protocol::fetch::{
-    EpochEndOffset, FetchPartition, FetchRequest, FetchResponse, FetchTopic,
-    FetchableTopicResponse, LeaderIdAndEpoch, PartitionData,
+    EpochEndOffset, FetchPartition, FetchRequest, FetchResponse, FetchableTopicResponse,
+    LeaderIdAndEpoch, PartitionData,
 };
 
 /// Versions that are served.
@@ -60,12 +68,43 @@ pub enum PartState {
     Final,
 }
 
-/// A fetch whose reads are under way, or that waits for more.
-pub struct FetchPending {
-    /// What is known of the answer.
-    answer: FetchResponse,
+/// What a fetch knows of its partitions. The lists are kept for later fetches.
+#[derive(Debug, Default)]
+pub struct FetchLists {
+    /// What is read, in order.
+    wanted: Vec<Wanted>,
+    /// One for each.
+    partitions: Vec<PartitionData>,
+    /// Whether each is told; empty if all of them are.
+    has_news: Vec<bool>,
+    /// Names of the topics that were named by id, as of its coming.
+    names: Vec<(TopicId, ByteString)>,
     /// By rising shard.
     parts: Vec<(ShardId, PartState)>,
+}
+
+impl Refillable for FetchLists {
+    fn empty(&mut self) {
+        self.wanted.clear();
+        self.partitions.clear();
+        self.has_news.clear();
+        self.names.clear();
+        self.parts.clear();
+    }
+
+    fn room(&self) -> usize {
+        let news = self.has_news.capacity() + self.names.capacity() + self.parts.capacity();
+        let largest = self.wanted.capacity().max(self.partitions.capacity());
+        largest.max(news)
+    }
+}
+
+/// A fetch whose reads are under way, or that waits for more.
+pub struct FetchPending {
+    context: SessionContext,
+    /// When it came.
+    came_us: MonotonicUs,
+    lists: FetchLists,
     max_bytes: usize,
     min_bytes: u64,
     deadline: Option<MonotonicUs>,
@@ -80,24 +119,22 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
     let mut request = shard.spares.fetch_requests.take();
     arrival.decode_over(&mut request)?;
     let call = arrival.call;
-    if names_session(&request) {
-        return call.reply(&FetchResponse {
-            error_code: ErrorCode::FetchSessionIdNotFound.code(),
-            ..FetchResponse::default()
-        });
+    let mut pending = new_pending(shard, &request, arrival.now.monotonic_us);
+    if let Err(code) = begin_in_session(shard, call.version, &request, &mut pending) {
+        shard.spares.fetch_requests.give(request);
+        shard.spares.fetch_lists.give(pending.lists);
+        return session_error(&call, code, 0);
     }
-    let topics = request.topics.iter();
-    if topics.map(|topic| topic.partitions.len()).sum::<usize>() > PLACES_MAX {
+    if pending.lists.wanted.len() > PLACES_MAX {
         return Ok(Reply::Close);
     }
     let mut reads = std::mem::take(&mut shard.spares.reads_by_shard);
     reads.resize_with(usize::from(shard.config.shard_count), Vec::new);
-    let mut pending = new_pending(shard, &request);
-    plan(shard, &call, &mut request, &mut pending.answer, &mut reads);
+    plan(shard, &request, &mut pending.lists, &mut reads);
     let max_wait_ms = u64::try_from(request.max_wait_ms).unwrap_or(0);
     shard.spares.fetch_requests.give(request);
     let reply = if reads.iter().all(Vec::is_empty) {
-        conclude(shard, &call, pending, arrival.effects)
+        shard.conclude_fetch(&call, pending, arrival.effects)
     } else {
         begin(shard, &mut arrival, pending, max_wait_ms, &mut reads)
     };
@@ -105,15 +142,16 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
     reply
 }
 
-fn new_pending(shard: &mut Shard, request: &FetchRequest) -> FetchPending {
+fn new_pending(shard: &mut Shard, request: &FetchRequest, came_us: MonotonicUs) -> FetchPending {
     let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0);
     let max_bytes = max_bytes
         .min(FETCH_RESPONSE_BYTES_MAX)
         .min(shard.answer_bytes_max());
     let min_bytes = u64::try_from(request.min_bytes).unwrap_or(0);
     FetchPending {
-        answer: shard.spares.fetch_answers.take(),
-        parts: shard.spares.part_states.take(),
+        context: SessionContext::Sessionless,
+        came_us,
+        lists: shard.spares.fetch_lists.take(),
         max_bytes,
         min_bytes: min_bytes.min(u64::try_from(max_bytes).unwrap_or(u64::MAX)),
         deadline: None,
@@ -122,55 +160,25 @@ fn new_pending(shard: &mut Shard, request: &FetchRequest) -> FetchPending {
     }
 }
 
-/// True if the request goes on with a session: there are none here. Epochs 0 and -1 ask for a new
-/// session and for none, both of which are answered in full without one.
-fn names_session(request: &FetchRequest) -> bool {
-    !matches!(request.session_epoch, 0 | -1)
-}
-
-/// True if the request claims to come from a replica, in the old field or the new one (KIP-903).
-fn claims_to_be_replica(request: &FetchRequest) -> bool {
-    request.replica_id >= 0 || request.replica_state.replica_id >= 0
-}
-
-/// The frame of the answer, and which reads go to which shard.
-fn plan(
-    shard: &Shard,
-    call: &Call,
-    request: &mut FetchRequest,
-    answer: &mut FetchResponse,
-    reads: &mut [Vec<FetchRead>],
-) {
-    let is_committed = request.isolation_level == READ_COMMITTED;
-    let is_replica = claims_to_be_replica(request);
-    let topic_count = request.topics.len();
-    answer
-        .responses
-        .resize_with(topic_count, FetchableTopicResponse::default);
-    let topics = request.topics.iter_mut().zip(&mut answer.responses);
-    for (place, (topic, answers)) in topics.enumerate() {
-        for partition in &topic.partitions {
-            let mut answer = unanswered(is_committed, partition.partition);
-            let routed = if is_replica {
-                Err(ErrorCode::TopicAuthorizationFailed)
-            } else {
-                route(shard, call.version, topic, partition)
-            };
-            match routed {
-                Ok((at, owner)) => {
-                    let place = AnswerPlace {
-                        topic: place,
-                        partition: answers.partitions.len(),
-                    };
-                    reads[usize::from(owner.0)].push(read(place, at, partition));
-                }
-                Err(code) => answer.error_code = code.code(),
-            }
-            answers.partitions.push(answer);
-        }
-        answers.topic = std::mem::take(&mut topic.topic);
-        answers.topic_id = topic.topic_id;
-    }
+/// Finds out what is read: what the request names, and what its session knows. An error if the
+/// session does not go on.
+fn begin_in_session(
+    shard: &mut Shard,
+    version: i16,
+    request: &FetchRequest,
+    pending: &mut FetchPending,
+) -> Result<(), ErrorCode> {
+    let wanted = &mut pending.lists.wanted;
+    let forgotten = name_partitions(shard, version, request, wanted);
+    let session = SessionRequest {
+        id: request.session_id,
+        epoch: request.session_epoch,
+        uses_ids: version >= IDS_FROM,
+    };
+    let sessions = &mut shard.fetch_sessions;
+    let context = sessions.handle_request(pending.came_us, session, wanted, &forgotten);
+    pending.context = context?;
+    Ok(())
 }
 
 /// Sends each shard its reads. The fetch waits for enough bytes if it wants to and may.
@@ -183,10 +191,12 @@ fn begin(
 ) -> Result<Reply, ApiError> {
     let call = arrival.call;
     let number = shard.requests.next_number();
-    let frame_bytes = shard.connections.frame_bytes_of(call.slot);
-    let wait = max_wait_ms > 0 && pending.min_bytes > 0 && shard.memory.park(frame_bytes);
+    // What a session adds to a short frame is held as long as the frame.
+    let held_bytes = pending.lists.wanted.len() * size_of::<Wanted>();
+    let parked_bytes = shard.connections.frame_bytes_of(call.slot).max(held_bytes);
+    let wait = max_wait_ms > 0 && pending.min_bytes > 0 && shard.memory.park(parked_bytes);
     if wait {
-        pending.parked_bytes = frame_bytes;
+        pending.parked_bytes = parked_bytes;
         let deadline = arrival.now.after_ms(max_wait_ms);
         shard.timers.insert(deadline, Timer::Request(number));
         pending.deadline = Some(deadline);
@@ -199,7 +209,7 @@ fn begin(
             continue;
         }
         let owner = ShardId(owner);
-        pending.parts.push((owner, PartState::Gathering));
+        pending.lists.parts.push((owner, PartState::Gathering));
         let body = FetchParts {
             max_bytes: pending.max_bytes.div_ceil(shards),
             min_bytes: pending.min_bytes,
@@ -215,23 +225,106 @@ fn begin(
     Ok(Reply::Pending)
 }
 
-fn route(
+/// Lists the partitions that the request names. Gives those that its session is to forget.
+fn name_partitions(
     shard: &Shard,
     version: i16,
-    topic: &FetchTopic,
-    partition: &FetchPartition,
-) -> Result<(TopicPartition, ShardId), ErrorCode> {
-    let image = if version >= IDS_FROM {
-        let image = shard.image().topic_by_id(topic.topic_id);
-        image.ok_or(ErrorCode::UnknownTopicId)?
-    } else {
-        let image = shard.image().topics.get(&topic.topic);
-        image.ok_or(ErrorCode::UnknownTopicOrPartition)?
+    request: &FetchRequest,
+    named: &mut Vec<Wanted>,
+) -> Vec<PartitionKey> {
+    // A name that is kept in a session must not keep the frame in memory.
+    let is_kept = request.session_epoch != FINAL_EPOCH;
+    let key = |name: &ByteString, id: TopicId| {
+        if version >= IDS_FROM {
+            return TopicKey::Id(id);
+        }
+        if !is_kept {
+            return TopicKey::Name(name.clone());
+        }
+        match shard.image().topics.get_key_value(name) {
+            Some((name, _)) => TopicKey::Name(name.clone()),
+            None => TopicKey::Name(ByteString::from(name.to_string())),
+        }
     };
-    shard.route(image, partition.partition)
+    for topic in &request.topics {
+        let topic_key = key(&topic.topic, topic.topic_id);
+        named.extend(topic.partitions.iter().map(|params| Wanted {
+            topic: topic_key.clone(),
+            params: params.clone(),
+        }));
+    }
+    let mut forgotten = Vec::new();
+    for topic in &request.forgotten_topics_data {
+        let topic_key = key(&topic.topic, topic.topic_id);
+        let partitions = topic.partitions.iter();
+        forgotten.extend(partitions.map(|partition| (topic_key.clone(), *partition)));
+    }
+    forgotten
 }
 
-fn read(place: AnswerPlace, at: TopicPartition, partition: &FetchPartition) -> FetchRead {
+/// The answer to a request whose session does not go on.
+fn session_error(call: &Call, code: ErrorCode, session_id: i32) -> Result<Reply, ApiError> {
+    call.reply(&FetchResponse {
+        error_code: code.code(),
+        session_id,
+        ..FetchResponse::default()
+    })
+}
+
+/// True if the request claims to come from a replica, in the old field or the new one (KIP-903).
+fn claims_to_be_replica(request: &FetchRequest) -> bool {
+    request.replica_id >= 0 || request.replica_state.replica_id >= 0
+}
+
+/// The frame of the answer, and which reads go to which shard.
+fn plan(
+    shard: &Shard,
+    request: &FetchRequest,
+    lists: &mut FetchLists,
+    reads: &mut [Vec<FetchRead>],
+) {
+    for (place, one) in lists.wanted.iter().enumerate() {
+        let mut answer = unanswered(request, one.params.partition);
+        let routed = if claims_to_be_replica(request) {
+            Err(ErrorCode::TopicAuthorizationFailed)
+        } else {
+            find(shard, &one.topic).and_then(|image| {
+                note_name(&mut lists.names, &one.topic, image);
+                shard.route(image, one.params.partition)
+            })
+        };
+        match routed {
+            Ok((at, owner)) => reads[usize::from(owner.0)].push(read(place, at, &one.params)),
+            Err(code) => answer.error_code = code.code(),
+        }
+        lists.partitions.push(answer);
+    }
+}
+
+/// Notes under which name a topic goes that was named by id. Its partitions mostly are neighbours.
+fn note_name(names: &mut Vec<(TopicId, ByteString)>, topic: &TopicKey, image: &TopicImage) {
+    if let TopicKey::Id(id) = topic
+        && names.last().is_none_or(|(noted, _)| noted != id)
+    {
+        names.push((*id, image.name.clone()));
+    }
+}
+
+fn find<'a>(shard: &'a Shard, topic: &TopicKey) -> Result<&'a TopicImage, ErrorCode> {
+    match topic {
+        TopicKey::Id(id) => {
+            let image = shard.image().topic_by_id(*id);
+            image.map(|image| &**image).ok_or(ErrorCode::UnknownTopicId)
+        }
+        TopicKey::Name(name) => {
+            let image = shard.image().topics.get(name);
+            let image = image.map(|image| &**image);
+            image.ok_or(ErrorCode::UnknownTopicOrPartition)
+        }
+    }
+}
+
+fn read(place: usize, at: TopicPartition, partition: &FetchPartition) -> FetchRead {
     FetchRead {
         place,
         at,
@@ -244,7 +337,8 @@ fn read(place: AnswerPlace, at: TopicPartition, partition: &FetchPartition) -> F
     }
 }
 
-fn unanswered(is_committed: bool, index: i32) -> PartitionData {
+fn unanswered(request: &FetchRequest, index: i32) -> PartitionData {
+    let is_committed = request.isolation_level == READ_COMMITTED;
     PartitionData {
         partition_index: index,
         high_watermark: -1,
@@ -257,35 +351,9 @@ fn unanswered(is_committed: bool, index: i32) -> PartitionData {
     }
 }
 
-/// Makes the answer: no more bytes than the client allows, except for the first batch.
-fn conclude(
-    shard: &mut Shard,
-    call: &Call,
-    mut pending: FetchPending,
-    effects: &mut Effects,
-) -> Result<Reply, ApiError> {
-    let mut used_bytes = 0usize;
-    let topics = pending.answer.responses.iter_mut();
-    for partition in topics.flat_map(|topic| &mut topic.partitions) {
-        let bytes = partition.records.as_ref().map_or(0, Bytes::len);
-        let total = used_bytes.saturating_add(bytes);
-        if used_bytes > 0 && total > pending.max_bytes {
-            partition.records = Some(Bytes::new());
-        } else {
-            used_bytes = total;
-        }
-    }
-    let spares = &mut shard.spares;
-    let parts = spares.encode(call.correlation_id, call.version, &pending.answer, effects);
-    spares.fetch_answers.give(pending.answer);
-    spares.part_states.give(pending.parts);
-    parts.map(Reply::Send)
-}
-
 impl FetchPending {
     fn take_result(&mut self, version: i16, one: FetchResult) {
-        let AnswerPlace { topic, partition } = one.place;
-        let answer = &mut self.answer.responses[topic].partitions[partition];
+        let answer = &mut self.lists.partitions[one.place];
         match one.result {
             Ok(fetched) => take_success(answer, version, fetched),
             Err(error) => {
@@ -296,7 +364,7 @@ impl FetchPending {
     }
 
     fn available_bytes(&self) -> u64 {
-        let states = self.parts.iter();
+        let states = self.lists.parts.iter();
         let bytes = states.map(|(_, state)| match state {
             PartState::Waiting { bytes, .. } => *bytes,
             PartState::Gathering | PartState::Final => 0,
@@ -305,28 +373,41 @@ impl FetchPending {
     }
 
     fn is_gathering(&self) -> bool {
-        let mut states = self.parts.iter();
+        let mut states = self.lists.parts.iter();
         states.any(|(_, state)| *state == PartState::Gathering)
     }
 
     fn state_mut(&mut self, shard: ShardId) -> Option<&mut PartState> {
-        let mut parts = self.parts.iter_mut();
+        let mut parts = self.lists.parts.iter_mut();
         parts.find_map(|(owner, state)| (*owner == shard).then_some(state))
     }
 
     /// Drops the records of parts that wait: no memory is held for as long as a client likes.
     fn strip(&mut self) {
         let mut has_dropped = false;
-        for (_, state) in &mut self.parts {
+        for (_, state) in &mut self.lists.parts {
             if let PartState::Waiting { bytes, is_stale } = state {
                 *is_stale |= *bytes > 0;
                 has_dropped |= *is_stale;
             }
         }
         if has_dropped {
-            let topics = self.answer.responses.iter_mut();
-            for partition in topics.flat_map(|topic| &mut topic.partitions) {
+            for partition in &mut self.lists.partitions {
                 partition.records = Some(Bytes::new());
+            }
+        }
+    }
+
+    /// Leaves no more bytes than the client allows, except for the first batch.
+    fn fit(&mut self) {
+        let mut used_bytes = 0usize;
+        for partition in &mut self.lists.partitions {
+            let bytes = partition.records.as_ref().map_or(0, Bytes::len);
+            let total = used_bytes.saturating_add(bytes);
+            if used_bytes > 0 && total > self.max_bytes {
+                partition.records = Some(Bytes::new());
+            } else {
+                used_bytes = total;
             }
         }
     }
@@ -347,166 +428,97 @@ fn take_success(answer: &mut PartitionData, version: i16, fetched: Fetched) {
     }
 }
 
+fn current_leader(topic: &TopicImage, partition: i32) -> LeaderIdAndEpoch {
+    let index = usize::try_from(partition).ok();
+    match index.and_then(|index| topic.partitions.get(index)) {
+        Some(image) => LeaderIdAndEpoch {
+            leader_id: image.leader.map_or(-1, |leader| leader.0),
+            leader_epoch: image.leader_epoch,
+        },
+        None => LeaderIdAndEpoch::default(),
+    }
+}
+
 impl Shard {
-    /// A shard has told what it read.
-    pub(in crate::shard) fn take_fetched(
+    /// Makes the answer, and takes note of it in the session.
+    fn conclude_fetch(
         &mut self,
-        from: ShardId,
-        request: u64,
-        mut body: FetchedParts,
+        call: &Call,
+        mut pending: FetchPending,
         effects: &mut Effects,
-    ) {
-        let Some((call, Pending::Fetch(pending))) = self.requests.get_mut(request) else {
-            return;
-        };
-        let bytes = body.bytes();
-        let state = if body.is_final {
-            pending.is_over = true;
-            PartState::Final
-        } else {
-            PartState::Waiting {
-                bytes,
-                is_stale: false,
+    ) -> Result<Reply, ApiError> {
+        pending.fit();
+        let came_us = pending.came_us;
+        let mut lists = pending.lists;
+        let session_id = match pending.context {
+            SessionContext::Sessionless => 0,
+            SessionContext::New => {
+                let uses_ids = call.version >= IDS_FROM;
+                let ids = self.session_ids();
+                let sessions = &mut self.fetch_sessions;
+                sessions.handle_new(came_us, ids, uses_ids, &lists.wanted, &lists.partitions)
             }
-        };
-        if let Some(known) = pending.state_mut(from) {
-            *known = state;
-        }
-        let version = call.version;
-        for one in body.results.drain(..) {
-            pending.take_result(version, one);
-        }
-        self.spares.results.give(body.results);
-        self.advance_fetch(request, effects);
-    }
-
-    /// A shard could read more now.
-    pub(in crate::shard) fn take_fetch_progress(
-        &mut self,
-        from: ShardId,
-        request: u64,
-        bytes: u64,
-        effects: &mut Effects,
-    ) {
-        let Some((_, Pending::Fetch(pending))) = self.requests.get_mut(request) else {
-            return;
-        };
-        if let Some(state @ PartState::Waiting { .. }) = pending.state_mut(from) {
-            let is_stale = true;
-            *state = PartState::Waiting { bytes, is_stale };
-            self.advance_fetch(request, effects);
-        }
-    }
-
-    /// The time of a fetch is over.
-    pub(in crate::shard) fn handle_fetch_deadline(&mut self, request: u64, effects: &mut Effects) {
-        if let Some((_, Pending::Fetch(pending))) = self.requests.get_mut(request) {
-            // The deadline stays noted, so that parts that wait for memory are told.
-            pending.is_over = true;
-            self.advance_fetch(request, effects);
-        }
-    }
-
-    /// The client of a fetch went away.
-    pub(in crate::shard) fn cancel_fetch(&mut self, request: u64, effects: &mut Effects) {
-        let is_fetch = matches!(self.requests.get_mut(request), Some((_, Pending::Fetch(_))));
-        if !is_fetch {
-            return;
-        }
-        if let Some((call, Pending::Fetch(pending))) = self.requests.remove(request) {
-            self.memory.unpark(pending.parked_bytes);
-            self.connections.forget(call.slot);
-            if let Some(deadline) = pending.deadline {
-                self.timers.remove(deadline, Timer::Request(request));
-            }
-            for (owner, state) in pending.parts {
-                if state != PartState::Final {
-                    self.send(owner, MeshMessage::FetchCancel { request }, effects);
+            SessionContext::Incremental { id, epoch } => {
+                let sessions = &mut self.fetch_sessions;
+                let told = lists.wanted.iter().zip(&lists.partitions);
+                let noted = sessions.handle_answers(id, epoch, told, &mut lists.has_news);
+                if let Err(code) = noted {
+                    self.spares.fetch_lists.give(lists);
+                    return session_error(call, code, id);
                 }
+                id
             }
-        }
-    }
-
-    /// Decides how a fetch goes on: wait, gather what is stale, or answer.
-    fn advance_fetch(&mut self, request: u64, effects: &mut Effects) {
-        let Some((_, Pending::Fetch(pending))) = self.requests.get_mut(request) else {
-            return;
         };
-        pending.is_over |= pending.available_bytes() >= pending.min_bytes;
-        if !pending.is_over {
-            if !pending.is_gathering() {
-                pending.strip();
-            }
-            return;
-        }
-        let mut messages = Vec::new();
-        for (owner, state) in &mut pending.parts {
-            match *state {
-                // Asked again so that it answers without waiting; a part that does not wait is not
-                // disturbed by it.
-                PartState::Gathering if pending.deadline.is_some() => {
-                    messages.push((*owner, MeshMessage::FetchFinish { request }));
-                }
-                PartState::Waiting { is_stale: true, .. } => {
-                    *state = PartState::Gathering;
-                    messages.push((*owner, MeshMessage::FetchFinish { request }));
-                }
-                PartState::Waiting { .. } => {
-                    *state = PartState::Final;
-                    messages.push((*owner, MeshMessage::FetchCancel { request }));
-                }
-                PartState::Gathering | PartState::Final => {}
-            }
-        }
-        let is_done = !pending.is_gathering();
-        if let Some(deadline) = pending.deadline.take() {
-            self.timers.remove(deadline, Timer::Request(request));
-        }
-        for (owner, message) in messages {
-            self.send(owner, message, effects);
-        }
-        if is_done {
-            self.answer_fetch(request, effects);
-        }
+        let spares = &mut self.spares;
+        let mut answer = spares.fetch_answers.take();
+        answer.session_id = session_id;
+        tell(&mut lists, &mut answer.responses, &mut spares.fetch_topics);
+        let parts = spares.encode(call.correlation_id, call.version, &answer, effects);
+        spares.fetch_answers.give(answer);
+        spares.fetch_lists.give(lists);
+        parts.map(Reply::Send)
     }
 
-    fn answer_fetch(&mut self, request: u64, effects: &mut Effects) {
-        if let Some((call, Pending::Fetch(mut pending))) = self.requests.remove(request) {
-            self.memory.unpark(pending.parked_bytes);
-            pending.max_bytes = pending.max_bytes.min(self.answer_bytes_max());
-            if call.version >= LEADER_FROM {
-                self.name_fetch_leaders(call.version, &mut pending.answer);
-            }
-            let reply = conclude(self, &call, pending, effects);
-            self.conclude(call.slot, reply, effects);
+    fn session_ids(&self) -> SessionIds {
+        let broker = self.image().brokers.get(&self.config.node_id);
+        SessionIds {
+            incarnation: broker
+                .map(|broker| broker.incarnation_id)
+                .unwrap_or_default(),
+            shard: self.config.shard,
         }
     }
+}
 
-    /// Tells clients of partitions that moved, or whose leader epoch is not theirs, who leads them.
-    fn name_fetch_leaders(&self, version: i16, answer: &mut FetchResponse) {
-        let moved = [
-            ErrorCode::NotLeaderOrFollower.code(),
-            ErrorCode::FencedLeaderEpoch.code(),
-        ];
-        for topic in &mut answer.responses {
-            let image = if version >= IDS_FROM {
-                self.image().topic_by_id(topic.topic_id)
-            } else {
-                self.image().topics.get(&topic.topic)
+/// Moves what is told into the answer. Neighbours of one topic share an entry of it.
+fn tell(
+    lists: &mut FetchLists,
+    responses: &mut Vec<FetchableTopicResponse>,
+    unused: &mut Kept<FetchableTopicResponse>,
+) {
+    let wanted = &lists.wanted;
+    let mut used = 0;
+    let mut last = None;
+    for (place, answer) in lists.partitions.drain(..).enumerate() {
+        if lists.has_news.get(place) == Some(&false) {
+            continue;
+        }
+        let topic = &wanted[place].topic;
+        if last != Some(topic) {
+            if used == responses.len() {
+                responses.push(unused.take());
+            }
+            let response = &mut responses[used];
+            (response.topic, response.topic_id) = match topic {
+                TopicKey::Name(name) => (name.clone(), TopicId::ZERO),
+                TopicKey::Id(id) => (ByteString::new(), *id),
             };
-            for answer in &mut topic.partitions {
-                if !moved.contains(&answer.error_code) {
-                    continue;
-                }
-                let index = usize::try_from(answer.partition_index).ok();
-                let image = image.and_then(|topic| topic.partitions.get(index?));
-                if let Some(image) = image {
-                    answer.current_leader = LeaderIdAndEpoch {
-                        leader_id: image.leader.map_or(-1, |leader| leader.0),
-                        leader_epoch: image.leader_epoch,
-                    };
-                }
-            }
+            used += 1;
+            last = Some(topic);
         }
+        responses[used - 1].partitions.push(answer);
+    }
+    for response in responses.drain(used..) {
+        unused.give(response);
     }
 }

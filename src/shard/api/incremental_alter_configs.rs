@@ -80,7 +80,11 @@ fn change(wanted: AlterConfigsResource) -> Result<ConfigResourceChange, Refusal>
         };
         changes.push((config.name, operation, config.value));
     }
-    Ok(ConfigResourceChange { resource, changes })
+    Ok(ConfigResourceChange {
+        resource,
+        replaces: false,
+        changes,
+    })
 }
 
 fn refusal(message: &'static str) -> Refusal {

@@ -14,7 +14,7 @@ use bytestring::ByteString;
 use super::describe_cluster::CLUSTER_OPERATIONS;
 use super::{ApiError, Arrival, Reply};
 use crate::control::request::{ControlAnswer, ControlRequest, NewTopic, Refusal};
-use crate::limits::TOPIC_NAME_BYTES_MAX;
+use crate::control::topic_name;
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::TopicId;
 use crate::model::image::{MetadataImage, PartitionImage, TopicImage};
@@ -33,7 +33,7 @@ const IDS_FROM: i16 = 12;
 
 /// All that may be done to a topic, one bit each (KIP-430): read, write, create, delete, alter,
 /// describe, describe and alter configs.
-const TOPIC_OPERATIONS: i32 =
+pub(super) const TOPIC_OPERATIONS: i32 =
     1 << 3 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7 | 1 << 8 | 1 << 10 | 1 << 11;
 
 /// Why topics that are missing could not be made.
@@ -41,7 +41,11 @@ type Refusals = BTreeMap<ByteString, ErrorCode>;
 
 /// Answers from the image, after missing topics were made.
 pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiError> {
-    let request: MetadataRequest = arrival.decode()?;
+    let mut request: MetadataRequest = arrival.decode()?;
+    if names_by_id_too_early(&request, arrival.call.version) {
+        return arrival.call.reply(&refused_whole(&request));
+    }
+    keep_ids_alone(&mut request);
     let may_create = request.allow_auto_topic_creation && shard.config.auto_create_topics;
     let missing = if may_create {
         missing_topics(shard.image(), &request)
@@ -65,12 +69,44 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
     Ok(Reply::Pending)
 }
 
+/// True if a version that cannot ask by id does so, or leaves a name out.
+fn names_by_id_too_early(request: &MetadataRequest, version: i16) -> bool {
+    let mut topics = request.topics.iter().flatten();
+    version < IDS_FROM && topics.any(|topic| topic.name.is_none() || !topic.topic_id.is_zero())
+}
+
+/// The answer to a request that is refused as a whole: each topic with the error, nothing else.
+fn refused_whole(request: &MetadataRequest) -> MetadataResponse {
+    let topics = request.topics.iter().flatten().map(|topic| {
+        let name = topic.name.clone().unwrap_or_default();
+        refused(Some(name), TopicId::ZERO, ErrorCode::InvalidRequest)
+    });
+    MetadataResponse {
+        topics: topics.collect(),
+        ..MetadataResponse::default()
+    }
+}
+
+/// Kafka's rule: where one topic is asked for by id, those by name are not looked at; and none is
+/// answered twice.
+fn keep_ids_alone(request: &mut MetadataRequest) {
+    let Some(topics) = &mut request.topics else {
+        return;
+    };
+    if topics.iter().any(|topic| !topic.topic_id.is_zero()) {
+        topics.retain(|topic| !topic.topic_id.is_zero());
+        topics.iter_mut().for_each(|topic| topic.name = None);
+    }
+    let mut seen = BTreeSet::new();
+    topics.retain(|topic| seen.insert((topic.name.clone(), topic.topic_id)));
+}
+
 /// The topics that were asked for by a name that is allowed and not there.
 fn missing_topics(image: &MetadataImage, request: &MetadataRequest) -> Vec<NewTopic> {
     let names = request.topics.iter().flatten();
     let names = names.filter_map(|topic| topic.name.as_ref());
     let missing: BTreeSet<&ByteString> = names
-        .filter(|name| !image.topics.contains_key(*name) && is_allowed(name))
+        .filter(|name| !image.topics.contains_key(*name) && topic_name::check(name).is_ok())
         .collect();
     let new = missing.into_iter().map(|name| NewTopic {
         name: name.clone(),
@@ -80,15 +116,6 @@ fn missing_topics(image: &MetadataImage, request: &MetadataRequest) -> Vec<NewTo
         configs: Vec::new(),
     });
     new.collect()
-}
-
-/// Kafka's rule for topic names.
-fn is_allowed(name: &str) -> bool {
-    let letters = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-    (1..=TOPIC_NAME_BYTES_MAX).contains(&name.len())
-        && name != "."
-        && name != ".."
-        && name.bytes().all(letters)
 }
 
 fn refusals(answer: ControlAnswer) -> Refusals {
@@ -143,7 +170,7 @@ fn topics(
     match &request.topics {
         Some(wanted) if !(wanted.is_empty() && version == 0) => wanted
             .iter()
-            .map(|topic| one_topic(image, version, topic, refusals))
+            .map(|topic| one_topic(image, topic, refusals))
             .collect(),
         _ => image
             .topics
@@ -155,18 +182,17 @@ fn topics(
 
 fn one_topic(
     image: &MetadataImage,
-    version: i16,
     wanted: &MetadataRequestTopic,
     refusals: &Refusals,
 ) -> MetadataResponseTopic {
     let Some(name) = &wanted.name else {
-        return topic_by_id(image, version, wanted.topic_id);
+        return topic_by_id(image, wanted.topic_id);
     };
     if let Some(topic) = image.topics.get(name) {
         return described(topic);
     }
     let error = match refusals.get(name) {
-        _ if !is_allowed(name) => ErrorCode::InvalidTopicException,
+        _ if topic_name::check(name).is_err() => ErrorCode::InvalidTopicException,
         // Made by someone else meanwhile and not seen here yet: the client asks again.
         Some(ErrorCode::TopicAlreadyExists) => ErrorCode::LeaderNotAvailable,
         Some(code) => *code,
@@ -175,11 +201,7 @@ fn one_topic(
     refused(Some(name.clone()), TopicId::ZERO, error)
 }
 
-fn topic_by_id(image: &MetadataImage, version: i16, id: TopicId) -> MetadataResponseTopic {
-    if version < IDS_FROM {
-        let name = Some(ByteString::new());
-        return refused(name, TopicId::ZERO, ErrorCode::InvalidRequest);
-    }
+fn topic_by_id(image: &MetadataImage, id: TopicId) -> MetadataResponseTopic {
     match image.topic_by_id(id) {
         Some(topic) => described(topic),
         None => refused(None, id, ErrorCode::UnknownTopicId),

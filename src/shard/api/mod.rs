@@ -6,21 +6,32 @@
 //! answers with a code.
 //! Runs on: the shard that accepted the connection. Bounded by: the frame.
 
+pub mod alter_configs;
 pub mod api_versions;
+pub mod asks;
+pub mod create_partitions;
 pub mod create_topics;
+pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
+pub mod describe_log_dirs;
+pub mod describe_producers;
+pub mod describe_quorum;
+pub mod describe_topic_partitions;
 pub mod error;
 pub mod fetch;
 pub mod find_coordinator;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;
+pub mod list_config_resources;
 pub mod list_offsets;
 pub mod metadata;
+pub mod offset_for_leader_epoch;
 pub mod produce;
 mod produce_before_v3;
 mod resource;
+pub mod update_features;
 
 use std::ops::RangeInclusive;
 
@@ -164,9 +175,19 @@ pub static APIS: &[Api] = &[
         delete_topics::handle,
     ),
     Api::new(
+        ApiKey::DeleteRecords,
+        delete_records::VERSIONS,
+        delete_records::handle,
+    ),
+    Api::new(
         ApiKey::InitProducerId,
         init_producer_id::VERSIONS,
         init_producer_id::handle,
+    ),
+    Api::new(
+        ApiKey::OffsetForLeaderEpoch,
+        offset_for_leader_epoch::VERSIONS,
+        offset_for_leader_epoch::handle,
     ),
     Api::new(
         ApiKey::DescribeConfigs,
@@ -174,14 +195,54 @@ pub static APIS: &[Api] = &[
         describe_configs::handle,
     ),
     Api::new(
+        ApiKey::AlterConfigs,
+        alter_configs::VERSIONS,
+        alter_configs::handle,
+    ),
+    Api::new(
+        ApiKey::DescribeLogDirs,
+        describe_log_dirs::VERSIONS,
+        describe_log_dirs::handle,
+    ),
+    Api::new(
+        ApiKey::CreatePartitions,
+        create_partitions::VERSIONS,
+        create_partitions::handle,
+    ),
+    Api::new(
         ApiKey::IncrementalAlterConfigs,
         incremental_alter_configs::VERSIONS,
         incremental_alter_configs::handle,
     ),
     Api::new(
+        ApiKey::DescribeQuorum,
+        describe_quorum::VERSIONS,
+        describe_quorum::handle,
+    ),
+    Api::new(
+        ApiKey::UpdateFeatures,
+        update_features::VERSIONS,
+        update_features::handle,
+    ),
+    Api::new(
         ApiKey::DescribeCluster,
         describe_cluster::VERSIONS,
         describe_cluster::handle,
+    ),
+    Api::new(
+        ApiKey::DescribeProducers,
+        describe_producers::VERSIONS,
+        describe_producers::handle,
+    ),
+    Api::new(
+        ApiKey::ListConfigResources,
+        list_config_resources::VERSIONS,
+        list_config_resources::handle,
+    ),
+    Api::new(
+        ApiKey::DescribeTopicPartitions,
+        describe_topic_partitions::VERSIONS,
+        describe_topic_partitions::handle,
     ),
 ];
 
@@ -245,7 +306,7 @@ impl Shard {
             return (api.handler)(self, arrival);
         }
         match api.key {
-            ApiKey::ApiVersions => api_versions::fall_back(&call),
+            ApiKey::ApiVersions => api_versions::fall_back(self, &call),
             ApiKey::Produce => produce_before_v3::refuse(&call, body),
             _ => Ok(Reply::Close),
         }

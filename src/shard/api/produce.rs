@@ -334,20 +334,22 @@ fn take_success(answer: &mut PartitionProduceResponse, produced: Produced) {
 }
 
 fn take_error(answer: &mut PartitionProduceResponse, error: &ProduceError) {
-    answer.error_code = ErrorCode::from(*error).code();
-    let message = ByteString::from(error.to_string());
-    // Which record is to blame, if one is (KIP-467).
-    let blamed = match error {
-        ProduceError::Append(AppendError::Batch(
-            BatchError::Record { index, .. } | BatchError::Timestamp { index, .. },
-        )) => u32::try_from(*index).ok().map(|_| *index),
-        _ => None,
+    answer.error_code = ErrorCode::from(error).code();
+    // Which records are to blame, if some are (KIP-467).
+    answer.record_errors = match error {
+        ProduceError::Records(records) => records.iter().filter_map(blame).collect(),
+        ProduceError::Append(AppendError::Batch(error)) => blame(error).into_iter().collect(),
+        _ => Vec::new(),
     };
-    if let Some(batch_index) = blamed {
-        answer.record_errors.push(BatchIndexAndErrorMessage {
-            batch_index,
-            batch_index_error_message: Some(message.clone()),
-        });
-    }
-    answer.error_message = Some(message);
+    answer.error_message = Some(ByteString::from(error.to_string()));
+}
+
+fn blame(error: &BatchError) -> Option<BatchIndexAndErrorMessage> {
+    let (BatchError::Record { index, .. } | BatchError::Timestamp { index, .. }) = error else {
+        return None;
+    };
+    (*index >= 0).then(|| BatchIndexAndErrorMessage {
+        batch_index: *index,
+        batch_index_error_message: Some(ByteString::from(error.to_string())),
+    })
 }

@@ -129,6 +129,9 @@ impl ControlShard {
         if is_over || self.pending.len() >= CONTROL_REQUESTS_PENDING_MAX {
             return send_answer(from, request, ControlAnswer::Unavailable, effects);
         }
+        if body == ControlRequest::DescribeQuorum {
+            return send_answer(from, request, self.describe_quorum(), effects);
+        }
         self.pending.push_back((from, request, body));
         self.plan_pending(now, effects);
     }

@@ -12,7 +12,7 @@
 
 use bytes::Bytes;
 
-use super::{AnswerPlace, Part, SubId};
+use super::{Part, SubId};
 use crate::model::ids::{ShardId, TopicPartition};
 use crate::partition::{FetchAt, FetchError, FetchStart, Fetched};
 use crate::replication::purgatory::Woken;
@@ -40,7 +40,7 @@ pub struct FetchParts {
 #[derive(Clone, Copy, Debug)]
 pub struct FetchRead {
     /// Whose answer it is; comes back with the result.
-    pub place: AnswerPlace,
+    pub place: usize,
     /// Where.
     pub at: TopicPartition,
     /// From which offset, by whom.
@@ -62,7 +62,7 @@ pub struct FetchedParts {
 #[derive(Debug)]
 pub struct FetchResult {
     /// Of the read.
-    pub place: AnswerPlace,
+    pub place: usize,
     /// The outcome.
     pub result: Result<Fetched, FetchError>,
 }

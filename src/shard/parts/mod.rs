@@ -7,12 +7,14 @@
 //! partitions.
 //! Bounded by: the requests in flight of all shards.
 
+pub mod asks;
 pub mod fetch;
 pub mod offsets;
 pub mod produce;
 
 use crate::model::ids::ShardId;
 use crate::model::number_map::NumberMap;
+use asks::AsksPart;
 use fetch::FetchPart;
 use offsets::OffsetsPart;
 use produce::ProducePart;
@@ -70,6 +72,8 @@ pub enum Part {
     Fetch(FetchPart),
     /// Look-ups of offsets.
     Offsets(OffsetsPart),
+    /// Questions that are asked seldom.
+    Asks(AsksPart),
 }
 
 /// All parts under way.

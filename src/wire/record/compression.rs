@@ -102,12 +102,20 @@ const RESERVE_FACTOR: usize = 4;
 
 const INTO_MEMORY: &str = "writing to memory does not fail";
 
-/// Appends the compressed form of `plain` to `out`.
+/// Appends the compressed form of `plain` to `out`, at the codec's usual level.
 pub fn compress(codec: Compression, plain: &[u8], out: &mut Vec<u8>) {
+    compress_at(codec, None, plain, out);
+}
+
+/// Like [`compress`], at this level where the codec has levels (gzip 1 to 9, zstd; our LZ4 knows
+/// one speed only).
+pub fn compress_at(codec: Compression, level: Option<i32>, plain: &[u8], out: &mut Vec<u8>) {
     match codec {
         Compression::None => out.extend_from_slice(plain),
         Compression::Gzip => {
-            let mut encoder = flate2::write::GzEncoder::new(out, flate2::Compression::default());
+            let level = level.and_then(|level| u32::try_from(level).ok());
+            let level = level.map_or(flate2::Compression::default(), flate2::Compression::new);
+            let mut encoder = flate2::write::GzEncoder::new(out, level);
             encoder.write_all(plain).expect(INTO_MEMORY);
             encoder.finish().expect(INTO_MEMORY);
         }
@@ -123,7 +131,8 @@ pub fn compress(codec: Compression, plain: &[u8], out: &mut Vec<u8>) {
             encoder.finish().expect(INTO_MEMORY);
         }
         Compression::Zstd => {
-            let mut encoder = zstd::stream::write::Encoder::new(out, ZSTD_LEVEL)
+            let level = level.unwrap_or(ZSTD_LEVEL);
+            let mut encoder = zstd::stream::write::Encoder::new(out, level)
                 .expect("the level is one that zstd has");
             encoder.write_all(plain).expect(INTO_MEMORY);
             encoder.finish().expect(INTO_MEMORY);

@@ -32,6 +32,7 @@ pub mod builder;
 pub mod compression;
 pub mod error;
 pub mod iterate;
+pub mod recompress;
 pub mod validate;
 pub mod varint;
 
@@ -46,4 +47,5 @@ pub use builder::BatchBuilder;
 pub use compression::Compression;
 pub use error::{BatchError, BatchFault, RecordFault};
 pub use iterate::{Headers, RecordView, Records, records};
-pub use validate::{BatchRules, CheckedBatch, check_batch, validate_batch};
+pub use recompress::recompress;
+pub use validate::{BatchRules, CheckedBatch, check_batch, faulty_records, validate_batch};

@@ -8,12 +8,14 @@
 //! rules have it open compressed batches.
 //! Runs on: every core (pure). Bounded by: the rules.
 
+use std::borrow::Cow;
+
 use super::batch::{ATTRIBUTES_AT, BATCH_HEADER_BYTES, BatchHeader};
 use super::compression::{Compression, decompress};
 use super::error::{BatchError, RecordFault};
-use super::iterate::read_record;
+use super::iterate::{RawRecord, read_record};
 use super::varint::Cursor;
-use crate::limits::{DECOMPRESSED_BYTES_MAX, RECORD_BATCH_BYTES_MAX};
+use crate::limits::{DECOMPRESSED_BYTES_MAX, RECOMPRESSED_BYTES_MAX, RECORD_BATCH_BYTES_MAX};
 use crate::model::topic_config::TimestampType;
 use crate::wire::checksum::crc32c;
 
@@ -171,7 +173,11 @@ fn producer_fields_fit(header: &BatchHeader) -> bool {
 }
 
 /// Walks readable records; returns their largest timestamp.
-fn walk(body: &[u8], header: &BatchHeader, rules: &BatchRules) -> Result<i64, BatchError> {
+pub(super) fn walk(
+    body: &[u8],
+    header: &BatchHeader,
+    rules: &BatchRules,
+) -> Result<i64, BatchError> {
     let mut cursor = Cursor::new(body);
     let mut largest = NO_TIMESTAMP;
     for index in 0..header.record_count {
@@ -180,12 +186,7 @@ fn walk(body: &[u8], header: &BatchHeader, rules: &BatchRules) -> Result<i64, Ba
         if record.offset_delta != index {
             return Err(at(RecordFault::OffsetDelta));
         }
-        if rules.key_required && record.key.is_none() && !header.attributes.is_control() {
-            return Err(at(RecordFault::KeyMissing));
-        }
-        let timestamp = header.base_timestamp.saturating_add(record.timestamp_delta);
-        check_timestamp(timestamp, index, rules)?;
-        largest = largest.max(timestamp);
+        largest = largest.max(check_record(&record, index, header, rules)?);
     }
     if cursor.remaining() != 0 {
         return Err(BatchError::Record {
@@ -194,6 +195,55 @@ fn walk(body: &[u8], header: &BatchHeader, rules: &BatchRules) -> Result<i64, Ba
         });
     }
     Ok(largest)
+}
+
+/// What a well-formed record must satisfy; returns its timestamp.
+fn check_record(
+    record: &RawRecord<'_>,
+    index: i32,
+    header: &BatchHeader,
+    rules: &BatchRules,
+) -> Result<i64, BatchError> {
+    if rules.key_required && record.key.is_none() && !header.attributes.is_control() {
+        let fault = RecordFault::KeyMissing;
+        return Err(BatchError::Record { index, fault });
+    }
+    let timestamp = header.base_timestamp.saturating_add(record.timestamp_delta);
+    check_timestamp(timestamp, index, rules)?;
+    Ok(timestamp)
+}
+
+/// Every record of a refused batch that breaks a rule by itself (KIP-467), at most `limit` of them.
+/// None if the batch is not even well-formed up to there.
+#[must_use]
+pub fn faulty_records(batch: &[u8], rules: &BatchRules, limit: usize) -> Vec<BatchError> {
+    let mut faulty = Vec::new();
+    let Ok(header) = BatchHeader::parse(batch) else {
+        return faulty;
+    };
+    let body = &batch[BATCH_HEADER_BYTES..];
+    let codec = header.attributes.compression();
+    let limit_bytes = rules.opened_bytes_max.min(RECOMPRESSED_BYTES_MAX);
+    let opened = codec.and_then(|codec| match codec {
+        Compression::None => Ok(Cow::Borrowed(body)),
+        codec => decompress(codec, body, limit_bytes).map(Cow::Owned),
+    });
+    let Ok(opened) = opened else {
+        return faulty;
+    };
+    let mut cursor = Cursor::new(&opened);
+    for index in 0..header.record_count {
+        let Ok(record) = read_record(&mut cursor) else {
+            break;
+        };
+        if let Err(error) = check_record(&record, index, &header, rules) {
+            faulty.push(error);
+        }
+        if faulty.len() == limit {
+            break;
+        }
+    }
+    faulty
 }
 
 fn check_timestamp(timestamp: i64, index: i32, rules: &BatchRules) -> Result<(), BatchError> {

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use super::Evidence;
-use crate::history::Entry;
+use crate::history::{Entry, Place};
 
 /// Topics from which retention may have taken records: some setting named it.
 fn with_retention(evidence: &Evidence<'_>) -> BTreeSet<usize> {
@@ -22,6 +22,16 @@ fn with_retention(evidence: &Evidence<'_>) -> BTreeSet<usize> {
         .collect()
 }
 
+/// The largest offset below which records of a partition were to be deleted.
+fn asked_to_go(evidence: &Evidence<'_>, wanted: Place) -> i64 {
+    let entries = evidence.history.entries.iter();
+    let asked = entries.filter_map(|entry| match entry {
+        Entry::TrimAsked { place, offset } if *place == wanted => Some(*offset),
+        _ => None,
+    });
+    asked.max().unwrap_or(0)
+}
+
 /// Adds what is wrong.
 pub fn check(evidence: &Evidence<'_>, wrong: &mut Vec<String>) {
     let history = evidence.history;
@@ -31,7 +41,8 @@ pub fn check(evidence: &Evidence<'_>, wrong: &mut Vec<String>) {
     }
     let with_retention = with_retention(evidence);
     for (place, log) in evidence.lasting_logs() {
-        if log.start > 0 && !with_retention.contains(&place.topic) {
+        let asked = asked_to_go(evidence, place);
+        if log.start > asked && !with_retention.contains(&place.topic) {
             let name = history.name(place);
             let start = log.start;
             wrong.push(format!(

@@ -15,6 +15,7 @@ mod no_phantom;
 mod order;
 #[cfg(test)]
 mod sample;
+mod trimmed;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -103,5 +104,6 @@ pub fn check(history: &History) -> Vec<String> {
     high_watermark::check(&evidence, &mut wrong);
     epochs::check(&evidence, &mut wrong);
     metadata::check(&evidence, &mut wrong);
+    trimmed::check(&evidence, &mut wrong);
     wrong
 }

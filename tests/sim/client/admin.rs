@@ -8,8 +8,12 @@
 use bytes::Bytes;
 use furlong::model::error_code::ErrorCode;
 use furlong::model::ids::Uuid;
+use furlong::wire::protocol::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
 use furlong::wire::protocol::create_topics::{
     CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
+};
+use furlong::wire::protocol::delete_records::{
+    DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic,
 };
 use furlong::wire::protocol::delete_topics::{DeleteTopicState, DeleteTopicsRequest};
 use furlong::wire::protocol::incremental_alter_configs::{
@@ -37,6 +41,13 @@ enum Tag {
         topic: usize,
         key: String,
         value: String,
+    },
+    Trim {
+        place: Place,
+    },
+    Grow {
+        topic: usize,
+        partitions: i32,
     },
     Metadata,
 }
@@ -107,7 +118,7 @@ impl Admin {
             self.create(context, name, partitions, configs);
             return;
         }
-        match context.prng.below(10) {
+        match context.prng.below(12) {
             0 => {
                 let name = format!("churn-{}", context.prng.below(2));
                 let configs = draw_configs(context, self.batch_bytes_max, false);
@@ -122,6 +133,8 @@ impl Admin {
             }
             1 => self.delete(context),
             2..=3 => self.alter(context),
+            4 => self.trim(context),
+            5 => self.grow(context),
             _ => self.ask_metadata(context),
         }
     }
@@ -241,6 +254,67 @@ impl Admin {
         self.link.request(context, version, &body, tag);
     }
 
+    fn trim(&mut self, context: &mut Context<'_>) {
+        let lasting = context.board.topics.iter();
+        let lasting: Vec<&KnownTopic> = lasting
+            .filter(|it| it.usable && !it.name.starts_with("churn"))
+            .collect();
+        if lasting.is_empty() {
+            return;
+        }
+        let known = *context.prng.pick(&lasting);
+        let (topic, name) = (known.topic, known.name.clone());
+        let partitions = u64::try_from(known.partitions).expect("never negative");
+        let partition = i32::try_from(context.prng.below(partitions)).expect("few partitions");
+        // Where retention may move the start as it likes, everything may be asked to go.
+        let all = name.starts_with("kept") && context.prng.chance(300);
+        let offset = match all {
+            true => -1,
+            false => i64::try_from(context.prng.skewed(1, 300)).expect("small"),
+        };
+        let place = Place { topic, partition };
+        context.history.push(Entry::TrimAsked { place, offset });
+        let body = DeleteRecordsRequest {
+            topics: vec![DeleteRecordsTopic {
+                name: name.into(),
+                partitions: vec![DeleteRecordsPartition {
+                    partition_index: partition,
+                    offset,
+                }],
+            }],
+            timeout_ms: 30_000,
+        };
+        let version = self.link.version::<DeleteRecordsRequest>(context, i16::MAX);
+        self.link
+            .request(context, version, &body, Tag::Trim { place });
+    }
+
+    fn grow(&mut self, context: &mut Context<'_>) {
+        let lasting = context.board.topics.iter();
+        let lasting: Vec<&KnownTopic> = lasting
+            .filter(|it| it.usable && !it.name.starts_with("churn") && it.partitions < 6)
+            .collect();
+        if lasting.is_empty() {
+            return;
+        }
+        let known = *context.prng.pick(&lasting);
+        let (topic, name, partitions) = (known.topic, known.name.clone(), known.partitions + 1);
+        let body = CreatePartitionsRequest {
+            topics: vec![CreatePartitionsTopic {
+                name: name.into(),
+                count: partitions,
+                assignments: None,
+            }],
+            timeout_ms: 30_000,
+            validate_only: false,
+        };
+        let version = self
+            .link
+            .version::<CreatePartitionsRequest>(context, i16::MAX);
+        let tag = Tag::Grow { topic, partitions };
+        self.link.request(context, version, &body, tag);
+    }
+
     fn ask_metadata(&mut self, context: &mut Context<'_>) {
         let version = self.link.version::<MetadataRequest>(context, i16::MAX);
         self.link
@@ -300,6 +374,10 @@ impl Admin {
                     Some(code) => check_code(context, "IncrementalAlterConfigs", code),
                     None => context.violation("IncrementalAlterConfigs answers nothing"),
                 }
+            }
+            Tag::Trim { place } => trim_answered(context, place, version, frame),
+            Tag::Grow { topic, partitions } => {
+                grow_answered(context, topic, partitions, version, frame);
             }
             Tag::Metadata => {
                 if let Some(body) = decode::<MetadataRequest>(context, version, frame) {
@@ -367,6 +445,50 @@ impl Admin {
     }
 }
 
+fn trim_answered(context: &mut Context<'_>, place: Place, version: i16, frame: Bytes) {
+    let Some(body) = decode::<DeleteRecordsRequest>(context, version, frame) else {
+        return;
+    };
+    let answers = body.topics.first().and_then(|it| it.partitions.first());
+    let Some(answer) = answers else {
+        return context.violation("DeleteRecords answers nothing");
+    };
+    match ErrorCode::from_code(answer.error_code) {
+        Some(ErrorCode::None) => {
+            context.stats.trims += 1;
+            let offset = answer.low_watermark;
+            context.history.push(Entry::Trimmed { place, offset });
+        }
+        // The offset was drawn blindly; a leader may be about to open its log.
+        Some(ErrorCode::OffsetOutOfRange | ErrorCode::NotLeaderOrFollower) => {}
+        _ => check_code(context, "DeleteRecords", answer.error_code),
+    }
+}
+
+fn grow_answered(
+    context: &mut Context<'_>,
+    topic: usize,
+    partitions: i32,
+    version: i16,
+    frame: Bytes,
+) {
+    let Some(body) = decode::<CreatePartitionsRequest>(context, version, frame) else {
+        return;
+    };
+    let Some(result) = body.results.first() else {
+        return context.violation("CreatePartitions answers nothing");
+    };
+    match ErrorCode::from_code(result.error_code) {
+        Some(ErrorCode::None) => {
+            context.stats.growths += 1;
+            context.history.push(Entry::Grown { topic, partitions });
+        }
+        // An earlier request was carried out, and its answer was lost.
+        Some(ErrorCode::InvalidPartitions) => {}
+        _ => check_code(context, "CreatePartitions", result.error_code),
+    }
+}
+
 /// The request for the metadata of all topics.
 pub fn all_topics(version: i16) -> MetadataRequest {
     MetadataRequest {
@@ -400,6 +522,10 @@ fn draw_configs(
     }
     if prng.chance(200) {
         set("message.timestamp.type", "LogAppendTime".to_owned());
+    }
+    if prng.chance(150) {
+        let codecs = ["uncompressed", "gzip", "snappy", "lz4", "zstd"];
+        set("compression.type", (*prng.pick(&codecs)).to_owned());
     }
     if with_retention {
         set("file.delete.delay.ms", prng.skewed(1, 10_000).to_string());

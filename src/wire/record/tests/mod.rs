@@ -6,6 +6,7 @@
 
 mod differential;
 mod hostile;
+mod recompress;
 
 use super::*;
 use crate::limits::DECOMPRESSED_BYTES_MAX;

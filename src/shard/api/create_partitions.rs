@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: Apache-2.0
+//! CreatePartitions (37): more partitions for topics.
+//!
+//! Owns: its handler. Invariants: success is answered once every shard serves the new partitions.
+//! Runs on: the shard that accepted the connection. Bounded by: the frame.
+
+use std::ops::RangeInclusive;
+
+use super::{ApiError, Arrival, Reply};
+use crate::control::request::{ControlAnswer, ControlRequest, MorePartitions};
+use crate::model::error_code::ErrorCode;
+use crate::model::ids::BrokerId;
+use crate::shard::machine::Shard;
+use crate::shard::request_table::Call;
+use crate::wire::protocol::create_partitions::{
+    CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopic,
+    CreatePartitionsTopicResult,
+};
+
+/// Versions that are served.
+pub const VERSIONS: RangeInclusive<i16> = 0..=3;
+
+/// Asks the controller for the partitions.
+pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiError> {
+    let request: CreatePartitionsRequest = arrival.decode()?;
+    let add = ControlRequest::CreatePartitions {
+        topics: request.topics.into_iter().map(more).collect(),
+        validate_only: request.validate_only,
+    };
+    shard.ask_control(arrival.call, add, Box::new(finish), arrival.effects);
+    Ok(Reply::Pending)
+}
+
+fn more(topic: CreatePartitionsTopic) -> MorePartitions {
+    let assignments = topic.assignments.map(|assignments| {
+        let brokers = assignments.into_iter().map(|one| one.broker_ids);
+        brokers
+            .map(|ids| ids.into_iter().map(BrokerId).collect())
+            .collect()
+    });
+    MorePartitions {
+        name: topic.name,
+        count: topic.count,
+        assignments,
+    }
+}
+
+fn finish(_shard: &Shard, call: &Call, answer: ControlAnswer) -> Result<Reply, ApiError> {
+    let ControlAnswer::CreatePartitions(outcomes) = answer else {
+        return Ok(Reply::Close);
+    };
+    let results = outcomes.into_iter().map(|(name, outcome)| {
+        let (code, error_message) = match outcome {
+            Ok(()) => (ErrorCode::None, None),
+            Err(refusal) => (refusal.code, Some(refusal.message)),
+        };
+        CreatePartitionsTopicResult {
+            name,
+            error_code: code.code(),
+            error_message,
+        }
+    });
+    let results = results.collect();
+    call.reply(&CreatePartitionsResponse {
+        results,
+        ..CreatePartitionsResponse::default()
+    })
+}

@@ -232,6 +232,56 @@ fn records_go_in_and_come_out_as_they_were() {
 }
 
 #[test]
+fn a_topic_grows_and_is_trimmed() {
+    let garden = Garden::start(&[]);
+    garden.out(&["topic", "create", "garden"]);
+    let more = garden.out(&["topic", "alter", "garden", "--partitions", "3"]);
+    assert_eq!(more, "changed the partitions of topic garden to 3\n");
+    garden.fails(1, &["topic", "alter", "garden", "--partitions", "2"]);
+    let line = |partition: usize, ts: usize| {
+        format!("{{\"partition\":{partition},\"ts\":{ts},\"payload\":\"x\"}}\n")
+    };
+    let lines: String = (0..15).map(|n| line(n % 3, 1000 * n)).collect();
+    garden.produce(&["garden", "--json"], lines.as_bytes());
+    let left = |garden: &Garden| garden.out(&["consume", "garden", "-e", "-p", "1", "-f", "%o "]);
+    assert_eq!(left(&garden), "0 1 2 3 4 ");
+    let one = ["topic", "trim", "garden", "-p", "1", "--before-offset", "2"];
+    let trimmed = garden.out(&one);
+    assert_eq!(trimmed, "PARTITION  FIRST OFFSET\n1          2\n");
+    assert_eq!(left(&garden), "2 3 4 ");
+    // The records of the second 8 and later stay.
+    let by_time = garden.json(&["topic", "trim", "garden", "--before", "8000"]);
+    let firsts: Vec<i64> = by_time
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(|one| one["first_offset"].as_i64())
+        .collect();
+    assert_eq!(firsts, [3, 3, 2]);
+    let beyond = garden.run(&[
+        "topic",
+        "trim",
+        "garden",
+        "-p",
+        "1",
+        "--before-offset",
+        "77",
+    ]);
+    assert_eq!(beyond.code, 1);
+    assert!(
+        beyond.err.contains("partition 1 of topic garden"),
+        "{}",
+        beyond.err
+    );
+    let missing = garden.run(&["topic", "trim", "garden", "-p", "9", "--before-offset", "1"]);
+    assert!(missing.err.contains("partitions 0 to 2"), "{}", missing.err);
+    let garden = garden.restart(&[]);
+    assert_eq!(left(&garden), "3 4 ", "it is trimmed after a kill, too");
+    garden.out(&["topic", "trim", "garden", "--all"]);
+    assert_eq!(left(&garden), "");
+}
+
+#[test]
 fn exit_codes_tell_a_failure_from_a_mistake() {
     let garden = Garden::start(&[]);
     garden.out(&["topic", "create", "garden"]);

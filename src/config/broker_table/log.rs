@@ -36,8 +36,8 @@ pub(super) const LOG_SETTINGS: &[BrokerSetting] = &[
             max: 9,
             or: -1,
         },
-        Ignored,
-        "Without effect: the level is a setting of the topic.",
+        Engine,
+        "Default of the topic setting compression.gzip.level.",
     ),
     dynamic(
         "compression.lz4.level",
@@ -45,7 +45,7 @@ pub(super) const LOG_SETTINGS: &[BrokerSetting] = &[
         Some("9"),
         Check::Whole { min: 1, max: 17 },
         Ignored,
-        "Without effect: there is one level of it.",
+        "Without effect: there is one level of lz4.",
     ),
     dynamic(
         "compression.type",
@@ -63,8 +63,8 @@ pub(super) const LOG_SETTINGS: &[BrokerSetting] = &[
             min: -131_072,
             max: 22,
         },
-        Ignored,
-        "Without effect: the level is a setting of the topic.",
+        Engine,
+        "Default of the topic setting compression.zstd.level.",
     ),
     fixed(
         "delete.topic.enable",

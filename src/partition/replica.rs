@@ -138,6 +138,24 @@ impl Partition {
         self.log.log_end_offset()
     }
 
+    /// The first offset.
+    #[must_use]
+    pub fn log_start_offset(&self) -> Offset {
+        self.log.log_start_offset()
+    }
+
+    /// Bytes of its segments.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        self.log.size_bytes()
+    }
+
+    /// How many segments it has.
+    #[must_use]
+    pub fn segment_count(&self) -> usize {
+        self.log.segment_count()
+    }
+
     /// Opens or makes the log; ends in `Opened`.
     pub fn handle_open(&mut self, now: Now, disk: &mut DiskQueue) {
         assert_eq!(self.phase, Phase::Opening);

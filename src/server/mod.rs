@@ -4,14 +4,18 @@
 //! Owns: the order of start and stop. Invariants: no Kafka decision is made here.
 //! Runs on: the main thread and each executor. Bounded by: `limits`.
 
+pub mod admin;
 pub mod boot;
 pub mod check;
+pub mod collector;
 pub mod executors;
+pub mod exposition;
 pub mod findings;
 pub mod identity;
 pub mod machine_loop;
 pub mod options;
 pub mod serve;
+pub mod stages;
 pub mod storage_findings;
 pub mod supervisor;
 

@@ -61,6 +61,7 @@ pub fn supervise(mut executors: Executors, ready: &str) -> Result<(), String> {
                 stopping = true;
                 running.iter().for_each(|shard| executors.stop(*shard));
             }
+            Report::Figures(asker) => executors.ask_figures(&asker),
             Report::Effect(_, ProcessEffect::Ready) => is_ready = true,
             Report::Listening(shard) => {
                 silent.remove(&shard);

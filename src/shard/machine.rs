@@ -16,6 +16,7 @@ use super::contract::{Effects, Event, Machine, MeshEffect, NetworkEffect, Proces
 use super::image_apply::ImageProgress;
 use super::memory::{MemoryUse, ShardMemory};
 use super::mesh_message::MeshMessage;
+use super::numbers::{ApiCounts, ShardNumbers};
 use super::partition_table::PartitionTable;
 use super::parts::PartTable;
 use super::request_table::{Call, Continuation, Pending, RequestTable};
@@ -87,6 +88,7 @@ pub struct Shard {
     pub(super) work: VecDeque<Work>,
     pub(super) producer_ids: ProducerIds,
     pub(super) memory: ShardMemory,
+    pub(super) counts: ApiCounts,
 }
 
 impl Shard {
@@ -108,6 +110,7 @@ impl Shard {
             timers: Timers::default(),
             work: VecDeque::new(),
             producer_ids: ProducerIds::default(),
+            counts: ApiCounts::default(),
         }
     }
 
@@ -395,6 +398,10 @@ impl Machine for Shard {
         } else {
             Some(0)
         }
+    }
+
+    fn numbers(&self) -> Option<ShardNumbers> {
+        Some(Shard::numbers(self))
     }
 
     fn handle_timeout(&mut self, now: Now, effects: &mut Effects) {

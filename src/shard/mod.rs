@@ -12,9 +12,11 @@ mod image_apply;
 pub mod machine;
 mod memory;
 pub mod mesh_message;
+pub mod numbers;
 mod partition_table;
 pub mod parts;
 mod request_table;
+pub mod stage;
 mod strays;
 mod timers;
 

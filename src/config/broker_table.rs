@@ -92,6 +92,15 @@ use Use::{Engine, Ignored, Refused};
 /// Every broker setting, sorted by name.
 pub const BROKER_SETTINGS: &[BrokerSetting] = &[
     fixed(
+        "admin.listener",
+        String,
+        Some("127.0.0.1:9644"),
+        Check::Text,
+        Engine,
+        "Where /metrics, /healthz and /readyz are served, like 127.0.0.1:9644; empty for nowhere. \
+         Whoever reaches it can read the figures, so think before it leaves the loopback.",
+    ),
+    fixed(
         "advertised.listeners",
         List,
         None,

@@ -8,7 +8,9 @@
 
 use std::sync::Arc;
 
+use super::admin::{self, Readiness};
 use super::boot::{self, DataDirectory, Sockets};
+use super::collector::Collector;
 use super::executors::{Executors, Launch};
 use super::findings;
 use super::identity;
@@ -47,11 +49,13 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), String> {
     let (memory, memory_notice) = boot::divide_memory(&config, &limit, shard_count)?;
     let mut directory = boot::open_data_directory(&config)?;
     let Sockets { listeners, address } = boot::bind(&config, placement.data.len())?;
+    let (admin_listener, admin_notice) = boot::bind_admin(&config)?;
     config
         .notices
         .iter()
         .for_each(|notice| eprintln!("furlong: {notice}"));
     eprintln!("furlong: {memory_notice}");
+    eprintln!("furlong: {admin_notice}");
     tell(&cpus, &placement, nice, &directory);
     end_on_panic();
     let clean_file = directory.flush_file.take().map(Into::into);
@@ -74,9 +78,14 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), String> {
     };
     let executors = Executors::start(launch, make_data, move || ControlShard::new(control))?;
     supervisor::report_signals(signals, &executors)?;
+    let readiness = Readiness::default();
+    if let Some(listener) = admin_listener {
+        let collector = Collector::new(executors.reporter(), usize::from(shard_count) + 1);
+        admin::serve(listener, collector, readiness.clone())?;
+    }
     let path = directory.path.display();
     let ready = format!("furlong is serving on {address} (data in {path}, {shard_count} shards)");
-    supervisor::supervise(executors, &ready)
+    supervisor::supervise(executors, &ready, &readiness)
 }
 
 /// Says what was found, a line each.

@@ -8,6 +8,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 
+use super::admin::Readiness;
 use super::executors::Executors;
 use super::machine_loop::Report;
 use crate::io::process::StopSignals;
@@ -39,14 +40,22 @@ pub fn report_signals(signals: StopSignals, executors: &Executors) -> Result<(),
 ///
 /// # Errors
 /// The sentence of what went wrong. The process must then end without waiting for executors.
-pub fn supervise(mut executors: Executors, ready: &str) -> Result<(), String> {
+pub fn supervise(
+    mut executors: Executors,
+    ready: &str,
+    readiness: &Readiness,
+) -> Result<(), String> {
     let mut running: BTreeSet<ShardId> = (0..executors.shard_count()).map(ShardId).collect();
     let mut silent = running.clone();
     let mut ready = Some(ready);
     let (mut is_ready, mut stopping) = (false, false);
     loop {
-        if is_ready && silent.is_empty() {
-            ready.take().into_iter().for_each(announce);
+        if is_ready
+            && silent.is_empty()
+            && let Some(ready) = ready.take()
+        {
+            readiness.set(true);
+            announce(ready);
         }
         match executors.next_report() {
             Report::NoRing(shard, error) => {
@@ -59,6 +68,7 @@ pub fn supervise(mut executors: Executors, ready: &str) -> Result<(), String> {
             }
             Report::Signal(_) => {
                 stopping = true;
+                readiness.set(false);
                 running.iter().for_each(|shard| executors.stop(*shard));
             }
             Report::Figures(asker) => executors.ask_figures(&asker),

@@ -12,6 +12,7 @@ pub mod executors;
 pub mod exposition;
 pub mod findings;
 pub mod identity;
+pub mod logging;
 pub mod machine_loop;
 pub mod options;
 pub mod serve;

@@ -8,12 +8,15 @@
 
 use std::sync::Arc;
 
+use tracing::{error, info, warn};
+
 use super::admin::{self, Readiness};
 use super::boot::{self, DataDirectory, Sockets};
 use super::collector::Collector;
 use super::executors::{Executors, Launch};
-use super::findings;
+use super::findings::{self, Weight};
 use super::identity;
+use super::logging;
 use super::options::ServeArguments;
 use super::storage_findings::of_storage;
 use super::supervisor;
@@ -36,6 +39,7 @@ use crate::shard::machine::{Shard, ShardConfig};
 /// ends the process without waiting for them.
 pub fn serve(arguments: &ServeArguments) -> Result<(), String> {
     let config = arguments.settings()?;
+    logging::set_up(arguments.log_format, arguments.log_level)?;
     boot::check_machine()?;
     let signals = StopSignals::block().map_err(|error| format!("cannot take signals: {error}"))?;
     let (cpus, placement) = boot::place(&config)?;
@@ -50,12 +54,9 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), String> {
     let mut directory = boot::open_data_directory(&config)?;
     let Sockets { listeners, address } = boot::bind(&config, placement.data.len())?;
     let (admin_listener, admin_notice) = boot::bind_admin(&config)?;
-    config
-        .notices
-        .iter()
-        .for_each(|notice| eprintln!("furlong: {notice}"));
-    eprintln!("furlong: {memory_notice}");
-    eprintln!("furlong: {admin_notice}");
+    config.notices.iter().for_each(|notice| warn!("{notice}"));
+    info!("{memory_notice}");
+    info!("{admin_notice}");
     tell(&cpus, &placement, nice, &directory);
     end_on_panic();
     let clean_file = directory.flush_file.take().map(Into::into);
@@ -105,9 +106,13 @@ fn tell(cpus: &CpuMask, placement: &Placement, nice: Nice, directory: &DataDirec
     ));
     // What matters most stands last, where it is seen.
     found.sort_by_key(|finding| finding.weight);
-    found
-        .iter()
-        .for_each(|finding| eprintln!("furlong: {finding}"));
+    for finding in found {
+        match finding.weight {
+            Weight::Fact => info!("{finding}"),
+            Weight::Warning => warn!("{finding}"),
+            Weight::Obstacle => error!("{finding}"),
+        }
+    }
 }
 
 /// What every data shard is told; each gets its own number.
@@ -160,8 +165,8 @@ fn end_on_panic() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |information| {
         before(information);
-        eprintln!(
-            "furlong: this is a fault of the program, and it ends here. What was acknowledged is \
+        error!(
+            "this is a fault of the program, and it ends here. What was acknowledged is \
             on \
              disk; the next start recovers it."
         );

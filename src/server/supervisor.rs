@@ -3,7 +3,8 @@
 //!
 //! Owns: the order of a stop. Invariants: data shards stop first, all at once, and the control
 //! shard once the last of them has; a fatal report ends the process without waiting for anybody; a
-//! second signal, half a second later or more, does too. Runs on: the main thread. Bounded by: one report at a time.
+//! second signal, half a second later or more, does too. Runs on: the main thread. Bounded by: one
+//! report at a time.
 
 use std::collections::BTreeSet;
 use std::io::Write;

@@ -129,6 +129,9 @@ pub const CONTROL_REQUESTS_PENDING_MAX: usize = 4096;
 /// Bytes of a small file that is read whole (checkpoints, snapshots, indexes).
 pub const SMALL_FILE_BYTES_MAX: usize = 256 * 1024 * 1024;
 
+/// Largest file of settings, of a server or of profiles; a person wrote it.
+pub const SETTINGS_FILE_BYTES_MAX: u64 = 1024 * 1024;
+
 /// How long a log that could not be opened because the disk is full waits before it tries again.
 pub const OPEN_RETRY_MS: u64 = 1000;
 
@@ -172,6 +175,12 @@ pub const CONFIGS_PER_RESOURCE_MAX: usize = 1_000;
 /// Resources whose settings one request may ask for or change.
 pub const CONFIG_RESOURCES_MAX: usize = TOPICS_MAX + BROKERS_MAX;
 
+/// Log directories of one broker.
+pub const LOG_DIRECTORIES_MAX: usize = 1_000;
+
+/// Listeners of one broker.
+pub const LISTENERS_MAX: usize = 1_000;
+
 /// Groups or transactional ids whose coordinator one request may ask for.
 pub const COORDINATOR_KEYS_MAX: usize = 100_000;
 
@@ -188,6 +197,10 @@ pub const WRITE_BYTES_MAX: usize = 1024 * 1024;
 /// Shortest area of zeros that a log writes ahead of itself, in bytes: what a quiet partition holds
 /// of the disk beyond its records.
 pub const WRITE_AHEAD_BYTES_MIN: u64 = 64 * 1024;
+
+/// Disk that a partition holds beyond its records when it got some and then no more, in bytes: one
+/// step of zeros and the rest of the last block.
+pub const IDLE_PARTITION_DISK_BYTES_MAX: u64 = WRITE_AHEAD_BYTES_MIN + 4096;
 
 /// Longest area of zeros that a log writes ahead of itself, in bytes.
 pub const WRITE_AHEAD_BYTES_MAX: u64 = 8 * 1024 * 1024;
@@ -206,6 +219,10 @@ pub const WRITE_AHEAD_SLOW_MS: u64 = 10_000;
 /// written.
 pub const WRITE_AHEAD_ROUND_BYTES_MAX: u64 = 512 * 1024;
 
+/// A log that fills a segment within this keeps the file of one that retention removed for its next
+/// one: one file, of a segment's length. A slower log would hold it for nothing.
+pub const RECYCLED_WITHIN_MS: u64 = 600_000;
+
 /// Milliseconds between two flushes in the flush mode `interval` where no interval is set.
 pub const FLUSH_INTERVAL_MS_DEFAULT: u64 = 1000;
 
@@ -216,9 +233,38 @@ pub const RECOVERY_POINT_BYTES: u64 = 32 * 1024 * 1024;
 /// Rounds of one log whose flush is under way while the next one is written.
 pub const ROUNDS_FLUSHING_MAX: usize = 2;
 
-/// Write buffers that one partition keeps for its next rounds while it is busy; freed after
-/// `WRITE_BUFFERS_IDLE_MS` without a round.
-pub const WRITE_BUFFERS_KEPT_BYTES_MAX: usize = 4 * WRITE_BYTES_MAX;
+/// Memory of one shard for aligned buffers, in bytes: half of it is lent by the shell and stays
+/// where it is, half is what may wait for its next use.
+pub const BUFFER_BYTES_PER_SHARD_MAX: usize = 16 * WRITE_BYTES_MAX;
+
+/// Aligned buffers that wait for their next use on one shard.
+pub const BUFFERS_AT_REST_MAX: usize = 256;
+
+/// Largest aligned buffer that waits for its next use, in bytes.
+pub const BUFFER_AT_REST_BYTES_MAX: usize = WRITE_BYTES_MAX;
+
+/// Largest buffer of a write that is lent, in bytes. The buffers of larger rounds stay in the tail
+/// cache, and would keep what is lent from those who give it back at once.
+pub const LENT_WRITE_BYTES_MAX: usize = 64 * 1024;
+
+/// Requests and answers whose emptied lists a shard keeps for the next ones.
+pub const LISTS_KEPT_MAX: usize = 64;
+
+/// Entries that such a list may have room for to be kept.
+pub const LIST_ENTRIES_KEPT_MAX: usize = 4096;
+
+/// Largest piece of memory that answers, or copies of a few records, are cut off, in bytes.
+pub const PIECE_BYTES_MAX: usize = 64 * 1024;
+
+/// Pieces of memory for copies of a few records that one shard keeps for their next use.
+pub const COPY_PIECES_MAX: usize = 8;
+
+/// Size of the pieces of memory that small answers are written into, in bytes. A client that does
+/// not take its answer keeps a whole piece.
+pub const ANSWER_PIECE_BYTES: usize = 4 * 1024;
+
+/// Pieces of memory for answers that one shard keeps for their next use.
+pub const ANSWER_PIECES_MAX: usize = 64;
 
 /// Largest write round whose bytes are copied behind those of the round before it in the tail
 /// cache, in bytes: many small rounds then share one buffer instead of holding a block each.
@@ -260,15 +306,25 @@ pub const READ_AHEAD_READERS_PER_LOG_MAX: usize = 8;
 /// How long an answer that was read ahead waits for its reader.
 pub const READ_AHEAD_IDLE_MS: u64 = 1000;
 
-/// How long an idle partition keeps its write buffers.
-pub const WRITE_BUFFERS_IDLE_MS: u64 = 1000;
+/// How long aligned buffers wait for their next use before an idle shard frees them.
+pub const BUFFERS_IDLE_MS: u64 = 1000;
 
 /// Sealed segments of one partition whose file is open and whose indexes are in memory. The one
 /// that was not read for longest is closed.
 pub const WARM_SEGMENTS_PER_LOG_MAX: usize = 4;
 
-/// How often a log looks for segments that retention may remove (Kafka's default is five minutes).
-pub const RETENTION_CHECK_MS: u64 = 30_000;
+/// Damaged places of one segment that are remembered, so that reads are led around them.
+pub const DAMAGES_PER_SEGMENT_MAX: usize = 16;
+
+/// How often a start tells how far it has come.
+pub const START_PROGRESS_MS: u64 = 1000;
+
+/// How long after its opening a log looks for segments that retention may remove for the first
+/// time, as in Kafka; afterwards it looks every `log.retention.check.interval.ms`.
+pub const RETENTION_FIRST_CHECK_MS: u64 = 30_000;
+
+/// Kafka's default of `log.retention.check.interval.ms`.
+pub const RETENTION_CHECK_MS_DEFAULT: u64 = 300_000;
 
 /// Descriptors that one partition is reckoned with when the start says how many partitions they
 /// are enough for.
@@ -287,9 +343,17 @@ const _: () = assert!(BLOCK_BYTES.is_power_of_two());
 const _: () = assert!(WRITE_BYTES_MAX.is_multiple_of(BLOCK_BYTES));
 const _: () = assert!(WRITE_AHEAD_BYTES_MIN.is_multiple_of(2 * 4096) && BLOCK_BYTES == 4096);
 const _: () = assert!((WRITE_AHEAD_BYTES_MAX / WRITE_AHEAD_BYTES_MIN).is_power_of_two());
+// A thousand idle partitions hold less than 100 MiB.
+const _: () = assert!(1000 * IDLE_PARTITION_DISK_BYTES_MAX < 100 << 20);
 const _: () = assert!(WRITE_AHEAD_QUICK_MS < WRITE_AHEAD_SLOW_MS);
 const _: () = assert!(TAIL_CACHE_ROUND_MERGED_MAX * 2 <= TAIL_CACHE_BUFFER_MERGED_MAX);
 const _: () = assert!(TAIL_CACHE_BUFFER_MERGED_MAX <= WRITE_BYTES_MAX);
+const _: () = assert!(TAIL_CACHE_BUFFER_MERGED_MAX.is_power_of_two());
+const _: () = assert!(TAIL_CACHE_BUFFER_MERGED_MAX <= BUFFER_AT_REST_BYTES_MAX);
+const _: () = assert!(ANSWER_PIECE_BYTES <= PIECE_BYTES_MAX);
+const _: () = assert!(LENT_WRITE_BYTES_MAX.is_multiple_of(BLOCK_BYTES));
+// A round that is merged in the tail cache gives its buffer back at once, so it may be lent.
+const _: () = assert!(TAIL_CACHE_ROUND_MERGED_MAX + 2 * BLOCK_BYTES <= LENT_WRITE_BYTES_MAX);
 const _: () = assert!(MEMORY_PER_SHARD_BYTES_MIN >= 16 * WRITE_BYTES_MAX);
 const _: () = assert!(READ_AHEAD_BYTES_MAX + BLOCK_BYTES <= READ_BYTES_MAX);
 const _: () = assert!(RECORD_BATCH_BYTES_DEFAULT_MAX < RECORD_BATCH_BYTES_MAX);

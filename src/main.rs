@@ -1,44 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The `furlong` program: the command line becomes a command, and nothing else.
 //!
-//! Owns: the top of the command line. Invariants: exit code 0 means that the command did what it
-//! says. Runs on: the first thread. Bounded by: the command.
+//! Owns: the exit codes: 0 done, 1 failed, 2 not understood. Invariants: exit code 0 means that the
+//! command did what it says. Runs on: the first thread. Bounded by: the command.
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-use furlong::cli;
-use furlong::server::options::ServeArguments;
+use clap::Parser;
+use furlong::cli::program::{Program, ProgramCommand};
+use furlong::cli::{self, CliError};
 use furlong::server::serve::serve;
-
-/// A Kafka-compatible log broker for Linux, and commands for it
-#[derive(Debug, Parser)]
-#[command(name = "furlong", version, arg_required_else_help = true)]
-struct Program {
-    #[command(subcommand)]
-    command: Command,
-}
-
-/// What the program can be told to do.
-#[derive(Debug, Subcommand)]
-enum Command {
-    /// Runs the broker until it is asked to stop (SIGINT or SIGTERM)
-    Serve(ServeArguments),
-    #[command(flatten)]
-    Client(cli::Command),
-}
 
 fn main() -> ExitCode {
     let outcome = match Program::parse().command {
-        Command::Serve(arguments) => serve(&arguments),
-        Command::Client(command) => cli::run(command).map_err(|error| error.to_string()),
+        ProgramCommand::Serve(arguments) if arguments.print_config => {
+            cli::print_config::run(&arguments)
+        }
+        ProgramCommand::Serve(arguments) => serve(&arguments.serve).map_err(CliError::new),
+        ProgramCommand::Client(command) => cli::run(command),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(sentence) => {
-            eprintln!("furlong: {sentence}");
+        Err(error) => {
+            eprintln!("furlong: {error}");
             // Not a return from `main`: executors of a broker that failed may still run.
-            std::process::exit(1)
+            std::process::exit(error.exit_code())
         }
     }
 }

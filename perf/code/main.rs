@@ -9,6 +9,7 @@ mod figures;
 mod load;
 mod machine;
 #[path = "../../tests/broker/process.rs"]
+#[allow(dead_code)]
 mod process;
 mod raw_disk;
 

@@ -17,7 +17,7 @@ use crate::server::options::ServeArguments;
 /// What `furlong check` can be told.
 #[derive(Debug, Args)]
 pub struct CheckArguments {
-    /// File with settings, in the form of Kafka's server.properties
+    /// File with settings, in the form of Kafka's server.properties, or TOML if it is called .toml
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Directory that would hold the data (the setting log.dirs)

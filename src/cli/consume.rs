@@ -1,20 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `furlong consume`: records become lines.
 //!
-//! Owns: opening batches and writing their records out.
+//! Owns: the arguments, opening batches and handing their records to a form of output.
 //! Invariants: a record is printed once, in the order of its partition; output that nobody reads
 //! any more (a closed pipe) ends the command in peace.
 //! Runs on: the caller's thread. Bounded by: one opened batch (`limits::DECOMPRESSED_BYTES_MAX`).
 
-use super::client::cluster::Cluster;
-use super::client::consumer::{Chunk, Consumer, ConsumerOptions, Start};
-use super::{BootstrapArguments, CliError, ClientError, TopicArgument, separator};
+mod json;
+mod template;
+
+use super::arguments::{BootstrapArguments, Format, TopicArgument};
+use super::client::consumer::{Chunk, Consumer, ConsumerOptions, Start, Until};
+use super::client::now_ms;
+use super::time_text::parse_moment;
+use super::{CliError, ClientError, separator};
 use crate::limits::DECOMPRESSED_BYTES_MAX;
-use crate::wire::record::{BatchError, records};
+use crate::wire::record::{BatchError, RecordView, records};
 use clap::Args;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd;
+use template::{Place, Template};
 
 /// Bytes gathered before they are written out, while more is there.
 const OUTPUT_BYTES: usize = 256 * 1024;
@@ -30,12 +36,33 @@ pub struct ConsumeArguments {
     #[arg(short = 'p', long, value_name = "NUMBER")]
     partition: Option<i32>,
     /// Begins with the first record there is (this is the default)
-    #[arg(long, conflicts_with = "offset")]
+    #[arg(long, conflicts_with_all = ["offset", "from", "tail"])]
     from_beginning: bool,
-    /// Where to begin: beginning, end, an offset, or -N for the last N records of each partition
-    #[arg(short = 'o', long, value_name = "beginning|end|N", default_value = "beginning",
-          value_parser = parse_start, allow_hyphen_values = true)]
-    offset: Start,
+    /// Where to begin: beginning, end, an offset, -N for the last N records of each partition, or
+    /// s@TIME; with e@TIME, where to end
+    #[arg(
+        short = 'o',
+        long,
+        value_name = "beginning|end|N|-N|s@TIME|e@TIME",
+        allow_hyphen_values = true
+    )]
+    offset: Vec<String>,
+    /// Begins with the first record of this time or later: 2026-01-31T12:00:00Z, -15m, or
+    /// milliseconds since 1970
+    #[arg(
+        long,
+        value_name = "TIME",
+        conflicts_with = "tail",
+        allow_hyphen_values = true
+    )]
+    from: Option<String>,
+    /// Ends before the first record of this time or later, or at the end of the topic as it was at
+    /// the start
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    until: Option<String>,
+    /// Begins with the last so many records of each partition
+    #[arg(long, value_name = "NUMBER")]
+    tail: Option<u32>,
     /// Ends after so many records
     #[arg(short = 'c', long, value_name = "NUMBER")]
     count: Option<u64>,
@@ -43,29 +70,107 @@ pub struct ConsumeArguments {
     #[arg(short = 'e', long)]
     exit_at_end: bool,
     /// Prints the key and this text before the value
-    #[arg(short = 'K', long, value_name = "TEXT")]
+    #[arg(short = 'K', long, value_name = "TEXT", conflicts_with_all = ["line", "json"])]
     key_separator: Option<String>,
+    /// Prints each record so, as kcat does: %s value, %S its length, %R its length as 4 bytes, %k
+    /// key, %K its length, %t topic, %p partition, %o offset, %T timestamp, %h headers, %% a %;
+    /// \n, \t, \0 and \xNN are bytes
+    #[arg(short = 'f', long, value_name = "TOKENS", value_parser = Template::parse,
+          conflicts_with = "json")]
+    line: Option<Template>,
+    /// Prints an object for each record, on a line of its own (as --format json)
+    #[arg(short = 'J', long)]
+    json: bool,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// Ends each record with this text instead of a line feed
+    #[arg(short = 'D', long, value_name = "TEXT", default_value = r"\n",
+          conflicts_with_all = ["line", "json"])]
+    delimiter: String,
+    /// Prints this for a key or a value that is none
+    #[arg(short = 'Z', long, value_name = "TEXT", default_value = "")]
+    null: String,
 }
 
-fn parse_start(text: &str) -> Result<Start, String> {
+fn parse_start(text: &str, now_ms: i64) -> Result<Start, String> {
     let number = || {
         text.parse::<i64>()
-            .map_err(|_| "give beginning, end or a number".to_string())
+            .map_err(|_| "give beginning, end, a number or s@TIME to --offset".to_string())
     };
     match text {
         "beginning" => Ok(Start::Beginning),
         "end" => Ok(Start::End),
-        _ => match number()? {
-            offset if offset >= 0 => Ok(Start::At(offset)),
-            before => Ok(Start::BeforeEnd(before.saturating_neg())),
+        _ => match text.strip_prefix("s@") {
+            Some(moment) => Ok(Start::Time(parse_moment(moment, now_ms)?)),
+            None => match number()? {
+                offset if offset >= 0 => Ok(Start::At(offset)),
+                before => Ok(Start::BeforeEnd(before.saturating_neg())),
+            },
         },
     }
+}
+
+impl ConsumeArguments {
+    /// Where to begin and where to end.
+    fn range(&self, now_ms: i64) -> Result<(Start, Until), String> {
+        let (mut starts, mut untils) = (Vec::new(), Vec::new());
+        for text in &self.offset {
+            match text.strip_prefix("e@") {
+                Some(moment) => untils.push(Until::Time(parse_moment(moment, now_ms)?)),
+                None => starts.push(parse_start(text, now_ms)?),
+            }
+        }
+        if let Some(moment) = &self.from {
+            starts.push(Start::Time(parse_moment(moment, now_ms)?));
+        }
+        if let Some(count) = self.tail {
+            starts.push(Start::BeforeEnd(i64::from(count)));
+        }
+        if let Some(moment) = &self.until {
+            untils.push(Until::Time(parse_moment(moment, now_ms)?));
+        }
+        if starts.len() > 1 || untils.len() > 1 {
+            return Err("give one place to begin and one to end".to_owned());
+        }
+        let open = match self.exit_at_end {
+            true => Until::End,
+            false => Until::Never,
+        };
+        let start = starts.pop().unwrap_or(Start::Beginning);
+        Ok((start, untils.pop().unwrap_or(open)))
+    }
+
+    fn form(&self) -> Form {
+        if self.json || self.format == Format::Json {
+            return Form::Json;
+        }
+        Form::Text(match &self.line {
+            Some(template) => template.clone(),
+            None => Template::of_value(
+                self.key_separator.as_deref().map(separator),
+                separator(&self.delimiter),
+            ),
+        })
+    }
+}
+
+/// How a record is printed.
+enum Form {
+    Text(Template),
+    Json,
 }
 
 /// Why the records stopped.
 enum Stop {
     Closed,
     Failed(CliError),
+}
+
+impl From<CliError> for Stop {
+    fn from(error: CliError) -> Stop {
+        Stop::Failed(error)
+    }
 }
 
 impl From<ClientError> for Stop {
@@ -98,15 +203,18 @@ pub fn run(arguments: &ConsumeArguments) -> Result<(), CliError> {
 }
 
 fn consume(arguments: &ConsumeArguments, mut output: impl Write) -> Result<(), Stop> {
-    let cluster = Cluster::connect(&arguments.bootstrap.bootstrap_server)?;
+    let (start, until) = arguments.range(now_ms()).map_err(CliError::usage)?;
+    let cluster = arguments.bootstrap.connect()?;
     let options = ConsumerOptions {
         topic: arguments.topic.get().to_string(),
         partition: arguments.partition,
-        start: arguments.offset,
-        exit_at_end: arguments.exit_at_end,
+        start,
+        until,
     };
     let mut printer = Printer {
-        key_separator: arguments.key_separator.as_deref().map(separator),
+        topic: arguments.topic.get().to_string(),
+        form: arguments.form(),
+        null: arguments.null.as_bytes().to_vec(),
         left: arguments.count.unwrap_or(u64::MAX),
     };
     let mut consumer = Consumer::new(cluster, options)?;
@@ -129,7 +237,10 @@ fn consume(arguments: &ConsumeArguments, mut output: impl Write) -> Result<(), S
 }
 
 struct Printer {
-    key_separator: Option<Vec<u8>>,
+    topic: String,
+    form: Form,
+    /// Stands for a key or a value that is none.
+    null: Vec<u8>,
     /// Records that may still be printed.
     left: u64,
 }
@@ -168,15 +279,27 @@ impl Printer {
                     return Ok(());
                 }
                 self.left -= 1;
-                if let Some(separator) = &self.key_separator {
-                    output.write_all(record.key.unwrap_or_default())?;
-                    output.write_all(separator)?;
-                }
-                output.write_all(record.value.unwrap_or_default())?;
-                output.write_all(b"\n")?;
+                let place = Place {
+                    topic: &self.topic,
+                    partition: chunk.partition,
+                    timestamp_type: opened.header().attributes.timestamp_type(),
+                };
+                self.write(&place, &record, output)?;
             }
         }
         Ok(())
+    }
+
+    fn write(
+        &self,
+        place: &Place<'_>,
+        record: &RecordView<'_>,
+        output: &mut impl Write,
+    ) -> io::Result<()> {
+        match &self.form {
+            Form::Text(template) => template.write(place, record, &self.null, output),
+            Form::Json => json::write(place, record, output),
+        }
     }
 }
 

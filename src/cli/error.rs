@@ -11,18 +11,38 @@ use std::io;
 
 /// Why a command failed.
 #[derive(Debug)]
-pub struct CliError(String);
+pub struct CliError {
+    sentence: String,
+    is_usage: bool,
+}
 
 impl CliError {
-    /// An error with this sentence.
+    /// The operation failed.
     pub fn new(sentence: impl Into<String>) -> CliError {
-        CliError(sentence.into())
+        CliError {
+            sentence: sentence.into(),
+            is_usage: false,
+        }
+    }
+
+    /// The command line asks for something that cannot be meant.
+    pub fn usage(sentence: impl Into<String>) -> CliError {
+        CliError {
+            sentence: sentence.into(),
+            is_usage: true,
+        }
+    }
+
+    /// The exit code of the program: 1 failed, 2 not understood.
+    #[must_use]
+    pub fn exit_code(&self) -> i32 {
+        if self.is_usage { 2 } else { 1 }
     }
 }
 
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.sentence)
     }
 }
 
@@ -30,7 +50,7 @@ impl std::error::Error for CliError {}
 
 impl From<ClientError> for CliError {
     fn from(error: ClientError) -> CliError {
-        CliError(error.to_string())
+        CliError::new(error.to_string())
     }
 }
 

@@ -12,18 +12,15 @@ mod index;
 use index::Kind;
 
 use super::CliError;
+use super::batch_file::{BatchFile, Found, is_zero};
 use crate::limits::{DECOMPRESSED_BYTES_MAX, SMALL_FILE_BYTES_MAX};
 use crate::model::topic_config::TimestampType;
-use crate::wire::record::{
-    BATCH_HEADER_BYTES, BatchError, BatchHeader, BatchRules, RecordView, records, validate_batch,
-};
+use crate::wire::record::{BatchHeader, BatchRules, RecordView, records, validate_batch};
 use bytes::Bytes;
 use clap::Args;
 use std::fs::{self, File};
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-
-const READ_BYTES: usize = 1024 * 1024;
 
 /// Arguments of `furlong log dump`.
 #[derive(Clone, Debug, Args)]
@@ -119,9 +116,8 @@ fn dump_file(
         Some("log") => {
             let mut dump = LogDump {
                 path,
-                size,
                 position: 0,
-                input: BufReader::with_capacity(READ_BYTES, file),
+                input: BatchFile::new(file).map_err(unreadable)?,
                 with_records: arguments.records,
             };
             dump.run(output, findings)
@@ -189,24 +185,27 @@ fn read_small(path: &Path, file: File) -> Result<Vec<u8>, DumpError> {
 /// The batches of one log file.
 struct LogDump<'a> {
     path: &'a Path,
-    size: u64,
+    /// Where the batch lies that is looked at.
     position: u64,
-    input: BufReader<File>,
+    input: BatchFile,
     with_records: bool,
 }
 
 impl LogDump<'_> {
     fn run(&mut self, output: &mut impl Write, findings: &mut Findings) -> Result<(), DumpError> {
         let (mut batches, mut count, mut next_offset) = (0u64, 0i64, None);
-        while self.position < self.size {
-            let batch = match self.next_batch()? {
-                Ok(Some(batch)) => batch,
-                Ok(None) => {
-                    let zeros = self.size - self.position;
+        loop {
+            self.position = self.input.position();
+            let next = self.input.next();
+            let next = next.map_err(|error| DumpError::Input(self.path.to_path_buf(), error))?;
+            let batch = match next {
+                Found::Batch(batch) => batch,
+                Found::End => break,
+                Found::Zeros(zeros) => {
                     writeln!(output, "position: {} {zeros} bytes of zeros", self.position)?;
                     break;
                 }
-                Err(error) => {
+                Found::Damage(error) => {
                     self.damage(&error.to_string(), output, findings)?;
                     break;
                 }
@@ -226,7 +225,6 @@ impl LogDump<'_> {
             }
             batches += 1;
             count += i64::from(header.record_count);
-            self.position += u64::try_from(batch.len()).expect("a usize of 64 bits");
         }
         let end = next_offset.unwrap_or_else(|| base_offset_of(self.path));
         writeln!(
@@ -252,42 +250,6 @@ impl LogDump<'_> {
         Ok(())
     }
 
-    /// The bytes of the next batch; `None` where only zeros follow (space that was prepared, or the
-    /// last block of a log that was not closed).
-    fn next_batch(&mut self) -> Result<Result<Option<Bytes>, BatchError>, DumpError> {
-        let header = self.read(BATCH_HEADER_BYTES)?;
-        let parsed = match BatchHeader::parse(&header) {
-            Ok(parsed) => parsed,
-            Err(_) if is_zero(&header) && self.rest_is_zero()? => return Ok(Ok(None)),
-            Err(error) => return Ok(Err(error)),
-        };
-        let needed = parsed.size_bytes();
-        let mut batch = header;
-        batch.extend_from_slice(&self.read(needed - BATCH_HEADER_BYTES)?);
-        let found = batch.len();
-        if found < needed {
-            return Ok(Err(BatchError::Truncated { needed, found }));
-        }
-        Ok(Ok(Some(Bytes::from(batch))))
-    }
-
-    fn read(&mut self, len: usize) -> Result<Vec<u8>, DumpError> {
-        let mut bytes = Vec::new();
-        let bound = u64::try_from(len).expect("a usize of 64 bits");
-        let read = (&mut self.input).take(bound).read_to_end(&mut bytes);
-        read.map_err(|error| DumpError::Input(self.path.to_path_buf(), error))?;
-        Ok(bytes)
-    }
-
-    fn rest_is_zero(&mut self) -> Result<bool, DumpError> {
-        loop {
-            let block = self.read(READ_BYTES)?;
-            if block.is_empty() || !is_zero(&block) {
-                return Ok(block.is_empty());
-            }
-        }
-    }
-
     fn dump_records(
         &self,
         batch: &Bytes,
@@ -307,10 +269,6 @@ impl LogDump<'_> {
             Err(error) => self.damage(&error.to_string(), output, findings),
         }
     }
-}
-
-fn is_zero(bytes: &[u8]) -> bool {
-    bytes.iter().all(|byte| *byte == 0)
 }
 
 fn write_batch(

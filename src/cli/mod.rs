@@ -6,33 +6,57 @@
 //! standard output carries results only. Runs on: the command's threads.
 //! Bounded by: a few batches per partition, a few answers per broker.
 
+pub mod arguments;
+mod base64;
+mod batch_file;
 pub mod check;
 pub mod client;
+pub mod cluster;
+pub mod config;
 pub mod consume;
 pub mod error;
 pub mod log_dump;
+pub mod log_verify;
+mod output;
+pub mod print_config;
 pub mod produce;
+pub mod profile;
+pub mod program;
+mod time_text;
 pub mod topic;
 
 pub use error::{CliError, ClientError};
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 
 /// What the program can be told to do, besides serving.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Creates, lists, describes and deletes topics
+    /// Creates, lists, describes, alters, trims and deletes topics
     #[command(subcommand)]
     Topic(topic::TopicCommand),
-    /// Writes lines of standard input or of a file to a topic, a record each
+    /// Writes lines of standard input or of files to a topic, a record each
     Produce(produce::ProduceArguments),
     /// Prints the records of a topic, a line each
     Consume(consume::ConsumeArguments),
+    /// Shows and changes settings of topics and brokers
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Shows the brokers of a cluster
+    #[command(subcommand)]
+    Cluster(cluster::ClusterCommand),
+    /// Shows the clusters that have a name
+    #[command(subcommand)]
+    Profile(profile::ProfileCommand),
     /// Says what a start would find on this machine, and whether the broker could serve
     Check(check::CheckArguments),
     /// Looks into the files of a partition
     #[command(subcommand)]
     Log(LogCommand),
+    /// Prints what a shell reads to complete these commands
+    Completions(program::CompletionsArguments),
+    /// Prints the manual page
+    Man(program::ManArguments),
 }
 
 /// What can be done with the files of a partition.
@@ -40,42 +64,8 @@ pub enum Command {
 pub enum LogCommand {
     /// Prints the batches of a log file, or all files of a partition's directory
     Dump(log_dump::DumpArguments),
-}
-
-/// Where the cluster is.
-#[derive(Clone, Debug, Args)]
-pub struct BootstrapArguments {
-    /// Brokers to ask first: host:port, several with commas
-    #[arg(
-        short = 'b',
-        long = "bootstrap-server",
-        value_name = "HOST:PORT",
-        default_value = "127.0.0.1:9092"
-    )]
-    pub bootstrap_server: String,
-}
-
-/// The topic of a command, with or without the name of the option.
-#[derive(Clone, Debug, Args)]
-#[group(required = true, multiple = false)]
-pub struct TopicArgument {
-    /// The topic
-    #[arg(value_name = "TOPIC")]
-    pub name: Option<String>,
-    /// The topic
-    #[arg(short = 't', long = "topic", value_name = "TOPIC")]
-    pub topic: Option<String>,
-}
-
-impl TopicArgument {
-    /// The name, however it was given.
-    #[must_use]
-    pub fn get(&self) -> &str {
-        self.topic
-            .as_deref()
-            .or(self.name.as_deref())
-            .expect("one of the two is required")
-    }
+    /// Checks every batch, index and checkpoint of partitions, or of all below a data directory
+    Verify(log_verify::VerifyArguments),
 }
 
 /// Carries out a command.
@@ -84,8 +74,14 @@ pub fn run(command: Command) -> Result<(), CliError> {
         Command::Topic(command) => topic::run(&command),
         Command::Produce(arguments) => produce::run(&arguments),
         Command::Consume(arguments) => consume::run(&arguments),
+        Command::Config(command) => config::run(&command),
+        Command::Cluster(command) => cluster::run(&command),
+        Command::Profile(command) => profile::run(&command),
         Command::Check(arguments) => check::run(&arguments),
         Command::Log(LogCommand::Dump(arguments)) => log_dump::run(&arguments),
+        Command::Log(LogCommand::Verify(arguments)) => log_verify::run(&arguments),
+        Command::Completions(arguments) => program::completions(&arguments),
+        Command::Man(arguments) => program::man(&arguments),
     }
 }
 

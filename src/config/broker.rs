@@ -8,9 +8,9 @@
 
 use bytestring::ByteString;
 
-use super::broker_table::BROKER_SETTINGS;
-pub use super::broker_table::{BrokerSetting, Use};
-use super::definition::{ConfigError, ConfigSource, ConfigType, DescribedConfig};
+use super::broker_table::{BROKER_SETTINGS, FOREIGN_NAMES};
+pub use super::broker_table::{BrokerSetting, Use, is_foreign, refusal_of_foreign};
+use super::definition::{ConfigError, ConfigSource, ConfigSynonym, ConfigType, DescribedConfig};
 use super::layers::BrokerLayers;
 use super::nearest::nearest;
 use super::topic::definitions;
@@ -18,7 +18,7 @@ use super::topic::definitions;
 /// Every broker setting, sorted by name.
 #[must_use]
 pub fn settings() -> &'static [BrokerSetting] {
-    BROKER_SETTINGS
+    &BROKER_SETTINGS
 }
 
 /// The setting with this name.
@@ -50,8 +50,23 @@ pub(super) fn unknown(name: &str) -> ConfigError {
     }
 }
 
+/// Like [`unknown`], with the names that Apache Kafka alone knows among those that may be meant.
+pub(super) fn unknown_anywhere(name: &str) -> ConfigError {
+    let known = BROKER_SETTINGS.iter().map(|setting| setting.name);
+    ConfigError::Unknown {
+        name: name.into(),
+        nearest: nearest(name, known.chain(FOREIGN_NAMES.iter().copied())),
+    }
+}
+
 /// Refuses what may not be set on a running broker: unknown names, fixed settings, bad values.
 pub fn validate_dynamic(name: &str, value: &str) -> Result<(), ConfigError> {
+    if is_foreign(name) {
+        return Err(ConfigError::Conflict {
+            sentence: format!("The setting {name} has no effect here, and cannot be changed.")
+                .into(),
+        });
+    }
     let setting = setting(name).ok_or_else(|| unknown(name))?;
     if !setting.dynamic {
         return Err(ConfigError::ReadOnly { name: name.into() });
@@ -76,15 +91,64 @@ pub fn describe(layers: BrokerLayers<'_>) -> Vec<DescribedConfig> {
         .collect()
 }
 
-/// The names under which a setting may have been given; `node.id` has an older one.
+/// All that DescribeConfigs tells of all brokers together: what was set for all while they run, and
+/// nothing else (Kafka's answer to the empty name).
+#[must_use]
+pub fn describe_every_broker(layers: BrokerLayers<'_>) -> Vec<DescribedConfig> {
+    let Some(cluster) = layers.cluster() else {
+        return Vec::new();
+    };
+    let set = BROKER_SETTINGS
+        .iter()
+        .filter_map(|setting| Some((setting, cluster.get(setting.name)?)));
+    let described = set.map(|(setting, value)| {
+        let mut described = describe_one(layers, setting);
+        let source = ConfigSource::DynamicDefaultBroker;
+        described
+            .synonyms
+            .retain(|synonym| synonym.source == source);
+        described.source = source;
+        described.value = (!described.sensitive).then(|| value.clone());
+        described
+    });
+    described.collect()
+}
+
+/// Names for the same thing, the one that counts first in front.
+const SAME_THING: &[&[&str]] = &[
+    &["log.dirs", "log.dir"],
+    &["log.flush.interval.ms", "log.flush.scheduler.interval.ms"],
+    &[
+        "log.retention.ms",
+        "log.retention.minutes",
+        "log.retention.hours",
+    ],
+    &["log.roll.jitter.ms", "log.roll.jitter.hours"],
+    &["log.roll.ms", "log.roll.hours"],
+    &["node.id", "broker.id"],
+];
+
+/// All names for the thing that this name means, itself included; empty if it has no other name.
+pub(super) fn names_of(name: &str) -> &'static [&'static str] {
+    let group = SAME_THING.iter().find(|group| group.contains(&name));
+    group.copied().unwrap_or_default()
+}
+
+/// The names under which a setting may have been given, the one that counts first in front.
 fn names(setting: &BrokerSetting) -> Vec<&'static str> {
     match setting.name {
-        "node.id" => vec!["node.id", "broker.id"],
         "broker.id" => vec!["broker.id", "node.id"],
-        "log.dirs" => vec!["log.dirs", "log.dir"],
         "advertised.listeners" => vec!["advertised.listeners", "listeners"],
-        name => vec![name],
+        name if names_of(name).is_empty() => vec![name],
+        name => names_of(name).to_vec(),
     }
+}
+
+/// True if a value under another name, in another unit, is no value of this setting (Kafka shows
+/// it as a synonym and leaves the value out).
+fn has_own_unit(name: &str) -> bool {
+    let units = ["log.retention.", "log.roll."];
+    units.iter().any(|beginning| name.starts_with(beginning))
 }
 
 fn describe_one(layers: BrokerLayers<'_>, setting: &'static BrokerSetting) -> DescribedConfig {
@@ -93,7 +157,8 @@ fn describe_one(layers: BrokerLayers<'_>, setting: &'static BrokerSetting) -> De
         synonyms.retain(|synonym| synonym.value != "-1");
     }
     let sensitive = setting.kind == ConfigType::Password;
-    let value: Option<ByteString> = synonyms.first().map(|first| first.value.clone());
+    let own = |one: &&ConfigSynonym| !has_own_unit(setting.name) || one.name == setting.name;
+    let value: Option<ByteString> = synonyms.iter().find(own).map(|found| found.value.clone());
     DescribedConfig {
         name: setting.name,
         value: if sensitive { None } else { value },
@@ -124,7 +189,7 @@ mod tests {
     #[test]
     fn the_table_is_sorted_consistent_and_small() {
         assert!(BROKER_SETTINGS.is_sorted_by(|left, right| left.name < right.name));
-        for setting in BROKER_SETTINGS {
+        for setting in &BROKER_SETTINGS {
             if let Some(default) = setting.default {
                 assert_eq!(
                     setting.check.check(setting.name, default),
@@ -171,8 +236,23 @@ mod tests {
             .iter()
             .map(|one| one.source.code())
             .collect();
-        assert_eq!(sources, [2, 3, 4]);
+        // What minutes and hours say counts only where milliseconds are not set.
+        assert_eq!(sources, [2, 3, 4, 5]);
         assert!(!retention.read_only);
+        let hours = described(&all, "log.retention.hours");
+        assert_eq!(hours.value.as_deref(), Some("168"), "in its own unit");
+        assert_eq!(hours.source, ConfigSource::DynamicBroker);
+        assert_eq!(described(&all, "log.retention.minutes").value, None);
+        let every = describe_every_broker(BrokerLayers::new(&dynamic, BrokerId(7), &file));
+        assert_eq!(every.len(), 1, "minutes and hours were not set for all");
+        assert_eq!(
+            every[0].value.as_deref(),
+            Some("2000"),
+            "whatever this broker has"
+        );
+        assert_eq!(every[0].source, ConfigSource::DynamicDefaultBroker);
+        assert_eq!(every[0].synonyms.len(), 1);
+        assert_eq!(describe_every_broker(BrokerLayers::of_file(&file)), []);
         let node = described(&all, "node.id");
         assert_eq!((node.value.as_deref(), node.read_only), (Some("7"), true));
         assert_eq!(described(&all, "broker.id").value.as_deref(), Some("7"));
@@ -194,6 +274,16 @@ mod tests {
             }
         );
         assert!(validate_dynamic("log.retention.ms", "soon").is_err());
+        // Tools that move partitions throttle the copies, and must be able to say so.
+        assert_eq!(
+            validate_dynamic("leader.replication.throttled.rate", "5"),
+            Ok(())
+        );
+        let foreign = validate_dynamic("ssl.protocol", "TLS").expect_err("no encryption");
+        assert!(
+            foreign.to_string().contains("has no effect here"),
+            "{foreign}"
+        );
         let unknown = validate_dynamic("log.retention.mss", "5").expect_err("unknown");
         assert_eq!(
             unknown.to_string(),

@@ -51,6 +51,11 @@ impl<'a> BrokerLayers<'a> {
         }
     }
 
+    /// What was set for all brokers while they run.
+    pub(super) fn cluster(&self) -> Option<&'a Settings> {
+        self.cluster
+    }
+
     /// Every place where one of these names has a value, the one that counts first.
     pub(super) fn values(&self, names: &[&'static str]) -> Vec<ConfigSynonym> {
         let places = [

@@ -12,10 +12,13 @@
 pub mod broker;
 mod broker_table;
 pub mod definition;
+pub mod given;
 pub mod layers;
 mod nearest;
+pub mod printed;
 pub mod properties;
 pub mod server;
 pub mod size;
+mod toml_file;
 pub mod topic;
 mod topic_table;

@@ -1,17 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The settings of one server: a properties file and flags to one validated struct.
+//! The settings of one server: what was given, as one validated struct.
 //!
 //! Owns: [`ServerConfig`], [`BrokerDefaults`]. Invariants: a setting that would ask for a
-//! protection which does not exist is refused; one that has no effect is accepted with a notice; an
-//! unknown one is refused with the nearest known name.
+//! protection which does not exist, or for a place in another cluster, is refused; those that have
+//! no effect are accepted with one notice for all of them; an unknown one is passed over with a
+//! notice that names the nearest known one, and refused where it can be meant for nobody else (a
+//! flag).
 //! Runs on: the start of the process. Bounded by: the text handed in.
+
+mod cluster;
+mod listeners;
 
 use bytestring::ByteString;
 
 use super::broker::{self, Use};
 use super::definition::{ConfigError, parse_boolean};
+use super::given::{FileForm, GivenSettings, Origin};
 use super::layers::{BrokerLayers, Settings};
-use super::properties;
 use super::topic;
 use crate::model::ids::BrokerId;
 
@@ -73,6 +78,8 @@ pub struct ServerConfig {
     pub frame_bytes_max: u32,
     /// `auto.create.topics.enable`.
     pub auto_create_topics: bool,
+    /// `log.retention.check.interval.ms`.
+    pub retention_check_ms: u64,
     /// What the controller reads.
     pub defaults: BrokerDefaults,
     /// Sentences for a person: settings that were given but have no effect.
@@ -82,25 +89,32 @@ pub struct ServerConfig {
 impl ServerConfig {
     /// Reads the text of a properties file (empty if there is none) and `key=value` flags, which
     /// beat it.
+    ///
+    /// # Errors
+    /// The first setting that is refused.
     pub fn parse(file: &str, flags: &[String]) -> Result<ServerConfig, ConfigError> {
-        let mut settings = properties::parse(file)?;
-        for flag in flags {
-            let (name, value) = properties::parse_assignment(flag)?;
-            settings.insert(name, value);
-        }
-        let mut notices = Vec::new();
-        for (name, value) in &settings {
-            accept(name, value, &mut notices)?;
-        }
+        let mut given = GivenSettings::default();
+        given.add_file("server.properties", file, FileForm::Properties)?;
+        given.add_flags(flags.iter().map(|flag| ("--set", flag.as_str())))?;
+        ServerConfig::of(&given)
+    }
+
+    /// Judges the settings that were given, and reads them.
+    ///
+    /// # Errors
+    /// The first setting that is refused.
+    pub fn of(given: &GivenSettings) -> Result<ServerConfig, ConfigError> {
+        let (settings, mut notices) = judged(given)?;
+        cluster::judge(&settings, node_id(&settings)?)?;
         topic::effective(BrokerLayers::of_file(&settings), &Settings::new())?;
-        let listen = listener(&settings, &mut notices)?;
+        let listen = listeners::listener(&settings, &mut notices)?;
         let cores = number(&settings, "cores")?;
         let memory_bytes: u64 = number(&settings, "memory.max.bytes")?;
         Ok(ServerConfig {
             node_id: node_id(&settings)?,
             rack: settings.get("broker.rack").cloned(),
             data_directory: data_directory(&settings)?,
-            advertised: advertised(&settings, &listen)?,
+            advertised: listeners::advertised(&settings, &listen)?,
             listen,
             admin: admin(&settings)?,
             admin_is_set: settings.contains_key("admin.listener"),
@@ -111,6 +125,7 @@ impl ServerConfig {
             write_ahead: boolean(&settings, "log.write.ahead"),
             frame_bytes_max: number(&settings, "socket.request.max.bytes")?,
             auto_create_topics: boolean(&settings, "auto.create.topics.enable"),
+            retention_check_ms: number(&settings, "log.retention.check.interval.ms")?,
             defaults: BrokerDefaults::of(settings)?,
             notices,
         })
@@ -160,27 +175,76 @@ fn admin(settings: &Settings) -> Result<Option<Endpoint>, ConfigError> {
     })
 }
 
-/// Refuses one setting, or notes that it has no effect.
-fn accept(name: &str, value: &str, notices: &mut Vec<Box<str>>) -> Result<(), ConfigError> {
-    let setting = broker::setting(name).ok_or_else(|| broker::unknown(name))?;
+/// What becomes of one setting that was given.
+enum Judgement {
+    /// It is read.
+    Read,
+    /// It has no effect.
+    WithoutEffect,
+    /// Nobody knows it; the sentence says so.
+    Unknown(Box<str>),
+}
+
+/// The settings that are known, and the notices about the others.
+fn judged(given: &GivenSettings) -> Result<(Settings, Vec<Box<str>>), ConfigError> {
+    let mut settings = given.values().clone();
+    let mut notices = Vec::new();
+    let mut without_effect = Vec::new();
+    for (name, value) in given.values() {
+        match judge(given, name, value)? {
+            Judgement::Read => {}
+            Judgement::WithoutEffect => without_effect.push(&**name),
+            Judgement::Unknown(sentence) => {
+                settings.remove(name);
+                notices.push(sentence);
+            }
+        }
+    }
+    if !without_effect.is_empty() {
+        let names = without_effect.join(", ");
+        let sentence = format!(
+            "These settings have no effect here (--print-config says of each why): {names}."
+        );
+        notices.push(sentence.into());
+    }
+    Ok((settings, notices))
+}
+
+fn judge(given: &GivenSettings, name: &str, value: &str) -> Result<Judgement, ConfigError> {
+    let Some(setting) = broker::setting(name) else {
+        return judge_foreign(given, name, value);
+    };
     setting.check.check(name, value)?;
     match setting.usage {
-        Use::Refused if !value.trim().is_empty() => Err(ConfigError::Conflict {
-            sentence: format!(
-                "The setting {name} asks for something that this broker does not have yet: {} \
-                 Remove the setting to run \
-                 without it.",
-                setting.documentation
-            )
-            .into(),
-        }),
-        Use::Ignored if setting.default != Some(value.trim()) => {
-            let documentation = setting.documentation;
-            notices.push(format!("The setting {name} has no effect here. {documentation}").into());
-            Ok(())
-        }
-        _ => Ok(()),
+        Use::Refused if !value.is_empty() => Err(refused(name, setting.documentation)),
+        Use::Ignored if setting.default != Some(value) => Ok(Judgement::WithoutEffect),
+        _ => Ok(Judgement::Read),
     }
+}
+
+/// Judges a name that is not in the table of broker settings.
+fn judge_foreign(given: &GivenSettings, name: &str, value: &str) -> Result<Judgement, ConfigError> {
+    if let Some(reason) = broker::refusal_of_foreign(name, value) {
+        return Err(refused(name, reason));
+    }
+    if broker::is_foreign(name) {
+        return Ok(Judgement::WithoutEffect);
+    }
+    let unknown = broker::unknown_anywhere(name);
+    match given.origin(name) {
+        Some(origin @ (Origin::File(..) | Origin::Environment(_))) => {
+            let sentence = format!("{unknown} It is passed over ({origin}).");
+            Ok(Judgement::Unknown(sentence.into()))
+        }
+        _ => Err(unknown),
+    }
+}
+
+fn refused(name: &str, reason: &str) -> ConfigError {
+    conflict(format!(
+        "The setting {name} asks for something that this broker does not have: {reason} Remove \
+         the setting to run without it."
+    ))
 }
 
 /// The value of a setting as a number; the check has bounded it, this narrows it to its type.
@@ -239,98 +303,6 @@ fn data_directory(settings: &Settings) -> Result<String, ConfigError> {
         ))),
         one => Ok(one.to_owned()),
     }
-}
-
-/// The one PLAINTEXT listener; listeners for controllers are noted and left out.
-fn listener(settings: &Settings, notices: &mut Vec<Box<str>>) -> Result<Endpoint, ConfigError> {
-    let (endpoint, skipped) = endpoints(settings, "listeners")?;
-    for name in skipped {
-        notices.push(
-            format!("The listener {name} is not opened: the controller is inside the broker.")
-                .into(),
-        );
-    }
-    Ok(endpoint)
-}
-
-fn advertised(settings: &Settings, listen: &Endpoint) -> Result<Endpoint, ConfigError> {
-    let everywhere = |host: &str| matches!(host, "" | "0.0.0.0" | "::");
-    if !settings.contains_key("advertised.listeners") {
-        if everywhere(&listen.host) {
-            return Err(conflict(
-                "The setting listeners names every address of this machine. Say in \
-                 advertised.listeners which one clients \
-                 shall connect to, for example PLAINTEXT://localhost:9092.",
-            ));
-        }
-        return Ok(listen.clone());
-    }
-    let (endpoint, _) = endpoints(settings, "advertised.listeners")?;
-    if everywhere(&endpoint.host) {
-        return Err(conflict(
-            "The setting advertised.listeners must name an address that clients can connect to, \
-             not every address.",
-        ));
-    }
-    Ok(endpoint)
-}
-
-/// The one listener for clients, and the names of those for controllers.
-fn endpoints(
-    settings: &Settings,
-    name: &'static str,
-) -> Result<(Endpoint, Vec<String>), ConfigError> {
-    let controllers = match settings.get("controller.listener.names") {
-        Some(names) => names.to_string(),
-        None => "CONTROLLER".to_owned(),
-    };
-    let is_controller = |protocol: &str| controllers.split(',').any(|one| one.trim() == protocol);
-    let mut found = None;
-    let mut skipped = Vec::new();
-    for part in text(settings, name)
-        .split(',')
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-    {
-        let (protocol, endpoint) = endpoint(name, part)?;
-        if is_controller(protocol) {
-            skipped.push(protocol.to_owned());
-        } else if protocol != "PLAINTEXT" {
-            return Err(conflict(format!(
-                "The setting {name} has a listener {protocol}: this broker has PLAINTEXT \
-                 listeners only."
-            )));
-        } else if found.replace(endpoint).is_some() {
-            return Err(conflict(format!(
-                "The setting {name} has more than one PLAINTEXT listener: this broker has one."
-            )));
-        }
-    }
-    let missing = || conflict(format!("The setting {name} has no PLAINTEXT listener."));
-    Ok((found.ok_or_else(missing)?, skipped))
-}
-
-/// `PROTOCOL://host:port`; the host may be empty or an IPv6 address in brackets.
-fn endpoint<'a>(name: &str, text: &'a str) -> Result<(&'a str, Endpoint), ConfigError> {
-    let parts = || {
-        let (protocol, address) = text.split_once("://")?;
-        let (host, port) = address.rsplit_once(':')?;
-        let host = match host.strip_prefix('[') {
-            Some(bracketed) => bracketed.strip_suffix(']')?,
-            None if host.contains(':') => return None,
-            None => host,
-        };
-        let endpoint = Endpoint {
-            host: host.to_owned(),
-            port: port.parse().ok()?,
-        };
-        Some((protocol, endpoint))
-    };
-    parts().ok_or_else(|| ConfigError::Value {
-        name: name.into(),
-        value: text.into(),
-        rule: "of the form PLAINTEXT://host:port".into(),
-    })
 }
 
 #[cfg(test)]

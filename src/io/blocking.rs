@@ -42,8 +42,10 @@ pub enum Job {
     ReadFile(Box<str>),
     /// Replace a small file.
     ReplaceFile(Box<str>, Vec<u8>),
-    /// Write so many zeros from a position on and make them durable with the file's metadata.
+    /// Write so many zeros from a position on.
     WriteZeros(Arc<OwnedFd>, u64, u64),
+    /// Give a file another name.
+    RenameFile(Box<str>, Box<str>),
     /// Remove a file.
     RemoveFile(Box<str>),
     /// Make a directory.
@@ -197,6 +199,7 @@ fn perform(
         Job::WriteZeros(file, position_bytes, len_bytes) => {
             write_zeros(&file, position_bytes, len_bytes).map(done)
         }
+        Job::RenameFile(from, to) => files.rename_file(&from, &to).map(done),
         Job::RemoveFile(path) => files.remove_file(&path).map(done),
         Job::CreateDirectory(path) => files.create_directory(&path).map(done),
         Job::SyncDirectory(path) => files.sync_directory(&path).map(done),
@@ -212,18 +215,12 @@ fn set_length(file: &OwnedFd, len_bytes: u64) -> io::Result<()> {
     File::from(file.try_clone()?).set_len(len_bytes)
 }
 
-/// One request at a time, and a short one: a commit beside it waits for little.
+/// A short request: a commit beside it waits for little.
 fn write_zeros(file: &OwnedFd, position_bytes: u64, len_bytes: u64) -> io::Result<()> {
-    let file = File::from(file.try_clone()?);
-    let most = u64::try_from(ZEROS_BYTES_MAX).expect("usize fits 64 bits");
-    let longest = usize::try_from(len_bytes.min(most)).expect("no longer than a usize");
-    let zeros = BlockBuffer::zeroed(longest);
-    let end = position_bytes + len_bytes;
-    let mut position_bytes = position_bytes;
-    while position_bytes < end {
-        let rest = usize::try_from((end - position_bytes).min(most)).expect("a part of a usize");
-        file.write_all_at(&zeros.as_slice()[..rest], position_bytes)?;
-        position_bytes += u64::try_from(rest).expect("usize fits 64 bits");
+    let len_bytes = usize::try_from(len_bytes).unwrap_or(usize::MAX);
+    if len_bytes > ZEROS_BYTES_MAX {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
-    file.sync_all()
+    let zeros = BlockBuffer::zeroed(len_bytes);
+    File::from(file.try_clone()?).write_all_at(&zeros.as_slice()[..len_bytes], position_bytes)
 }

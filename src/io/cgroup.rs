@@ -17,12 +17,12 @@ const DEPTH_MAX: usize = 64;
 const MEMORY_BYTES_PLAUSIBLE_MAX: u64 = 1 << 60;
 
 /// The limits of the process's groups.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Limits {
     /// CPUs whose time may be used; with a fraction, since it is a quota of time.
     pub cpus: Option<f64>,
-    /// Memory in bytes.
-    pub memory_bytes: Option<u64>,
+    /// Memory in bytes, and the file that says so.
+    pub memory: Option<(u64, PathBuf)>,
 }
 
 impl Limits {
@@ -46,7 +46,8 @@ impl Limits {
                     version_1_quota(file("cpu.cfs_quota_us"), file("cpu.cfs_period_us"))
                 });
                 for name in ["memory.max", "memory.high", "memory.limit_in_bytes"] {
-                    limits.take_memory(file(name).and_then(|text| bytes(&text)));
+                    limits
+                        .take_memory(file(name).and_then(|text| bytes(&text)), || path.join(name));
                 }
             }
         }
@@ -60,31 +61,12 @@ impl Limits {
         };
     }
 
-    fn take_memory(&mut self, bytes: Option<u64>) {
-        self.memory_bytes = match (self.memory_bytes, bytes) {
-            (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other),
-        };
+    fn take_memory(&mut self, bytes: Option<u64>, file: impl FnOnce() -> PathBuf) {
+        let Some(bytes) = bytes else { return };
+        if self.memory.as_ref().is_none_or(|(least, _)| bytes < *least) {
+            self.memory = Some((bytes, file()));
+        }
     }
-}
-
-/// The memory that this process may use, in bytes: what its groups allow, and never more than the
-/// machine has.
-#[must_use]
-pub fn memory_limit_bytes() -> u64 {
-    let limit = Limits::of_process().memory_bytes;
-    let machine = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let machine = total_memory_bytes(&machine).unwrap_or(u64::MAX);
-    limit.map_or(machine, |limit| limit.min(machine))
-}
-
-/// The memory of the machine, from the text of `/proc/meminfo`.
-fn total_memory_bytes(text: &str) -> Option<u64> {
-    let line = text
-        .lines()
-        .find_map(|line| line.strip_prefix("MemTotal:"))?;
-    let kib: u64 = line.split_whitespace().next()?.parse().ok()?;
-    kib.checked_mul(1024)
 }
 
 /// One line of `/proc/self/cgroup`: in which group the process is, of one hierarchy.
@@ -182,7 +164,8 @@ mod tests {
         ];
         let limits = find("0::/a/b\n", mounts, &files);
         assert_eq!(limits.cpus, Some(1.5));
-        assert_eq!(limits.memory_bytes, Some(4 << 30));
+        let file = PathBuf::from("/sys/fs/cgroup/a/memory.high");
+        assert_eq!(limits.memory, Some((4 << 30, file)));
         let other = find("0::/c\n", mounts, &files);
         assert_eq!(other, Limits::default());
     }
@@ -208,7 +191,8 @@ mod tests {
         let groups = "9:name=systemd:/z\n5:cpu,cpuacct:/x\n4:memory:/y\n0::/\n";
         let limits = find(groups, mounts, &files);
         assert_eq!(limits.cpus, Some(0.5));
-        assert_eq!(limits.memory_bytes, Some(1 << 30));
+        let file = PathBuf::from("/sys/fs/cgroup/memory/y/memory.limit_in_bytes");
+        assert_eq!(limits.memory, Some((1 << 30, file)));
     }
 
     #[test]
@@ -217,7 +201,8 @@ mod tests {
         let files = [("/sys/fs/cgroup/memory/memory.limit_in_bytes", "536870912\n")];
         for groups in ["4:memory:/docker/f00\n", "4:memory:/elsewhere\n"] {
             let limits = find(groups, mounts, &files);
-            assert_eq!(limits.memory_bytes, Some(512 << 20), "{groups}");
+            let bytes = limits.memory.map(|(bytes, _)| bytes);
+            assert_eq!(bytes, Some(512 << 20), "{groups}");
         }
     }
 
@@ -229,16 +214,5 @@ mod tests {
             assert_eq!(limits.cpus, None, "{text}");
         }
         assert_eq!(find("x\n0:\n", mounts, &[]), Limits::default());
-        assert_eq!(total_memory_bytes("MemTotal:  1024 kB\n"), Some(1 << 20));
-        assert_eq!(total_memory_bytes("MemFree: 1 kB"), None);
-    }
-
-    #[test]
-    fn this_machine_has_memory() {
-        let bytes = memory_limit_bytes();
-        assert!(
-            (1 << 20..MEMORY_BYTES_PLAUSIBLE_MAX).contains(&bytes),
-            "{bytes}"
-        );
     }
 }

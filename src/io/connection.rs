@@ -109,7 +109,7 @@ impl Connection {
     }
 
     /// Queues a response. False if the peer has let too much pile up and the connection has to end.
-    pub(super) fn queue(&mut self, parts: Vec<Bytes>) -> bool {
+    pub(super) fn queue(&mut self, parts: &mut Vec<Bytes>) -> bool {
         assert!(self.is_open(), "the caller looked");
         self.outbound.push(parts);
         self.outbound.queued_bytes() <= OUTBOUND_BYTES_PER_CONNECTION_MAX

@@ -31,6 +31,14 @@ struct OpenFile {
     close: Option<DiskToken>,
 }
 
+/// A request for zeros.
+struct Zeros {
+    token: DiskToken,
+    file: FileId,
+    position_bytes: u64,
+    len_bytes: u64,
+}
+
 /// The disk of one executor.
 pub struct Disk {
     files: BTreeMap<FileId, OpenFile>,
@@ -40,8 +48,10 @@ pub struct Disk {
     blocking: BlockingThread,
     /// For what takes long and nobody waits for.
     background: BlockingThread,
-    /// Areas being written ahead: of which file, up to where.
-    ahead: BTreeMap<DiskToken, (FileId, u64)>,
+    /// Requests for zeros that have not begun.
+    zeros: VecDeque<Zeros>,
+    /// The one that is with the background thread.
+    zeros_begun: Option<Zeros>,
     completions: VecDeque<DiskCompletion>,
 }
 
@@ -62,7 +72,8 @@ impl Disk {
             health,
             blocking,
             background,
-            ahead: BTreeMap::new(),
+            zeros: VecDeque::new(),
+            zeros_begun: None,
             completions: VecDeque::new(),
         }
     }
@@ -93,16 +104,18 @@ impl Disk {
             }
             DiskOperation::Flush { file } => return self.start(ring, token, file, Work::Flush),
             DiskOperation::FlushDevice => return self.device_flush.ask(token),
-            DiskOperation::WriteAhead {
+            DiskOperation::WriteZeros {
                 file,
                 position_bytes,
                 len_bytes,
-            } => return self.write_ahead(token, file, position_bytes, len_bytes),
+            } => return self.write_zeros(token, file, position_bytes, len_bytes),
+            DiskOperation::TakeBackZeros { file } => return self.take_back_zeros(token, file),
             DiskOperation::SetLength { file, len_bytes } => {
                 return self.set_length(token, file, len_bytes);
             }
             DiskOperation::ReadFile { path } => Job::ReadFile(path),
             DiskOperation::ReplaceFile { path, contents } => Job::ReplaceFile(path, contents),
+            DiskOperation::RenameFile { from, to } => Job::RenameFile(from, to),
             DiskOperation::RemoveFile { path } => Job::RemoveFile(path),
             DiskOperation::CreateDirectory { path } => Job::CreateDirectory(path),
             DiskOperation::SyncDirectory { path } => Job::SyncDirectory(path),
@@ -123,7 +136,7 @@ impl Disk {
             self.handle_reply(reply);
         }
         while let Some(reply) = self.background.take_reply() {
-            self.handle_written_ahead(reply);
+            self.handle_zeros_written(reply);
         }
         self.completions.pop_front()
     }
@@ -139,7 +152,7 @@ impl Disk {
     pub fn is_busy(&self) -> bool {
         let by_threads = self.blocking.in_flight() + self.background.in_flight();
         let by_ring = self.operations.len() + self.device_flush.in_flight();
-        by_threads + by_ring + self.completions.len() > 0
+        by_threads + by_ring + self.zeros.len() + self.completions.len() > 0
     }
 
     /// A completion of this disk's ring operations.
@@ -165,7 +178,7 @@ impl Disk {
             });
     }
 
-    fn write_ahead(&mut self, token: DiskToken, file: FileId, position_bytes: u64, len_bytes: u64) {
+    fn write_zeros(&mut self, token: DiskToken, file: FileId, position_bytes: u64, len_bytes: u64) {
         let Some(open) = self
             .files
             .get_mut(&file)
@@ -174,24 +187,58 @@ impl Disk {
             return self.complete(token, Err(DiskError::Io(libc::EBADF)));
         };
         open.in_flight += 1;
-        let descriptor = Arc::clone(&open.descriptor);
-        self.ahead
-            .insert(token, (file, position_bytes.saturating_add(len_bytes)));
-        let job = Job::WriteZeros(descriptor, position_bytes, len_bytes);
-        self.background.submit(token, job);
+        self.zeros.push_back(Zeros {
+            token,
+            file,
+            position_bytes,
+            len_bytes,
+        });
+        self.start_zeros();
     }
 
-    fn handle_written_ahead(&mut self, reply: Reply) {
-        let (file, end) = self
-            .ahead
-            .remove(&reply.token)
-            .expect("the background thread writes zeros and nothing else");
-        let open = self.files.get_mut(&file).expect("a file in use stays open");
+    /// Hands one request for zeros to its thread: those that wait here can be taken back.
+    fn start_zeros(&mut self) {
+        if self.zeros_begun.is_some() {
+            return;
+        }
+        let Some(zeros) = self.zeros.pop_front() else {
+            return;
+        };
+        let open = &self.files[&zeros.file];
+        let job = Job::WriteZeros(
+            Arc::clone(&open.descriptor),
+            zeros.position_bytes,
+            zeros.len_bytes,
+        );
+        self.background.submit(zeros.token, job);
+        self.zeros_begun = Some(zeros);
+    }
+
+    fn handle_zeros_written(&mut self, reply: Reply) {
+        let zeros = self.zeros_begun.take().expect("one request was begun");
+        assert_eq!(zeros.token, reply.token);
+        let open = self
+            .files
+            .get_mut(&zeros.file)
+            .expect("a file in use stays open");
         if reply.result.is_ok() {
+            let end = zeros.position_bytes.saturating_add(zeros.len_bytes);
             open.len_bytes = open.len_bytes.max(end);
         }
         self.complete(reply.token, reply.result);
-        self.leave(file);
+        self.leave(zeros.file);
+        self.start_zeros();
+    }
+
+    fn take_back_zeros(&mut self, token: DiskToken, file: FileId) {
+        let (taken, kept) = self.zeros.drain(..).partition(|zeros| zeros.file == file);
+        self.zeros = kept;
+        let taken: VecDeque<Zeros> = taken;
+        for zeros in taken {
+            self.complete(zeros.token, Ok(DiskOutcome::TakenBack));
+            self.leave(file);
+        }
+        self.complete(token, Ok(DiskOutcome::Done));
     }
 
     fn write(
@@ -252,7 +299,7 @@ impl Disk {
 
     fn push(&mut self, ring: &mut Ring, index: u32) {
         let operation = self.operations.get_mut(index).expect("just entered");
-        let entry = operation.entry();
+        let entry = operation.entry(&ring.registered());
         let tag = Tag {
             kind: Kind::Disk,
             index,

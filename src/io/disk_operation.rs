@@ -11,9 +11,13 @@ use std::sync::Arc;
 use io_uring::{opcode, squeue, types};
 
 use super::files::disk_error_of_errno;
+use super::ring::Registered;
 use crate::limits::BLOCK_BYTES;
 use crate::model::block_buffer::BlockBuffer;
 use crate::model::disk::{DiskError, DiskOutcome, DiskToken, FileId};
+
+/// The number of the only registered buffer.
+const REGISTERED: u16 = 0;
 
 /// A read, write or flush under way.
 pub(super) struct Operation {
@@ -48,8 +52,9 @@ pub(super) enum Step {
 }
 
 impl Operation {
-    /// The next entry for the ring. It names the buffer and the descriptor of this value.
-    pub(super) fn entry(&mut self) -> squeue::Entry {
+    /// The next entry for the ring, which knows some memory already. It names the buffer and the
+    /// descriptor of this value.
+    pub(super) fn entry(&mut self, registered: &Registered) -> squeue::Entry {
         let descriptor = types::Fd(self.descriptor.as_raw_fd());
         match &mut self.work {
             Work::Write {
@@ -60,9 +65,17 @@ impl Operation {
                 buffer,
             } => {
                 let rest = &buffer.as_slice()[*done_bytes..*len_bytes];
-                let entry = opcode::Write::new(descriptor, rest.as_ptr(), length(rest.len()))
-                    .offset(position_bytes.saturating_add(width(*done_bytes)))
-                    .build();
+                let position = position_bytes.saturating_add(width(*done_bytes));
+                let (start, len) = (rest.as_ptr(), length(rest.len()));
+                let entry = if registered.holds(rest) {
+                    opcode::WriteFixed::new(descriptor, start, len, REGISTERED)
+                        .offset(position)
+                        .build()
+                } else {
+                    opcode::Write::new(descriptor, start, len)
+                        .offset(position)
+                        .build()
+                };
                 if *extends {
                     entry.flags(squeue::Flags::ASYNC)
                 } else {
@@ -75,9 +88,18 @@ impl Operation {
                 buffer,
             } => {
                 let rest = &mut buffer.as_mut_slice()[*done_bytes..];
-                opcode::Read::new(descriptor, rest.as_mut_ptr(), length(rest.len()))
-                    .offset(position_bytes.saturating_add(width(*done_bytes)))
-                    .build()
+                let position = position_bytes.saturating_add(width(*done_bytes));
+                let is_registered = registered.holds(rest);
+                let (start, len) = (rest.as_mut_ptr(), length(rest.len()));
+                if is_registered {
+                    opcode::ReadFixed::new(descriptor, start, len, REGISTERED)
+                        .offset(position)
+                        .build()
+                } else {
+                    opcode::Read::new(descriptor, start, len)
+                        .offset(position)
+                        .build()
+                }
             }
             Work::Flush => flush_entry(descriptor),
         }
@@ -161,6 +183,10 @@ fn width(bytes: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::lent_memory::LentMemory;
+    use crate::io::placement::CpuMask;
+    use crate::io::ring::Ring;
+    use crate::model::buffer_pool::BlockLender;
 
     fn operation(work: Work) -> Operation {
         let file = std::fs::File::open("/dev/null").expect("always there");
@@ -202,6 +228,48 @@ mod tests {
             write().advance(-libc::ENOSPC),
             Step::Finished(Err(DiskError::NoSpace))
         );
+    }
+
+    /// The code of the operation that an entry asks for.
+    fn code(entry: &squeue::Entry) -> String {
+        let said = format!("{entry:?}");
+        let (_, after) = said.split_once("op_code: ").expect("it names its code");
+        after.split(',').next().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn what_lies_in_registered_memory_is_read_and_written_as_such() {
+        let mut memory = LentMemory::new(4 * BLOCK_BYTES).expect("mapped");
+        let mut ring = Ring::new(&CpuMask::of_process().expect("known")).expect("a ring");
+        ring.register(&memory);
+        let registered = ring.registered();
+        assert_eq!(registered.len_bytes(), 4 * BLOCK_BYTES);
+        let mut lend = || memory.lend(2 * BLOCK_BYTES, 0).expect("there is enough");
+        for (buffer, codes) in [
+            (lend(), [opcode::WriteFixed::CODE, opcode::ReadFixed::CODE]),
+            (
+                BlockBuffer::zeroed(8192),
+                [opcode::Write::CODE, opcode::Read::CODE],
+            ),
+        ] {
+            let mut one = operation(Work::Write {
+                position_bytes: 0,
+                len_bytes: 8192,
+                done_bytes: 4096,
+                extends: false,
+                buffer,
+            });
+            assert_eq!(code(&one.entry(&registered)), codes[0].to_string());
+            let Work::Write { buffer, .. } = one.work else {
+                panic!("it was a write");
+            };
+            let mut one = operation(Work::Read {
+                position_bytes: 0,
+                done_bytes: 0,
+                buffer,
+            });
+            assert_eq!(code(&one.entry(&registered)), codes[1].to_string());
+        }
     }
 
     #[test]

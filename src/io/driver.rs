@@ -15,6 +15,7 @@ use io_uring::{opcode, types};
 
 use super::clock;
 use super::disk::Disk;
+use super::lent_memory::LentMemory;
 use super::network::Network;
 use super::placement::CpuMask;
 use super::ring::{Completed, Kind, Ring, Tag};
@@ -41,7 +42,8 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// Sets up the ring of this executor, on the thread that will use it.
+    /// Sets up the ring of this executor, on the thread that will use it, and tells it of the
+    /// memory that buffers are lent from.
     ///
     /// # Errors
     /// When the kernel refuses a ring.
@@ -50,11 +52,16 @@ impl Driver {
         network: Network,
         waker: Arc<Waker>,
         cpus: &CpuMask,
+        memory: Option<&LentMemory>,
     ) -> io::Result<Driver> {
+        let mut ring = Ring::new(cpus)?;
+        if let Some(memory) = memory {
+            ring.register(memory);
+        }
         Ok(Driver {
             disk,
             network,
-            ring: Ring::new(cpus)?,
+            ring,
             waker,
             wake_counter: Box::new([0; 8]),
             awaiting_wake: false,

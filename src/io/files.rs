@@ -115,6 +115,14 @@ impl Files {
         sync_parent(&target)
     }
 
+    /// Gives a file of a directory another name in it, not durably.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn rename_file(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.resolve(from)?, self.resolve(to)?)
+    }
+
     /// Removes a file; a missing one is no error.
     ///
     /// # Errors
@@ -262,7 +270,11 @@ mod tests {
         let names = files.list_directory("").expect("list");
         assert_eq!(names.len(), 1);
         assert_eq!((&*names[0].name, names[0].len_bytes), ("a", 6));
-        files.remove_file("a").expect("remove");
+        files.rename_file("a", "b").expect("rename");
+        assert_eq!(files.read_file("b").expect("read"), b"second");
+        let error = files.rename_file("a", "b").expect_err("it has gone");
+        assert_eq!(disk_error(&error), DiskError::NotFound);
+        files.remove_file("b").expect("remove");
         files.remove_file("a").expect("a missing file is no error");
     }
 

@@ -6,8 +6,9 @@
 
 use std::fs;
 
-use super::cgroup::{self, Limits};
+use super::cgroup::Limits;
 use super::clock;
+use super::memory_limit::MemoryLimit;
 use super::placement::CpuMask;
 use super::priority;
 use super::probe;
@@ -33,8 +34,8 @@ pub struct Machine {
     pub cpus_allowed: usize,
     /// What its control groups leave it.
     pub limits: Limits,
-    /// Memory that it may use, in bytes.
-    pub memory_bytes: u64,
+    /// Memory that it may use.
+    pub memory: MemoryLimit,
     /// The clock that the kernel reads time from.
     pub clock_source: Option<String>,
     /// The wall clock, in milliseconds since 1970.
@@ -58,6 +59,7 @@ impl Machine {
         let memlock = memlock
             .map(|limit| limit.soft)
             .filter(|bytes| *bytes != u64::MAX);
+        let limits = Limits::of_process();
         Machine {
             kernel: read("/proc/sys/kernel/osrelease").unwrap_or_else(|| "unknown".into()),
             ring_refusal: probe::io_uring().err(),
@@ -65,8 +67,8 @@ impl Machine {
             descriptors: process::limit(libc::RLIMIT_NOFILE).ok(),
             cpus_online: read("/sys/devices/system/cpu/online").and_then(|text| count_cpus(&text)),
             cpus_allowed: cpus.cpus().len(),
-            limits: Limits::of_process(),
-            memory_bytes: cgroup::memory_limit_bytes(),
+            memory: MemoryLimit::of_process(&limits),
+            limits,
             clock_source: read("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
             wall_ms: clock::now().wall_ms,
             autogrouped: priority::is_autogrouped(),
@@ -122,6 +124,6 @@ mod tests {
         let machine = Machine::inspect(&cpus);
         assert!(machine.kernel.contains('.'), "{machine:?}");
         assert!(machine.cpus_online.is_none_or(|online| online >= 1));
-        assert!(machine.memory_bytes > 0 && machine.wall_ms > 0);
+        assert!(machine.memory.bytes > 0 && machine.wall_ms > 0);
     }
 }

@@ -287,13 +287,13 @@ impl Network {
         }
     }
 
-    /// Queues a response; `flush` starts sending.
-    pub fn send(&mut self, id: ConnectionId, parts: Vec<Bytes>) {
+    /// Queues a response, whose list is empty then; `flush` starts sending.
+    pub fn send(&mut self, id: ConnectionId, parts: &mut Vec<Bytes>) {
         let bytes: usize = parts.iter().map(Bytes::len).sum();
         self.outbound_bytes += bytes;
         let Some((index, connection)) = self.find(id).filter(|(_, found)| found.is_open()) else {
             self.gone_bytes += bytes;
-            return;
+            return parts.clear();
         };
         if connection.queue(parts) {
             self.dirty.push(index);

@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use io_uring::{IoUring, cqueue, squeue, types};
 
+use super::lent_memory::LentMemory;
 use super::placement::CpuMask;
+use crate::limits::BLOCK_BYTES;
 
 /// Places in the submission queue.
 const ENTRIES: u32 = 512;
@@ -79,6 +81,32 @@ impl Tag {
     }
 }
 
+/// Part of the memory for buffers that the ring is told of at least; below that it is done without.
+const REGISTERED_BYTES_MIN: usize = 128 * 1024;
+
+/// The memory that the ring was told of: operations on it may be the fixed ones, as buffer 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Registered {
+    start: usize,
+    end: usize,
+    /// Why it is not all that was wanted: what the kernel said.
+    pub refused: Option<i32>,
+}
+
+impl Registered {
+    /// How much it is.
+    #[must_use]
+    pub fn len_bytes(&self) -> usize {
+        self.end - self.start
+    }
+
+    /// True if all these bytes are part of it.
+    pub(super) fn holds(&self, bytes: &[u8]) -> bool {
+        let start = bytes.as_ptr().addr();
+        self.start <= start && start.saturating_add(bytes.len()) <= self.end
+    }
+}
+
 /// One completion.
 #[derive(Clone, Copy, Debug)]
 pub struct Completed {
@@ -97,6 +125,9 @@ pub struct Ring {
     ring: IoUring,
     backlog: VecDeque<squeue::Entry>,
     in_flight: usize,
+    registered: Registered,
+    /// Stays mapped for as long as the ring knows it.
+    memory: Option<LentMemory>,
 }
 
 impl Ring {
@@ -119,7 +150,39 @@ impl Ring {
             ring,
             backlog: VecDeque::new(),
             in_flight: 0,
+            registered: Registered::default(),
+            memory: None,
         })
+    }
+
+    /// Tells the ring of memory, once: of all of it, or of as much from its start on as the kernel
+    /// takes (it counts against the locked memory of the user).
+    pub fn register(&mut self, memory: &LentMemory) {
+        assert!(self.memory.is_none(), "a ring is told once");
+        let mut len_bytes = memory.len_bytes();
+        while len_bytes > 0 && len_bytes >= REGISTERED_BYTES_MIN.min(memory.len_bytes()) {
+            let buffer = memory.as_iovec(len_bytes);
+            // SAFETY: the memory is mapped, and this value keeps it so until the ring is gone.
+            let result = unsafe { self.ring.submitter().register_buffers(&[buffer]) };
+            match result {
+                Ok(()) => {
+                    self.memory = Some(memory.clone());
+                    self.registered.start = buffer.iov_base.addr();
+                    self.registered.end = self.registered.start + len_bytes;
+                    return;
+                }
+                Err(error) => {
+                    self.registered.refused = Some(error.raw_os_error().unwrap_or(libc::EIO));
+                    len_bytes = len_bytes / 2 / BLOCK_BYTES * BLOCK_BYTES;
+                }
+            }
+        }
+    }
+
+    /// The memory that it was told of.
+    #[must_use]
+    pub fn registered(&self) -> Registered {
+        self.registered
     }
 
     /// Queues an operation for the next `enter`.

@@ -39,8 +39,8 @@ impl SendQueue {
     }
 
     /// Adds a response.
-    pub(super) fn push(&mut self, parts: Vec<Bytes>) {
-        for part in parts {
+    pub(super) fn push(&mut self, parts: &mut Vec<Bytes>) {
+        for part in parts.drain(..) {
             if !part.is_empty() {
                 self.queued_bytes += part.len();
                 self.parts.push_back(part);
@@ -99,12 +99,12 @@ mod tests {
     #[test]
     fn a_short_send_leaves_the_rest() {
         let mut queue = SendQueue::new();
-        queue.push(vec![
+        queue.push(&mut vec![
             Bytes::from_static(b"abc"),
             Bytes::new(),
             Bytes::from_static(b"defg"),
         ]);
-        queue.push(vec![Bytes::from_static(b"h")]);
+        queue.push(&mut vec![Bytes::from_static(b"h")]);
         assert_eq!(queue.queued_bytes(), 8);
         queue.sent(5);
         assert_eq!(queue.queued_bytes(), 3);

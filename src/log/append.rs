@@ -25,7 +25,7 @@ use crate::wire::record::{
 
 /// A batch that passed, and its header as it will be stored, offsets aside.
 #[derive(Debug)]
-struct ReadyBatch {
+pub(super) struct ReadyBatch {
     bytes: Bytes,
     header: BatchHeader,
 }
@@ -60,29 +60,45 @@ impl PartitionLog {
         if self.is_cutting() || unflushed_bytes + records.len() > UNFLUSHED_BYTES_MAX {
             return Err(AppendError::Busy);
         }
-        let batches = self.check_batches(now, records, rules)?;
+        let mut batches = std::mem::take(&mut self.batches);
+        let appended = self.append_all(now, leader_epoch, records, rules, &mut batches, disk);
+        // The list is kept for the next append, the records are not.
+        batches.clear();
+        self.batches = batches;
+        appended
+    }
+
+    fn append_all(
+        &mut self,
+        now: Now,
+        leader_epoch: LeaderEpoch,
+        records: &Bytes,
+        rules: AppendRules,
+        batches: &mut Vec<ReadyBatch>,
+        disk: &mut DiskQueue,
+    ) -> Result<Appended, AppendError> {
+        self.check_batches(now, records, rules, batches)?;
         if file_len(records.len()) > self.segment_bytes_max() {
             return Err(AppendError::LargerThanSegment);
         }
         if rules.idempotence
-            && let Some(old) = self.check_sequences(&batches)?
+            && let Some(old) = self.check_sequences(batches)?
         {
             return Ok(self.answer_duplicate(&old));
         }
         let append_time = self.append_time(now, rules);
         let base_offset = self.log_end;
-        self.roll_if_due(now, &batches, records.len());
+        self.roll_if_due(now, batches, records.len());
         for (place, batch) in batches.iter().enumerate() {
             let more = batches[place + 1..]
                 .iter()
                 .map(|batch| batch.bytes.len())
                 .sum();
-            self.append_batch(leader_epoch, batch, more, rules);
+            self.append_batch(leader_epoch, batch, more, rules, disk);
         }
         self.capture_point();
         self.active_since.get_or_insert(now.monotonic_us);
         self.unflushed_bytes += records.len();
-        self.touch_pool(now);
         self.pump(disk);
         assert!(self.log_end > base_offset);
         Ok(Appended {
@@ -104,10 +120,10 @@ impl PartitionLog {
         now: Now,
         records: &Bytes,
         rules: AppendRules,
-    ) -> Result<Vec<ReadyBatch>, AppendError> {
+        ready: &mut Vec<ReadyBatch>,
+    ) -> Result<(), AppendError> {
         let batch_rules = self.config.batch_rules(now, rules);
         let append_time = self.append_time(now, rules);
-        let mut ready = Vec::new();
         for batch in split_batches(records) {
             let bytes = batch?;
             let checked = check_batch(&bytes, &batch_rules)?;
@@ -116,7 +132,7 @@ impl PartitionLog {
         if ready.is_empty() {
             return Err(AppendError::Empty);
         }
-        Ok(ready)
+        Ok(())
     }
 
     /// Checks the producers' sequences; the old batch if the append is a repetition.
@@ -164,6 +180,7 @@ impl PartitionLog {
         let last_offset: Offset = self.log_end + count - 1;
         let max_timestamp = max_timestamp.expect("an append has a batch");
         if self.must_roll(now, file_len(len_bytes), last_offset, max_timestamp) {
+            self.note_filled(now);
             self.roll_in_memory();
         }
     }
@@ -174,6 +191,7 @@ impl PartitionLog {
         batch: &ReadyBatch,
         more: usize,
         rules: AppendRules,
+        disk: &mut DiskQueue,
     ) {
         let header = BatchHeader {
             base_offset: self.log_end,
@@ -197,8 +215,8 @@ impl PartitionLog {
         let stage = self.stages.back_mut().expect("an open log has a stage");
         stage
             .tail
-            .append(&patched, body.len() + more, &mut self.pool);
-        stage.tail.append(body, more, &mut self.pool);
+            .append(&patched, body.len() + more, disk.buffers());
+        stage.tail.append(body, more, disk.buffers());
         assert_eq!(stage.tail.end(), size_bytes);
         self.log_end = header.last_offset() + 1;
     }

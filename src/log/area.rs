@@ -9,28 +9,38 @@
 //! which on a journaling file system costs a commit of the journal.
 //!
 //! ```text
-//! 0            end of the batches     ready                 ready + step
-//! |== durable, rounds under way ==|......zeros, durable.....|..being written ahead..|
-//!                                       rounds in here: FlushDevice
-//!                                                           rounds in here wait
+//! 0            end of the batches     ready       written   piece    end of the step
+//! |== durable, rounds under way ==|......zeros......|..zeros..|<....>|..............|
+//!                                   FlushDevice       Flush     no round until it is done
 //! ```
 //!
-//! Zeros are written ahead in steps. A step begins small; it doubles when an area lasted less than
+//! Zeros are written ahead in steps, and a step in pieces, one after another, with one flush of the
+//! file behind the last. A step begins small; it doubles when an area lasted less than
 //! `WRITE_AHEAD_QUICK_MS` and halves when it lasted more than `WRITE_AHEAD_SLOW_MS`, so a quiet
-//! partition holds little and a busy one rarely waits. A log whose rounds are large is not helped:
-//! writing each byte twice costs more than the larger flush.
+//! partition holds little and a busy one rarely reaches what is being written. A log whose rounds
+//! are large is not helped: writing each byte twice costs more than the larger flush.
+//!
+//! A round never waits for a step. Where it reaches beyond the zeros, the pieces that were not
+//! begun are given up, and the round extends the file as if there had been none; only one piece
+//! that is already with the kernel is waited for, because no block may have two writes under way.
+//! The next step then begins its own length further on, so that the log does not run into it again:
+//! the gap between is filled by rounds that flush their file.
 //!
 //! Owns: [`Area`]. Invariants: `ready` only rises, and only in the handler of a completion that
-//! made the blocks below it durable together with their metadata; no round writes where zeros are
+//! made the blocks below it durable together with their metadata; no round writes where a piece is
 //! being written. Runs on: the core of the partition. Bounded by: one step ahead of the log.
 
 use super::tail_buffer::BLOCK;
 use crate::limits::{
     WRITE_AHEAD_BYTES_MAX, WRITE_AHEAD_BYTES_MIN, WRITE_AHEAD_QUICK_MS,
-    WRITE_AHEAD_ROUND_BYTES_MAX, WRITE_AHEAD_SLOW_MS,
+    WRITE_AHEAD_ROUND_BYTES_MAX, WRITE_AHEAD_SLOW_MS, ZEROS_BYTES_MAX,
 };
 use crate::model::storage::StorageRules;
 use crate::model::time::{MonotonicUs, Now};
+
+/// The longest piece, as a file position.
+const PIECE: u64 = 256 * 1024;
+const _: () = assert!(ZEROS_BYTES_MAX == 256 * 1024 && PIECE.is_multiple_of(BLOCK));
 
 /// What makes a round durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,11 +51,41 @@ pub(super) enum FlushKind {
     File,
 }
 
-/// Zeros under way.
+/// What a step needs next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ahead {
-    pub(super) position: u64,
-    pub(super) len_bytes: u64,
+pub(super) enum NextAhead {
+    /// Zeros are to be written there.
+    Piece { position: u64, len_bytes: u64 },
+    /// The file is to be flushed.
+    Flush,
+}
+
+/// A part of the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Span {
+    position: u64,
+    end: u64,
+}
+
+/// A step under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Growth {
+    position: u64,
+    /// Zeros were written up to here.
+    written: u64,
+    /// Zeros will be written up to here.
+    end: u64,
+    doing: Doing,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doing {
+    /// To be told what is next.
+    Nothing,
+    /// A piece is being written; `is_unwanted` once it was asked back.
+    Piece { end: u64, is_unwanted: bool },
+    /// The file is being flushed, and with it all that rounds had written up to there.
+    Flush { covered: u64 },
 }
 
 /// The step of a log, which outlives its segments.
@@ -86,8 +126,11 @@ impl AheadStep {
 pub(super) struct Area {
     /// Every block below is initialised, and durable together with the file's metadata.
     ready: u64,
-    /// What is being written ahead.
-    ahead: Option<Ahead>,
+    /// So is every block of this, behind a gap.
+    beyond: Option<Span>,
+    growth: Option<Growth>,
+    /// The log reached the last step before its zeros were durable: the next one begins further on.
+    leaps: bool,
     /// There was no space: not tried again in this file.
     is_refused: bool,
 }
@@ -108,12 +151,15 @@ impl Area {
 
     /// True if a round that ends there may be written now.
     pub(super) fn may_write(&self, write_end: u64) -> bool {
-        self.ahead.is_none() || write_end <= self.ready
+        self.growth.is_none_or(|growth| match growth.doing {
+            Doing::Piece { .. } => write_end <= growth.written,
+            Doing::Nothing | Doing::Flush { .. } => true,
+        })
     }
 
-    /// True while zeros are under way.
+    /// True while a step is under way.
     pub(super) fn is_growing(&self) -> bool {
-        self.ahead.is_some()
+        self.growth.is_some()
     }
 
     /// What makes a round durable whose writes end there.
@@ -129,170 +175,146 @@ impl Area {
     pub(super) fn note_flushed(&mut self, write_end: u64) {
         assert!(write_end.is_multiple_of(BLOCK));
         self.ready = self.ready.max(write_end);
+        if let Some(beyond) = self.beyond
+            && beyond.position <= self.ready
+        {
+            self.ready = self.ready.max(beyond.end);
+            self.beyond = None;
+        }
     }
 
-    /// Zeros to write now, if it is time. `written_end` is where the furthest write so far ends,
-    /// `limit` how long the file may become, `round_bytes` how much the last round carried.
+    /// Begins a step, if it is time. `reach` is where the furthest write so far ends or the next
+    /// one will, `limit` how long the file may become, `round_bytes` how much the last round
+    /// carried.
     pub(super) fn start_ahead(
         &mut self,
         now: Now,
         step: &mut AheadStep,
-        written_end: u64,
+        reach: u64,
         limit: u64,
         round_bytes: u64,
-    ) -> Option<Ahead> {
-        assert!(written_end.is_multiple_of(BLOCK) && limit.is_multiple_of(BLOCK));
+    ) -> bool {
+        assert!(reach.is_multiple_of(BLOCK) && limit.is_multiple_of(BLOCK));
         let is_bulk = round_bytes > WRITE_AHEAD_ROUND_BYTES_MAX;
-        let is_enough = self.ready >= written_end + step.bytes / 2;
-        if self.ahead.is_some() || self.is_refused || is_bulk || is_enough {
-            return None;
+        let area_end = self.beyond.map_or(self.ready, |beyond| beyond.end);
+        let is_enough = area_end >= reach + step.bytes / 2;
+        if self.growth.is_some() || self.is_refused || is_bulk || is_enough {
+            return false;
         }
-        let position = self.ready.max(written_end);
-        let len_bytes = step.next(now).min(limit.saturating_sub(position));
+        let wanted = step.next(now);
+        let gap = if self.leaps { wanted } else { 0 };
+        let position = area_end.max(reach) + gap;
+        let len_bytes = wanted.min(limit.saturating_sub(position));
         if len_bytes == 0 {
-            return None;
+            return false;
         }
-        let ahead = Ahead {
+        self.leaps = false;
+        self.growth = Some(Growth {
             position,
-            len_bytes,
-        };
-        self.ahead = Some(ahead);
-        self.ahead
+            written: position,
+            end: position + len_bytes,
+            doing: Doing::Nothing,
+        });
+        true
     }
 
-    /// The zeros are durable.
-    pub(super) fn finish_ahead(&mut self) {
-        let ahead = self.ahead.take().expect("zeros were under way");
-        // Their flush was one of the file: it covers what had been written before them, too.
-        self.ready = ahead.position + ahead.len_bytes;
+    /// What the step under way needs now, if anything. `reach` as above; `flushable` is how far
+    /// writes of rounds have completed.
+    pub(super) fn next_ahead(&mut self, reach: u64, flushable: u64) -> Option<NextAhead> {
+        let growth = self.growth.as_mut()?;
+        if growth.doing != Doing::Nothing {
+            return None;
+        }
+        if reach > growth.written {
+            // The log is there already.
+            self.leaps |= growth.end > growth.written;
+            growth.end = growth.written;
+        }
+        let (position, len_bytes) = (growth.written, PIECE.min(growth.end - growth.written));
+        if len_bytes > 0 {
+            growth.doing = Doing::Piece {
+                end: position + len_bytes,
+                is_unwanted: false,
+            };
+            return Some(NextAhead::Piece {
+                position,
+                len_bytes,
+            });
+        }
+        if growth.written <= growth.position.max(reach) {
+            self.growth = None;
+            return None;
+        }
+        // A broken broker for the power-cut rig to find out: that the zeros changed the file's
+        // metadata is forgotten.
+        if cfg!(furlong_mutation = "metadata_forgotten") {
+            self.ready = growth.written;
+            self.growth = None;
+            return None;
+        }
+        growth.doing = Doing::Flush { covered: flushable };
+        Some(NextAhead::Flush)
+    }
+
+    /// The piece under way has ended.
+    pub(super) fn end_piece(&mut self, was_written: bool) {
+        let growth = self.growth.as_mut().expect("a piece belongs to a step");
+        let Doing::Piece { end, is_unwanted } = growth.doing else {
+            unreachable!("a piece was under way");
+        };
+        growth.doing = Doing::Nothing;
+        if was_written {
+            growth.written = end;
+        }
+        if is_unwanted || !was_written {
+            growth.end = growth.written;
+        }
+    }
+
+    /// The flush behind the last piece has ended well.
+    pub(super) fn end_flush(&mut self) {
+        let growth = self.growth.take().expect("a flush belongs to a step");
+        let Doing::Flush { covered } = growth.doing else {
+            unreachable!("a flush was under way");
+        };
+        let position = match self.beyond {
+            Some(before) if before.end == growth.position => before.position,
+            _ => growth.position,
+        };
+        self.beyond = Some(Span {
+            position,
+            end: growth.written,
+        });
+        self.note_flushed(covered);
+    }
+
+    /// The log is to go on where zeros are being written: nothing further is begun. True if a piece
+    /// is under way that was not asked back yet.
+    pub(super) fn give_up_ahead(&mut self) -> bool {
+        let Some(growth) = &mut self.growth else {
+            return false;
+        };
+        match &mut growth.doing {
+            Doing::Piece { is_unwanted, .. } => {
+                self.leaps = true;
+                !std::mem::replace(is_unwanted, true)
+            }
+            Doing::Nothing | Doing::Flush { .. } => false,
+        }
+    }
+
+    /// What was written of the step under way is not worth a flush.
+    pub(super) fn abandon_ahead(&mut self) {
+        let is_idle = |growth: &mut Growth| growth.doing == Doing::Nothing;
+        self.growth.take_if(is_idle);
     }
 
     /// There is no space for zeros. What the log itself writes may still find some.
     pub(super) fn refuse_ahead(&mut self) {
-        assert!(self.ahead.take().is_some(), "zeros were under way");
+        assert!(self.growth.take().is_some(), "zeros were under way");
         self.is_refused = true;
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const RULES: StorageRules = StorageRules {
-        device_flush: true,
-        write_ahead: true,
-        recovery_point_bytes: 0,
-    };
-    const LIMIT: u64 = 1 << 30;
-
-    fn at_ms(ms: u64) -> Now {
-        Now {
-            monotonic_us: ms * 1000,
-            wall_ms: 0,
-        }
-    }
-
-    #[test]
-    fn new_blocks_need_a_flush_of_their_file() {
-        let mut area = Area::of_file(5000);
-        assert_eq!(area.flush_kind(RULES, 4096), FlushKind::Device);
-        assert_eq!(area.flush_kind(RULES, 8192), FlushKind::File);
-        area.note_flushed(8192);
-        assert_eq!(area.flush_kind(RULES, 8192), FlushKind::Device);
-        let elsewhere = StorageRules::default();
-        assert_eq!(area.flush_kind(elsewhere, 4096), FlushKind::File);
-    }
-
-    #[test]
-    fn zeros_under_way_are_not_written_over_and_count_once_they_are_durable() {
-        let (mut area, mut step) = (Area::default(), AheadStep::default());
-        let ahead = area.start_ahead(at_ms(0), &mut step, 4096, LIMIT, 100);
-        let ahead = ahead.expect("nothing is ready");
-        assert_eq!(
-            (ahead.position, ahead.len_bytes),
-            (4096, WRITE_AHEAD_BYTES_MIN)
-        );
-        assert!(area.is_growing() && !area.may_write(8192) && area.may_write(0));
-        assert_eq!(area.flush_kind(RULES, 8192), FlushKind::File);
-        area.finish_ahead();
-        assert!(area.may_write(8192) && !area.is_growing());
-        assert_eq!(area.flush_kind(RULES, 8192), FlushKind::Device);
-        assert_eq!(
-            area.start_ahead(at_ms(1), &mut step, 8192, LIMIT, 100),
-            None,
-            "there is enough"
-        );
-    }
-
-    #[test]
-    fn the_step_follows_the_pace() {
-        let mut step = AheadStep::default();
-        assert_eq!(step.next(at_ms(0)), WRITE_AHEAD_BYTES_MIN);
-        assert_eq!(step.next(at_ms(1)), 2 * WRITE_AHEAD_BYTES_MIN);
-        for ms in 2..40 {
-            step.next(at_ms(ms));
-        }
-        assert_eq!(step.bytes, WRITE_AHEAD_BYTES_MAX);
-        let between = 40 + (WRITE_AHEAD_QUICK_MS + WRITE_AHEAD_SLOW_MS) / 2;
-        assert_eq!(step.next(at_ms(between)), WRITE_AHEAD_BYTES_MAX);
-        let slow = between + WRITE_AHEAD_SLOW_MS + 1;
-        assert_eq!(step.next(at_ms(slow)), WRITE_AHEAD_BYTES_MAX / 2);
-        for place in 1..40 {
-            step.next(at_ms(slow + place * (WRITE_AHEAD_SLOW_MS + 1)));
-        }
-        assert_eq!(step.bytes, WRITE_AHEAD_BYTES_MIN);
-    }
-
-    #[test]
-    fn large_rounds_a_full_disk_and_the_end_of_the_segment_stop_it() {
-        let mut step = AheadStep::default();
-        let mut area = Area::default();
-        let bulk = WRITE_AHEAD_ROUND_BYTES_MAX + 1;
-        assert_eq!(area.start_ahead(at_ms(0), &mut step, 0, LIMIT, bulk), None);
-        assert_eq!(area.start_ahead(at_ms(0), &mut step, 8192, 8192, 1), None);
-        let short = area.start_ahead(at_ms(0), &mut step, 4096, 8192, 1);
-        assert_eq!(short.map(|ahead| ahead.len_bytes), Some(4096));
-        area.refuse_ahead();
-        assert_eq!(area.start_ahead(at_ms(0), &mut step, 4096, LIMIT, 1), None);
-        assert_eq!(area.flush_kind(RULES, 8192), FlushKind::File);
-    }
-
-    proptest! {
-        /// Whatever happens, no round is allowed where zeros are under way, and the device flush
-        /// only below what was made durable.
-        #[test]
-        fn a_device_flush_only_covers_what_is_ready(
-            steps in proptest::collection::vec((0u8..4, 1u64..40), 1..200),
-        ) {
-            let (mut area, mut step) = (Area::default(), AheadStep::default());
-            let (mut written, mut durable) = (0, 0);
-            for (place, (what, blocks)) in (0u64..).zip(steps) {
-                match what {
-                    0 | 1 => {
-                        let end = written + blocks * BLOCK;
-                        if area.may_write(end) {
-                            let kind = area.flush_kind(RULES, end);
-                            prop_assert_eq!(kind == FlushKind::Device, end <= durable);
-                            written = end;
-                            area.note_flushed(end);
-                            durable = durable.max(end);
-                        }
-                    }
-                    2 => {
-                        let now = at_ms(place * 300);
-                        let ahead = area.start_ahead(now, &mut step, written, LIMIT, 1);
-                        if let Some(ahead) = ahead {
-                            prop_assert!(ahead.position >= written);
-                            prop_assert!(!area.may_write(ahead.position + BLOCK));
-                        }
-                    }
-                    _ => if let Some(ahead) = area.ahead {
-                        area.finish_ahead();
-                        durable = ahead.position + ahead.len_bytes;
-                    },
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -150,6 +150,21 @@ impl BatchScanner {
         }
     }
 
+    /// From here on each batch starts where the one before ended.
+    pub fn be_exact(&mut self) {
+        self.continuity = Continuity::Exact;
+    }
+
+    /// Where the batch behind the last good one says that it ends, if its header says anything.
+    #[must_use]
+    pub fn claimed_end(&self) -> Option<u64> {
+        if matches!(self.place, Place::Header { .. }) {
+            return None;
+        }
+        let header = BatchHeader::parse(&self.carry).ok()?;
+        Some(self.good_end + u64::try_from(header.size_bytes()).ok()?)
+    }
+
     /// Goes on with the next bytes of the file and reports the batches that end in them.
     pub fn feed(&mut self, bytes: &[u8], mut report: impl FnMut(ScannedBatch)) {
         let start = self.fed_end;

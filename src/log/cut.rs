@@ -10,6 +10,7 @@ use super::area::Area;
 use super::event::LogEvent;
 use super::operations::Pending;
 use super::partition_log::{PartitionLog, done};
+use super::roll::Roll;
 use super::segment::FileKind;
 use super::tail_buffer::{TailBuffer, block_ceil};
 use super::write::Stage;
@@ -46,9 +47,12 @@ impl PartitionLog {
 
     /// Starts the cut that a write without space made necessary, once nothing touches the file.
     pub(super) fn go_on_cutting(&mut self, now: Now, disk: &mut DiskQueue) {
+        if !self.cut_wanted {
+            return;
+        }
+        self.give_up_ahead(disk);
         let is_growing = |stage: &Stage| stage.area.is_growing();
-        let is_quiet = self.flushing.is_empty() && !self.stages.front().is_some_and(is_growing);
-        if self.cut_wanted && is_quiet {
+        if self.flushing.is_empty() && !self.stages.front().is_some_and(is_growing) {
             self.cut_wanted = false;
             self.start_cut(now, DiskError::NoSpace, disk);
         }
@@ -58,7 +62,15 @@ impl PartitionLog {
     pub(super) fn start_cut(&mut self, now: Now, error: DiskError, disk: &mut DiskQueue) {
         assert!(self.round.is_none() && self.flushing.is_empty());
         assert!(self.cut.is_none());
-        let created = self.roll.take().and_then(|roll| roll.created());
+        let roll = self.roll.take();
+        if let Some(recycled) = roll.as_ref().and_then(Roll::recycled) {
+            // It could not be renamed. The next start would remove it.
+            let file = recycled.file;
+            let path = self.segment_path(recycled.old_base, FileKind::Recycled);
+            self.push(Pending::Ignored, DiskOperation::Close { file }, disk);
+            self.push(Pending::Ignored, DiskOperation::RemoveFile { path }, disk);
+        }
+        let created = roll.and_then(|roll| roll.created());
         self.roll_back_memory(now);
         let active = self.active_mut();
         let file = active.file.expect("a segment that is written to is open");

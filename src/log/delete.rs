@@ -52,6 +52,7 @@ impl PartitionLog {
                 .map(|(file, _)| file),
         );
         files.extend(self.points.take_open_file());
+        files.extend(self.spares.take().and_then(|(_, file)| file));
         if !closing && !files.is_empty() {
             self.phase = Phase::Deleting(Deletion::Draining { closing: true });
             for file in files {
@@ -80,6 +81,9 @@ impl PartitionLog {
             if pending == Pending::Point && result.is_err() {
                 self.points.note_not_opened();
             }
+            if pending == Pending::Spare && result.is_err() {
+                self.spares.note_not_opened();
+            }
             return self.go_on_deleting(disk);
         }
         match done(result) {
@@ -87,7 +91,6 @@ impl PartitionLog {
                 self.phase = Phase::Deleted;
                 self.segments.clear();
                 self.stages.clear();
-                self.pool.clear();
                 self.tail_cache.clear();
                 events.push(LogEvent::Deleted);
             }

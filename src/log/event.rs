@@ -20,6 +20,12 @@ pub enum LogEvent {
         /// What recovery found.
         report: RecoveryReport,
     },
+    /// Bytes of a segment are damaged. They stay as they are; reads of them answer
+    /// `ReadError::Corrupt`. Told when recovery or a read comes upon them.
+    Damaged {
+        /// Which file, from which byte to which, which offsets are lost, what to do.
+        sentence: Box<str>,
+    },
     /// There is no space to open the log in. It stays closed and tries again by itself every
     /// `OPEN_RETRY_MS`, until `Opened`, a stop or a deletion. Told each time.
     OpenDelayed,
@@ -95,12 +101,17 @@ pub struct RecoveryReport {
     pub clean: bool,
     /// Batches that were read and checked.
     pub batches_scanned: u64,
+    /// Bytes that were to be read for it, known as the segments are begun.
+    pub bytes_to_scan: u64,
+    /// Bytes that were read for it; some of them twice where there was damage.
+    pub bytes_scanned: u64,
     /// Bytes of the last segment that a recovery point made unnecessary to read.
     pub bytes_skipped: u64,
     /// Bytes that were cut off behind the last good batch, zero padding not counted.
     pub torn_bytes_cut: u64,
-    /// Places in the last segment where rot was found and jumped over: too far from the end for a
-    /// torn write, so nothing behind them was cut. Reads there answer `ReadError::Corrupt`.
+    /// Damaged places that were found and passed: in a sealed segment, or too far from the end of
+    /// the last one for a torn write. Nothing was cut there; reads there answer
+    /// `ReadError::Corrupt`.
     pub damaged_places: u32,
     /// Index, snapshot and checkpoint files that were missing or damaged and were rebuilt.
     pub files_rebuilt: u32,

@@ -7,17 +7,14 @@
 
 use super::partition_log::PartitionLog;
 use super::segment::SegmentMark;
-use crate::limits::WRITE_BYTES_MAX;
 use crate::model::block_buffer::BlockBuffer;
+use crate::model::disk::DiskQueue;
 use crate::model::ids::Offset;
-
-/// Part of what a log may keep that is left to write buffers at rest.
-const SPARE_DIVISOR: usize = 4;
 
 /// What a log holds in memory, in bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LogMemory {
-    /// The tail cache, and write buffers at rest: what `handle_shed` can free.
+    /// The tail cache: what `handle_shed` can free.
     pub cached_bytes: usize,
     /// Appended and not durable.
     pub unflushed_bytes: usize,
@@ -32,7 +29,7 @@ impl PartitionLog {
     #[must_use]
     pub fn memory(&self) -> LogMemory {
         LogMemory {
-            cached_bytes: self.tail_cache.held_bytes() + self.pool.free_bytes(),
+            cached_bytes: self.tail_cache.held_bytes(),
             unflushed_bytes: self.unflushed_bytes,
             reading_bytes: self.reading_bytes,
             ahead_bytes: self.read_ahead.held_bytes(),
@@ -47,19 +44,13 @@ impl PartitionLog {
         is_cached.is_some() || self.read_ahead.has(offset)
     }
 
-    /// Gives up at least so many cached bytes, the oldest first, or all there are.
-    pub fn handle_shed(&mut self, wanted_bytes: usize) {
+    /// Gives up at least so many cached bytes, the oldest first, or all there are. Their buffers
+    /// are the next ones that are taken.
+    pub fn handle_shed(&mut self, wanted_bytes: usize, disk: &mut DiskQueue) {
         let target = self.memory().cached_bytes.saturating_sub(wanted_bytes);
-        // While somebody writes, the next round is to find a buffer.
-        let spare_bytes = match self.pool_idle_at {
-            Some(_) => WRITE_BYTES_MAX.min(target / SPARE_DIVISOR),
-            None => 0,
-        };
         while self.memory().cached_bytes > target {
-            if self.pool.free_bytes() > spare_bytes {
-                self.pool.trim(spare_bytes);
-            } else if !self.tail_cache.give_up_oldest(&mut self.pool) {
-                return self.pool.clear();
+            if !self.tail_cache.give_up_oldest(disk.buffers()) {
+                return;
             }
         }
     }
@@ -70,15 +61,16 @@ impl PartitionLog {
         segment: Offset,
         before: SegmentMark,
         after: SegmentMark,
-        mut written: Vec<(u64, BlockBuffer)>,
+        written: &mut Vec<(u64, BlockBuffer)>,
+        disk: &mut DiskQueue,
     ) {
         written.sort_unstable_by_key(|(position, _)| *position);
         self.tail_cache
             .mark(segment, before.size_bytes, before.next_offset);
-        for (position, buffer) in written {
+        for (position, buffer) in written.drain(..) {
             let end = after.size_bytes;
             self.tail_cache
-                .insert(segment, position, end, buffer, &mut self.pool);
+                .insert(segment, position, end, buffer, disk.buffers());
         }
     }
 }

@@ -7,6 +7,7 @@
 //! after the one before it is durable, exact in length and indexed. Runs on: the core of the
 //! partition. Bounded by: `limits`, and by the segments that are retained.
 
+mod ahead;
 mod append;
 mod area;
 pub mod batch_scanner;
@@ -14,6 +15,7 @@ mod batch_search;
 pub mod clean_marker;
 pub mod config;
 mod cut;
+mod damage;
 mod delay;
 mod delete;
 pub mod event;
@@ -32,10 +34,13 @@ mod read;
 mod read_ahead;
 mod recover;
 mod recover_from_point;
-mod recovery_point;
+pub mod recovery_point;
+mod refused_producers;
 mod retention;
 mod roll;
 pub mod segment;
+mod segment_walk;
+mod spare;
 mod stop;
 mod sync;
 mod tail_buffer;
@@ -52,3 +57,4 @@ pub use event::{
 };
 pub use memory::LogMemory;
 pub use partition_log::PartitionLog;
+pub use refused_producers::RefusedProducers;

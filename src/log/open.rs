@@ -32,7 +32,7 @@ use super::segment::{FileKind, Segment, SegmentIndexes, Warmth, parse_file_name}
 use super::tail_buffer::{BLOCK, block_floor, memory_len};
 use super::time_index::TimeIndex;
 use super::write::Stage;
-use crate::limits::{BLOCK_BYTES, RETENTION_CHECK_MS};
+use crate::limits::{BLOCK_BYTES, RETENTION_FIRST_CHECK_MS};
 use crate::model::block_buffer::BlockBuffer;
 use crate::model::disk::{
     DirectoryEntry, DiskError, DiskOperation, DiskOutcome, DiskQueue, FileId,
@@ -130,6 +130,15 @@ impl PartitionLog {
             DiskOperation::CreateDirectory { path },
             disk,
         );
+    }
+
+    /// What the opening has found so far, while it is under way.
+    #[must_use]
+    pub fn opening_report(&self) -> Option<RecoveryReport> {
+        match &self.phase {
+            Phase::Opening(opening) => Some(opening.report),
+            _ => None,
+        }
     }
 
     pub(super) fn opening(&mut self) -> &mut Opening {
@@ -505,8 +514,11 @@ impl PartitionLog {
         let others = std::mem::take(&mut opening.others);
         let orphans: Vec<(Offset, FileKind)> = others
             .into_iter()
-            .filter(|(base, _)| !logs.contains_key(base))
-            .filter(|(base, _)| noted.is_none_or(|point| point.mark.next_offset != *base))
+            .filter(|(base, kind)| *kind == FileKind::Recycled || !logs.contains_key(base))
+            .filter(|(base, kind)| {
+                let is_of_point = noted.is_some_and(|point| point.mark.next_offset == *base);
+                *kind == FileKind::Recycled || !is_of_point
+            })
             .collect();
         if orphans.is_empty() {
             return self.finish_open(now, disk, events);
@@ -526,6 +538,9 @@ impl PartitionLog {
         let tail = std::mem::take(&mut opening.tail);
         let active = self.segments.back().expect("an open log has a segment");
         assert!(matches!(active.warmth, Warmth::Warm));
+        // What is damaged is sealed as it is: no later start looks for a torn end in it.
+        let damages = active.damages.as_ref();
+        let is_damaged = damages.is_some_and(|damages| !damages.is_empty());
         let stage = Stage::of(active, &tail);
         self.log_end = active.mark.next_offset;
         self.durable_end = self.log_end;
@@ -537,10 +552,15 @@ impl PartitionLog {
             .base_offset;
         self.epochs.truncate_from_start(self.log_start);
         self.stages.push_back(stage);
-        self.retention.due = Some(now.after_ms(RETENTION_CHECK_MS));
+        let first_ms = self.retention_check_ms.min(RETENTION_FIRST_CHECK_MS);
+        self.retention.due = Some(now.after_ms(first_ms));
         self.phase = Phase::Open;
         self.cool_down(disk);
         events.push(LogEvent::Opened { report });
+        if is_damaged {
+            self.roll_in_memory();
+            self.pump(disk);
+        }
         if stop_wanted {
             self.start_stop(disk, events);
         }

@@ -5,7 +5,7 @@
 //! number is not used again while it is listed. Runs on: the core of the partition. Bounded by:
 //! what the verbs have under way.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
 use crate::model::disk::{DiskOperation, DiskQueue, DiskToken};
 use crate::model::ids::Offset;
@@ -25,8 +25,10 @@ pub(super) enum Pending {
     Point,
     /// A flush that no round waits for.
     Sync,
-    /// Zeros written ahead of the log.
-    WriteAhead,
+    /// A piece of zeros written ahead of the log.
+    Zeros,
+    /// The flush behind the last piece.
+    ZerosFlush,
     /// A step of the roll.
     Roll,
     /// A step of cutting the log back after the disk was full.
@@ -35,6 +37,8 @@ pub(super) enum Pending {
     Stop,
     /// A step of the deletion.
     Delete,
+    /// A step of making a spare file ready.
+    Spare,
     /// A step of retention.
     Retention,
     /// Opening the file of a cold segment.
@@ -56,7 +60,8 @@ pub(super) enum Pending {
 pub(super) struct Operations {
     owner: u32,
     next: u32,
-    pending: BTreeMap<u32, Pending>,
+    /// In the order in which they were sent; most end in about that order.
+    pending: VecDeque<(u32, Pending)>,
 }
 
 impl Operations {
@@ -64,7 +69,7 @@ impl Operations {
         Operations {
             owner,
             next: 0,
-            pending: BTreeMap::new(),
+            pending: VecDeque::new(),
         }
     }
 
@@ -75,14 +80,14 @@ impl Operations {
         operation: DiskOperation,
         disk: &mut DiskQueue,
     ) {
-        while self.pending.contains_key(&self.next) {
+        while self.place(self.next).is_some() {
             self.next = self.next.wrapping_add(1);
         }
         let token = DiskToken {
             owner: self.owner,
             operation: self.next,
         };
-        self.pending.insert(self.next, pending);
+        self.pending.push_back((self.next, pending));
         self.next = self.next.wrapping_add(1);
         disk.push(token, operation);
     }
@@ -90,9 +95,15 @@ impl Operations {
     /// Takes the one that ended off the list.
     pub(super) fn end(&mut self, token: DiskToken) -> Pending {
         assert_eq!(token.owner, self.owner);
-        self.pending
-            .remove(&token.operation)
-            .expect("a completion answers a request under way")
+        let place = self.place(token.operation);
+        let (_, pending) = place
+            .and_then(|place| self.pending.remove(place))
+            .expect("a completion answers a request under way");
+        pending
+    }
+
+    fn place(&self, number: u32) -> Option<usize> {
+        self.pending.iter().position(|(used, _)| *used == number)
     }
 
     /// True if none is under way.

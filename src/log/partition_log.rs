@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The machine of one partition's log: its state, its getters, and who takes which completion. The
-//! verbs are in files of their own: `open`, `recover`, `append`, `write`, `roll`, `cut`, `read`,
-//! `lookup`, `warm`, `retention`, `stop`, `delete`.
+//! verbs are in files of their own: `open`, `recover`, `append`, `write`, `ahead`, `roll`, `cut`,
+//! `read`, `lookup`, `warm`, `retention`, `spare`, `stop`, `delete`.
 //!
 //! Owns: [`PartitionLog`]. Invariants: `log_start <= durable_end <= log_end`; the durable end rises
 //! only in the handler of a completed flush; segments ascend and join without a gap; while the log
@@ -10,9 +10,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::append::ReadyBatch;
 use super::area::AheadStep;
 use super::config::LogConfig;
 use super::cut::Cut;
+use super::damage::DamageMet;
 use super::delay::Delay;
 use super::delete::Deletion;
 use super::event::{LogEvent, ReadError};
@@ -22,17 +24,18 @@ use super::operations::{Operations, Pending};
 use super::point::Points;
 use super::producer_state::ProducerState;
 use super::read_ahead::ReadAhead;
+use super::refused_producers::RefusedProducers;
 use super::retention::Retention;
 use super::roll::Roll;
 use super::segment::{FileKind, Segment, file_name};
+use super::spare::Spares;
 use super::stop::Stop;
 use super::sync::Unsynced;
-use super::tail_buffer::BufferPool;
 use super::tail_cache::TailCache;
 use super::task::Task;
 use super::warm::Rebuild;
-use super::write::{Round, Stage};
-use crate::limits::WRITE_BUFFERS_IDLE_MS;
+use super::write::{Round, RoundLists, Stage};
+use crate::limits::RETENTION_CHECK_MS_DEFAULT;
 use crate::model::disk::{
     DiskCompletion, DiskError, DiskOperation, DiskOutcome, DiskQueue, FileId,
 };
@@ -89,6 +92,7 @@ pub struct PartitionLog {
     pub(super) flushing: VecDeque<Round>,
     pub(super) next_round: u64,
     pub(super) ahead_step: AheadStep,
+    pub(super) spares: Spares,
     pub(super) roll: Option<Roll>,
     pub(super) cut: Option<Cut>,
     /// A write found no space; the cut starts once nothing touches the file.
@@ -96,9 +100,9 @@ pub struct PartitionLog {
     pub(super) unflushed_bytes: usize,
     /// What counts without a flush, in the relaxed flush modes.
     pub(super) unsynced: Unsynced,
-    pub(super) pool: BufferPool,
+    pub(super) lists: RoundLists,
+    pub(super) batches: Vec<ReadyBatch>,
     pub(super) tail_cache: TailCache,
-    pub(super) pool_idle_at: Option<MonotonicUs>,
     pub(super) tasks: BTreeMap<u64, Task>,
     pub(super) next_task: u64,
     /// Buffers of reads under way.
@@ -107,7 +111,10 @@ pub struct PartitionLog {
     pub(super) rebuilds: BTreeMap<Offset, Rebuild>,
     pub(super) uses: u64,
     pub(super) retention: Retention,
+    /// How often retention looks.
+    pub(super) retention_check_ms: u64,
     pub(super) points: Points,
+    pub(super) damage_met: DamageMet,
     /// When the last segment got its first batch in this process.
     pub(super) active_since: Option<MonotonicUs>,
 }
@@ -145,14 +152,15 @@ impl PartitionLog {
             flushing: VecDeque::new(),
             next_round: 0,
             ahead_step: AheadStep::default(),
+            spares: Spares::default(),
             roll: None,
             cut: None,
             cut_wanted: false,
             unflushed_bytes: 0,
             unsynced: Unsynced::default(),
-            pool: BufferPool::default(),
+            lists: RoundLists::default(),
+            batches: Vec::new(),
             tail_cache: TailCache::default(),
-            pool_idle_at: None,
             tasks: BTreeMap::new(),
             next_task: 0,
             reading_bytes: 0,
@@ -160,9 +168,17 @@ impl PartitionLog {
             rebuilds: BTreeMap::new(),
             uses: 0,
             retention: Retention::default(),
+            retention_check_ms: RETENTION_CHECK_MS_DEFAULT,
             points: Points::default(),
+            damage_met: DamageMet::default(),
             active_since: None,
         }
+    }
+
+    /// How often it looks for segments that retention may remove.
+    pub fn set_retention_check_ms(&mut self, ms: u64) {
+        assert!(ms > 0);
+        self.retention_check_ms = ms;
     }
 
     /// The slot that its disk requests name.
@@ -256,10 +272,12 @@ impl PartitionLog {
             }
             Pending::Point => self.step_point(result, disk, events),
             Pending::Sync => self.end_sync(now, result, disk, events),
-            Pending::WriteAhead => self.end_write_ahead(now, result, disk, events),
+            Pending::Zeros => self.end_zeros(now, result, disk, events),
+            Pending::ZerosFlush => self.end_zeros_flush(now, result, disk, events),
             Pending::Roll => self.step_roll(now, result, disk, events),
             Pending::Cut => self.step_cut(now, result, disk, events),
             Pending::Stop => self.step_stop(result, disk, events),
+            Pending::Spare => self.step_spare(result, disk, events),
             Pending::Retention => self.step_retention(now, result, disk, events),
             Pending::WarmFile(base) => self.end_warm_file(base, result, disk, events),
             Pending::WarmIndex(base) => self.end_warm_index(base, false, result, disk, events),
@@ -272,6 +290,9 @@ impl PartitionLog {
             self.go_on_retention(disk, events);
         }
         self.go_on_stopping(disk, events);
+        if let Some(sentence) = self.damage_met.sentence.take() {
+            events.push(LogEvent::Damaged { sentence });
+        }
         self.read_ahead.stamp(now);
     }
 
@@ -286,13 +307,13 @@ impl PartitionLog {
         }
         let sync_at = self.unsynced.deadline(self.config.flush_mode);
         let ahead = self.read_ahead.next_deadline();
-        [self.pool_idle_at, self.retention.due, sync_at, ahead]
+        [self.retention.due, sync_at, ahead]
             .into_iter()
             .flatten()
             .min()
     }
 
-    /// Rolls by time, applies retention, frees idle buffers.
+    /// Rolls by time, applies retention, drops what was read ahead in vain.
     pub fn handle_timeout(&mut self, now: Now, disk: &mut DiskQueue, _events: &mut Vec<LogEvent>) {
         if matches!(self.phase, Phase::Delayed(_)) {
             return self.go_on_delayed(now, disk);
@@ -300,14 +321,10 @@ impl PartitionLog {
         if !self.is_open() {
             return;
         }
-        if self.pool_idle_at.is_some_and(|at| at <= now.monotonic_us) {
-            self.pool.clear();
-            self.pool_idle_at = None;
-        }
         self.sync_if_due(now, disk);
         self.read_ahead.expire(now);
         if self.retention.due.is_some_and(|at| at <= now.monotonic_us) {
-            self.retention.due = Some(now.after_ms(crate::limits::RETENTION_CHECK_MS));
+            self.retention.due = Some(now.after_ms(self.retention_check_ms));
             self.roll_by_time(now, disk);
             self.check_retention(now, disk);
         }
@@ -327,9 +344,13 @@ impl PartitionLog {
         self.retention_bound = self.retention_bound.max(bound);
     }
 
-    /// Notes that buffers were used just now.
-    pub(super) fn touch_pool(&mut self, now: Now) {
-        self.pool_idle_at = Some(now.after_ms(WRITE_BUFFERS_IDLE_MS));
+    /// Tells the open log of producers that were refused before they could append.
+    pub fn handle_refused(&mut self, refused: RefusedProducers) {
+        assert!(
+            !matches!(self.phase, Phase::Opening(_)),
+            "an opening reads who is known"
+        );
+        self.producers.note_refused(refused);
     }
 
     /// A path in the directory.

@@ -11,6 +11,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::refused_producers::RefusedProducers;
 use crate::limits::{PRODUCER_BATCHES_REMEMBERED, PRODUCERS_PER_PARTITION_MAX};
 use crate::model::ids::Offset;
 use crate::wire::record::BatchHeader;
@@ -77,14 +78,22 @@ struct Last {
     last_sequence: i32,
 }
 
-/// Where a producer must go on of which every batch was lost.
+/// Where a producer must go on of which every batch was lost or refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct FirstLost {
-    producer_epoch: i16,
-    base_sequence: i32,
+pub(super) struct FirstMissing {
+    pub(super) producer_epoch: i16,
+    pub(super) base_sequence: i32,
 }
 
-impl FirstLost {
+impl FirstMissing {
+    /// The batch with this header is the first.
+    pub(super) fn of(header: &BatchHeader) -> FirstMissing {
+        FirstMissing {
+            producer_epoch: header.producer_epoch,
+            base_sequence: header.base_sequence,
+        }
+    }
+
     /// Batches that were sent behind the lost ones must not pass for the first of a new producer:
     /// the lost ones, sent again, would be refused for ever.
     fn check(self, header: &BatchHeader) -> SequenceCheck {
@@ -131,32 +140,45 @@ fn check_next(last: Option<Last>, header: &BatchHeader) -> SequenceCheck {
 #[derive(Debug)]
 pub struct SequenceChecker<'a> {
     state: &'a ProducerState,
-    appended: Vec<(i64, Last)>,
+    /// The newest batch of the first producer; an append of a client has no other.
+    first: Option<(i64, Last)>,
+    /// Of others.
+    others: Vec<(i64, Last)>,
 }
 
 impl SequenceChecker<'_> {
     /// Checks the next batch of the append.
     pub fn check(&mut self, header: &BatchHeader) -> SequenceCheck {
         assert!(header.producer_id >= 0);
-        let in_append = self
-            .appended
-            .iter()
-            .rev()
-            .find(|(id, _)| *id == header.producer_id);
+        let known = self.first.iter().chain(&self.others);
+        let mut known = known.filter(|(id, _)| *id == header.producer_id);
+        let in_append = known.next();
         let check = match in_append {
             Some((_, last)) => check_next(Some(*last), header),
             None => self.state.check(header),
         };
         if check == SequenceCheck::InOrder {
-            self.appended.push((
+            self.note(
                 header.producer_id,
                 Last {
                     producer_epoch: header.producer_epoch,
                     last_sequence: header.last_sequence(),
                 },
-            ));
+            );
         }
         check
+    }
+
+    fn note(&mut self, producer_id: i64, last: Last) {
+        let (first, others) = (&mut self.first, &mut self.others);
+        let mut known = first.iter_mut().chain(others.iter_mut());
+        if let Some((_, newest)) = known.find(|(id, _)| *id == producer_id) {
+            *newest = last;
+        } else if first.is_none() {
+            *first = Some((producer_id, last));
+        } else {
+            others.push((producer_id, last));
+        }
     }
 }
 
@@ -166,9 +188,10 @@ pub struct ProducerState {
     producers: BTreeMap<i64, VecDeque<RememberedBatch>>,
     /// (last offset, producer id): who was idle longest comes first.
     by_last_offset: BTreeSet<(Offset, i64)>,
-    /// Producers that are unknown only because the disk was full, by producer id. In memory alone:
+    /// Producers that are unknown only because the disk was full or their batches were refused, by
+    /// producer id. In memory alone:
     /// a process that ends takes the connections with it, and with them what was sent behind.
-    lost: BTreeMap<i64, FirstLost>,
+    lost: BTreeMap<i64, FirstMissing>,
 }
 
 impl ProducerState {
@@ -208,7 +231,8 @@ impl ProducerState {
     pub fn checker(&self) -> SequenceChecker<'_> {
         SequenceChecker {
             state: self,
-            appended: Vec::new(),
+            first: None,
+            others: Vec::new(),
         }
     }
 
@@ -299,8 +323,20 @@ impl ProducerState {
         }
     }
 
+    /// Takes note of producers that were refused. Those that are known have their sequence.
+    pub fn note_refused(&mut self, refused: RefusedProducers) {
+        for (producer_id, first) in refused.into_first() {
+            if !self.producers.contains_key(&producer_id) {
+                self.lost.entry(producer_id).or_insert(first);
+            }
+        }
+        while self.lost.len() > PRODUCERS_PER_PARTITION_MAX {
+            self.lost.pop_first();
+        }
+    }
+
     fn note_lost(&mut self, producer_id: i64, batch: &RememberedBatch) {
-        let first = FirstLost {
+        let first = FirstMissing {
             producer_epoch: batch.producer_epoch,
             base_sequence: batch.base_sequence(),
         };

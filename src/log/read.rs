@@ -3,8 +3,8 @@
 //!
 //! Owns: [`ReadTask`], [`Answer`]. Invariants: what is answered starts with the batch that holds
 //! the offset, is whole, below the bound and matches its checksums; damage is answered as damage
-//! and never skipped; what is in the tail cache is answered from there, without index and disk.
-//! Runs on: the core of the partition.
+//! and skipped only for who wants what lies behind; what is in the tail cache is answered from
+//! there, without index and disk. Runs on: the core of the partition.
 //! Bounded by: `READ_BYTES_MAX` and the size of one batch.
 
 use bytes::Bytes;
@@ -58,6 +58,14 @@ impl Answer {
     }
 }
 
+/// Where a segment ends.
+#[derive(Clone, Copy)]
+struct End {
+    bytes: u64,
+    /// No batch reaches this offset.
+    limit: Offset,
+}
+
 /// Where a walk through a window ended.
 enum Walk {
     Done(Result<Answer, ReadError>),
@@ -74,8 +82,9 @@ enum Walk {
 impl ReadTask {
     /// Looks for the batch that holds the offset, from a batch at or before it on; `indexed` is
     /// where the index said that such a batch starts.
-    fn walk(&self, window: &Window, position: &mut u64, end: u64, indexed: u64) -> Walk {
+    fn walk(&self, window: &Window, position: &mut u64, end: End, indexed: u64) -> Walk {
         let mut next_offset = 0;
+        let End { bytes: end, limit } = end;
         loop {
             let is_indexed = *position == indexed && indexed > 0;
             let header = match window.batch_at(*position, end) {
@@ -93,7 +102,8 @@ impl ReadTask {
             if is_indexed && header.base_offset > self.offset {
                 return Walk::IndexLies;
             }
-            if header.base_offset < next_offset {
+            // Offsets lie outside a batch's checksum.
+            if header.base_offset < next_offset || header.last_offset() >= limit {
                 return Walk::Done(Err(ReadError::Corrupt));
             }
             next_offset = header.last_offset().saturating_add(1);
@@ -139,22 +149,27 @@ impl ReadTask {
         let range = window
             .range(start, position - start)
             .expect("the batches were just seen");
-        let (bytes, held_bytes) = trim(range, window.held_bytes());
         Answer {
-            bytes,
+            bytes: range,
             next_offset,
-            held_bytes,
+            held_bytes: window.held_bytes(),
         }
     }
 }
 
-/// Gives memory back if the answer is only a small part of what it would hold.
-fn trim(bytes: Bytes, held_bytes: usize) -> (Bytes, usize) {
-    const SMALL: usize = 16 * 1024;
-    if bytes.len() <= SMALL || bytes.len() < held_bytes / 4 {
-        (Bytes::copy_from_slice(&bytes), bytes.len())
-    } else {
-        (bytes, held_bytes)
+impl Answer {
+    /// Gives memory back if the answer is only a small part of what it would hold.
+    pub(super) fn trim(self, disk: &mut DiskQueue) -> Answer {
+        const SMALL: usize = 16 * 1024;
+        let len = self.bytes.len();
+        if len == 0 || (len > SMALL && len >= self.held_bytes / 4) {
+            return self;
+        }
+        Answer {
+            bytes: disk.buffers().copy(&self.bytes),
+            held_bytes: len,
+            ..self
+        }
     }
 }
 
@@ -247,7 +262,10 @@ impl PartitionLog {
             let Some(segment) = self.segment_mut(task.segment) else {
                 return Progress::Read(Err(ReadError::OffsetOutOfRange));
             };
-            let end = segment.durable.size_bytes;
+            let end = End {
+                bytes: segment.durable.size_bytes,
+                limit: segment.durable.next_offset,
+            };
             let indexes = segment.indexes.as_ref();
             let indexed = indexes.map(|indexes| indexes.offsets.floor(read.offset).position);
             let position = match task.position {
@@ -279,6 +297,13 @@ impl PartitionLog {
                     return Progress::Rebuild(task.segment);
                 }
                 Walk::IndexLies => return Progress::Read(Err(ReadError::Corrupt)),
+                Walk::Done(Err(ReadError::Corrupt)) => {
+                    let segment = self.segment_mut(task.segment);
+                    match segment.and_then(|segment| segment.around(next, read.offset)) {
+                        Some(behind) => task.position = Some(behind),
+                        None => return Progress::Read(Err(ReadError::Corrupt)),
+                    }
+                }
                 Walk::Done(result) => return Progress::Read(result),
                 Walk::Need {
                     position,
@@ -287,7 +312,7 @@ impl PartitionLog {
                     let interval = u64::from(self.config.index_interval_bytes);
                     let useful_bytes = file_len(read.max_bytes)
                         .saturating_add(interval)
-                        .min(end - position);
+                        .min(end.bytes - position);
                     return Progress::Need {
                         position,
                         len_bytes,

@@ -6,10 +6,9 @@
 //! Sealed ones are read only where a producer snapshot or the leader epochs are missing or damaged,
 //! and are never cut.
 //!
-//! Rot and a torn write look the same near the end of the file. But no more than
-//! `UNFLUSHED_BYTES_MAX` are ever written past what is durable, so if bytes reach further than that
-//! behind the first bad batch, it is rot: the walk goes on at the next good batch, and nothing
-//! behind the damage is cut.
+//! Rot and a torn write look the same near the end of the file; `segment_walk` tells them apart
+//! where that can be told. Where rot was found, the log goes on in a new segment: the damaged one
+//! is sealed as it is, and sealed segments are neither cut nor written to.
 //!
 //! Owns: [`Scan`]. Invariants: nothing is served before the cut is flushed, so no byte that was
 //! read once can be gone later; what was read is flushed, too: it may so far have been in a
@@ -18,7 +17,7 @@
 //! `RECOVERY_READ_BYTES` steps.
 
 use super::batch_scanner::{BatchScanner, Continuity, ScannedBatch};
-use super::batch_search::BatchSearch;
+use super::damage::Damages;
 use super::event::LogEvent;
 use super::leader_epochs::LeaderEpochs;
 use super::open::OpenStep;
@@ -28,8 +27,8 @@ use super::producer_snapshot;
 use super::producer_state::{ProducerState, RememberedBatch};
 use super::recovery_point::RecoveryPoint;
 use super::segment::{FileKind, Segment, SegmentIndexes, Warmth};
-use super::tail_buffer::{block_floor, file_len, memory_len};
-use crate::limits::{RECOVERY_READ_BYTES, UNFLUSHED_BYTES_MAX};
+use super::segment_walk::{SegmentWalk, WalkKind};
+use crate::limits::RECOVERY_READ_BYTES;
 use crate::model::block_buffer::BlockBuffer;
 use crate::model::disk::{DiskError, DiskOperation, DiskOutcome, DiskQueue, FileId};
 use crate::model::ids::Offset;
@@ -38,89 +37,12 @@ use crate::model::time::Now;
 /// One segment being read.
 #[derive(Debug)]
 pub(super) struct Scan {
-    scanner: BatchScanner,
+    walk: SegmentWalk,
     /// Collects what is known of the segment.
     scratch: Segment,
     file: FileId,
     file_bytes: u64,
-    position: u64,
-    /// Bytes at `position` that the walk does not want.
-    skip: usize,
-    mode: Mode,
     is_last: bool,
-}
-
-/// What the bytes that come next are for.
-#[derive(Debug)]
-enum Mode {
-    /// The walk over good batches, and behind them to the end of the file.
-    Reading,
-    /// Looking for a batch behind damage.
-    Searching(BatchSearch),
-    /// Checking what was found at this position.
-    Trying(u64, Box<BatchScanner>),
-    /// Nothing good lies behind the damage.
-    GaveUp,
-}
-
-impl Scan {
-    /// Goes on at any position.
-    fn seek(&mut self, position: u64) {
-        self.position = block_floor(position);
-        self.skip = memory_len(position - self.position);
-    }
-
-    fn search_from(&mut self, position: u64) {
-        let (next, epoch) = (self.scanner.next_offset(), self.scanner.leader_epoch());
-        self.seek(position);
-        self.mode = Mode::Searching(BatchSearch::new(position, next, epoch));
-    }
-
-    /// Takes the next piece of the file; the good batches that end in it, and whether to read on.
-    fn take(&mut self, bytes: &[u8], at_end: bool) -> (Vec<ScannedBatch>, bool) {
-        let fresh = &bytes[self.skip.min(bytes.len())..];
-        self.position += file_len(bytes.len());
-        self.skip = 0;
-        let mut found = Vec::new();
-        match &mut self.mode {
-            Mode::Reading | Mode::GaveUp => {
-                self.scanner.feed(fresh, |batch| found.push(batch));
-            }
-            Mode::Searching(search) => {
-                if let Some(position) = search.feed(fresh) {
-                    let scanner = Box::new(self.scanner.resumed(position));
-                    self.mode = Mode::Trying(position, scanner);
-                    self.seek(position);
-                    return (found, true);
-                }
-                if at_end {
-                    self.mode = Mode::GaveUp;
-                }
-            }
-            Mode::Trying(position, scanner) => {
-                scanner.feed(fresh, |batch| found.push(batch));
-                if !found.is_empty() {
-                    self.scratch.skip_to(*position);
-                    self.scanner = (**scanner).clone();
-                    self.mode = Mode::Reading;
-                } else if scanner.is_bad() || at_end {
-                    let next = *position + 1;
-                    self.search_from(next);
-                    return (found, true);
-                }
-            }
-        }
-        let is_rot = self.scanner.is_bad()
-            && self.scanner.torn_bytes() > file_len(UNFLUSHED_BYTES_MAX)
-            && matches!(self.mode, Mode::Reading);
-        if at_end && self.is_last && is_rot {
-            self.search_from(self.scanner.good_end() + 1);
-            return (found, true);
-        }
-        // Behind the first bad batch the last segment is read to its end, to tell rot from a tear.
-        let goes_on = !at_end && (self.is_last || !self.scanner.is_bad());
-        (found, goes_on)
-    }
 }
 
 impl PartitionLog {
@@ -188,12 +110,16 @@ impl PartitionLog {
     }
 
     fn scan_segment(&mut self, base_offset: Offset, disk: &mut DiskQueue) {
-        let is_last = self.segment_after(base_offset).is_none();
-        let segment = self.segment_mut(base_offset).expect("a listed segment");
-        let scanner = if is_last {
-            BatchScanner::new(base_offset, Offset::MAX, Continuity::Exact)
-        } else {
-            BatchScanner::new(base_offset, segment.mark.next_offset, Continuity::Ascending)
+        let next_base = self.segment_after(base_offset);
+        let walk = match next_base {
+            None => SegmentWalk::new(
+                BatchScanner::new(base_offset, Offset::MAX, Continuity::Exact),
+                WalkKind::Last,
+            ),
+            Some(next) => SegmentWalk::new(
+                BatchScanner::new(base_offset, next, Continuity::Ascending),
+                WalkKind::Sealed(next),
+            ),
         };
         // What the batches say themselves counts more than what was noted of them.
         self.epochs.truncate_from_end(base_offset);
@@ -202,14 +128,11 @@ impl PartitionLog {
             .expect("a listed segment")
             .file = Some(file);
         self.opening().scan = Some(Scan {
-            scanner,
+            walk,
             scratch: Segment::empty(base_offset),
             file,
             file_bytes: 0,
-            position: 0,
-            skip: 0,
-            mode: Mode::Reading,
-            is_last,
+            is_last: next_base.is_none(),
         });
         let path = self.segment_path(base_offset, FileKind::Log);
         let create = false;
@@ -241,18 +164,14 @@ impl PartitionLog {
         self.opening().report.bytes_skipped = position;
         let file = self.new_file();
         self.active_mut().file = Some(file);
-        let mut scan = Scan {
-            scanner: BatchScanner::behind(base_offset, position, next_offset, leader_epoch),
+        let scanner = BatchScanner::behind(base_offset, position, next_offset, leader_epoch);
+        self.opening().scan = Some(Scan {
+            walk: SegmentWalk::new(scanner, WalkKind::Last),
             scratch,
             file,
             file_bytes: 0,
-            position: 0,
-            skip: 0,
-            mode: Mode::Reading,
             is_last: true,
-        };
-        scan.seek(position);
-        self.opening().scan = Some(scan);
+        });
         let path = self.segment_path(base_offset, FileKind::Log);
         let create = false;
         let open = DiskOperation::Open { file, path, create };
@@ -271,7 +190,10 @@ impl PartitionLog {
         let Ok(DiskOutcome::Opened { len_bytes }) = result else {
             unreachable!("an open brings a length");
         };
-        self.scan().file_bytes = len_bytes;
+        let scan = self.scan();
+        scan.file_bytes = len_bytes;
+        let wanted = len_bytes.saturating_sub(scan.walk.position());
+        self.opening().report.bytes_to_scan += wanted;
         self.read_for_scan(disk);
     }
 
@@ -279,7 +201,7 @@ impl PartitionLog {
         let scan = self.scan();
         let read = DiskOperation::Read {
             file: scan.file,
-            position_bytes: scan.position,
+            position_bytes: scan.walk.position(),
             buffer: BlockBuffer::zeroed(RECOVERY_READ_BYTES),
         };
         self.push(Pending::Scan, read, disk);
@@ -300,13 +222,13 @@ impl PartitionLog {
         };
         let len = usize::try_from(len_bytes).expect("a read fits memory");
         let at_end = len < buffer.len();
+        self.opening().report.bytes_scanned += u64::from(len_bytes);
         let scan = self.scan();
-        let was_trying = matches!(scan.mode, Mode::Trying(..));
-        let (found, goes_on) = scan.take(&buffer.as_slice()[..len], at_end);
-        if was_trying && !found.is_empty() {
-            self.opening().report.damaged_places += 1;
+        let piece = scan.walk.take(&buffer.as_slice()[..len], at_end);
+        if let Some(position) = piece.resumed_at {
+            scan.scratch.skip_to(position);
         }
-        if self.take_scanned(&found) {
+        if self.take_scanned(&piece.found) {
             // The checkpoint names a newer epoch than the batches after it: it is damaged.
             let opening = self.opening();
             opening.epochs_trusted = false;
@@ -314,10 +236,10 @@ impl PartitionLog {
             self.push(Pending::Ignored, DiskOperation::Close { file }, disk);
             return self.start_recovery(disk);
         }
-        if goes_on {
+        if piece.goes_on {
             return self.read_for_scan(disk);
         }
-        self.finish_segment(disk);
+        self.finish_segment(disk, events);
     }
 
     /// Takes note of good batches. True if they contradict the leader epochs noted before them.
@@ -345,20 +267,25 @@ impl PartitionLog {
         false
     }
 
-    fn finish_segment(&mut self, disk: &mut DiskQueue) {
+    fn finish_segment(&mut self, disk: &mut DiskQueue, events: &mut Vec<LogEvent>) {
+        let scan = self.opening().scan.take().expect("a scan is under way");
         let Scan {
-            scanner,
+            walk,
             mut scratch,
             file,
             file_bytes,
             is_last,
-            ..
-        } = self.opening().scan.take().expect("a scan is under way");
+        } = scan;
         let base_offset = scratch.base_offset;
+        let (good_end, torn_bytes) = (walk.good_end(), walk.torn_bytes());
+        let damages = walk.into_damages();
+        self.opening().report.damaged_places += damages.count();
+        self.tell_damage(base_offset, &damages, events);
         scratch.file = Some(file);
+        scratch.note_damages(damages);
         if is_last {
-            assert_eq!(scratch.mark.size_bytes, scanner.good_end());
-            self.opening().report.torn_bytes_cut = scanner.torn_bytes();
+            assert_eq!(scratch.mark.size_bytes, good_end);
+            self.opening().report.torn_bytes_cut = torn_bytes;
             scratch.durable = scratch.mark;
             *self.active_mut() = scratch;
             return self.cut_scanned(file_bytes, disk);
@@ -369,12 +296,25 @@ impl PartitionLog {
         segment.durable = segment.mark;
         segment.times_known = true;
         segment.indexes = scratch.indexes;
+        segment.damages = scratch.damages;
         segment.warmth = Warmth::Warm;
         let next = self
             .segment_after(base_offset)
             .expect("this was not the last segment");
         self.cool_scanned(base_offset, disk);
         self.scan_segment(next, disk);
+    }
+
+    /// Tells what is damaged in a segment that was walked through.
+    pub(super) fn tell_damage(
+        &self,
+        base_offset: Offset,
+        damages: &Damages,
+        events: &mut Vec<LogEvent>,
+    ) {
+        let path = self.segment_path(base_offset, FileKind::Log);
+        let sentences = damages.sentences(&path).into_iter();
+        events.extend(sentences.map(|sentence| LogEvent::Damaged { sentence }));
     }
 
     /// A sealed segment that was only read for what lies in its batches is closed again.

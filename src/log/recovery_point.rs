@@ -24,7 +24,7 @@ use crate::model::block_buffer::BlockBuffer;
 use crate::model::ids::{LeaderEpoch, Offset};
 
 /// File name.
-pub(super) const RECOVERY_POINT: &str = "recovery-point";
+pub const RECOVERY_POINT: &str = "recovery-point";
 
 const MAGIC: [u8; 8] = *b"FURLRPT1";
 const CRC_AT: usize = 77;
@@ -77,6 +77,18 @@ impl RecoveryPoint {
         let slots = file.chunks(BLOCK_BYTES).take(2).filter_map(decode);
         slots.max_by_key(|(sequence, _)| *sequence)
     }
+}
+
+/// What the newest valid slot of a file claims, for those who check it: the base offset of a
+/// segment, a position in its file and the offset of the batch that starts there.
+#[must_use]
+pub fn claim_of(file: &[u8]) -> Option<(Offset, u64, Offset)> {
+    let (_, point) = RecoveryPoint::newest(file)?;
+    Some((
+        point.segment_base,
+        point.mark.size_bytes,
+        point.mark.next_offset,
+    ))
 }
 
 fn decode(slot: &[u8]) -> Option<(u64, RecoveryPoint)> {

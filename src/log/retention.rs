@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Retention: whole sealed segments are removed from the front of the log by age and by size.
 //!
-//! One segment at a time, oldest first: its `.log` is removed, the directory is synced, then the
-//! log start moves, then the small files go. So the log start never falls back after a crash, and
-//! the segments on disk never have a gap. (`file.delete.delay.ms` has nothing to wait for here: a
-//! read under way keeps its open file.)
+//! One segment at a time, oldest first: its `.log` is removed (or renamed, see `spare`), the
+//! directory is synced, then the log start moves, then the small files go. So the log start never
+//! falls back after a crash, and the segments on disk never have a gap. (`file.delete.delay.ms` has
+//! nothing to wait for here: a read under way keeps its open file.)
 //!
 //! Owns: [`Retention`]. Invariants: the segment that takes the appends stays; nothing at or above
 //! the retention bound (the HW) is removed. Runs on: the core of the partition. Bounded by: one
@@ -34,6 +34,8 @@ pub(super) struct Retention {
     /// The segment whose largest timestamp it must know first.
     pub(super) waits_for: Option<Offset>,
     removing: Option<Step>,
+    /// The file of that segment is kept for the next one.
+    recycles: bool,
 }
 
 impl Retention {
@@ -72,8 +74,15 @@ impl PartitionLog {
             }
         }
         self.retention.removing = Some(Step::Remove);
+        self.retention.recycles = self.may_recycle(oldest);
         let path = self.segment_path(base_offset, FileKind::Log);
-        self.push(Pending::Retention, DiskOperation::RemoveFile { path }, disk);
+        let operation = if self.retention.recycles {
+            let to = self.segment_path(base_offset, FileKind::Recycled);
+            DiskOperation::RenameFile { from: path, to }
+        } else {
+            DiskOperation::RemoveFile { path }
+        };
+        self.push(Pending::Retention, operation, disk);
     }
 
     /// Not the last segment, sealed on disk, not being loaded, and all below the bound.
@@ -133,7 +142,9 @@ impl PartitionLog {
             .segments
             .pop_front()
             .expect("the log has more than one segment");
-        if let Some(file) = oldest.file {
+        if self.retention.recycles {
+            self.keep_spare(&oldest, disk);
+        } else if let Some(file) = oldest.file {
             self.push(Pending::Ignored, DiskOperation::Close { file }, disk);
         }
         for kind in [FileKind::Index, FileKind::TimeIndex, FileKind::Snapshot] {

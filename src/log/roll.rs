@@ -4,14 +4,15 @@
 //! A roll has two halves. At once, in memory: the next append goes to a new segment. Later, once
 //! the old segment's last round is flushed, on disk: (1) the old file is cut to its exact length
 //! and flushed, its indexes, the new segment's producer snapshot and the leader epochs are replaced
-//! durably; (2) the new file is made; (3) the directory is synced; only then is the new file
-//! written to.
+//! durably; (2) the new file is made, or a spare one renamed; (3) the directory is synced; only
+//! then is the new file written to.
 //!
 //! Owns: [`Roll`]. Invariants: of all segments on disk only the last one can be torn, because none
 //! is made before the one before it is durable, exact and indexed. Runs on: the core of the
 //! partition.
 //! Bounded by: one roll on disk at a time; those in memory by `UNFLUSHED_BYTES_MAX`.
 
+use super::area::Area;
 use super::batch_scanner::INDEX_SPAN_MAX;
 use super::event::LogEvent;
 use super::leader_epochs::LEADER_EPOCH_CHECKPOINT;
@@ -19,6 +20,7 @@ use super::operations::Pending;
 use super::partition_log::{PartitionLog, done};
 use super::producer_snapshot;
 use super::segment::{FileKind, Segment};
+use super::spare::Recycled;
 use super::write::{Seal, Stage};
 use crate::model::disk::{DiskError, DiskOperation, DiskOutcome, DiskQueue, FileId};
 use crate::model::ids::Offset;
@@ -51,6 +53,8 @@ pub(super) struct Roll {
     base_offset: Offset,
     /// The new file.
     file: FileId,
+    /// It was that of a segment which retention removed.
+    recycled: Option<Recycled>,
 }
 
 impl Roll {
@@ -58,6 +62,11 @@ impl Roll {
     pub(super) fn created(&self) -> Option<(FileId, Offset)> {
         let may_exist = matches!(self.step, RollStep::Create | RollStep::Sync);
         may_exist.then_some((self.file, self.base_offset))
+    }
+
+    /// The file that was to be the new one, if it has had another name.
+    pub(super) fn recycled(&self) -> Option<Recycled> {
+        self.recycled
     }
 }
 
@@ -150,6 +159,7 @@ impl PartitionLog {
             old_file,
             base_offset,
             file,
+            recycled: None,
         });
         let cut = DiskOperation::SetLength {
             file: old_file,
@@ -177,7 +187,7 @@ impl PartitionLog {
                 return;
             }
         }
-        let (step, file, old_file) = (roll.step, roll.file, roll.old_file);
+        let (step, old_file) = (roll.step, roll.old_file);
         match (roll.error, step) {
             (None, _) => {}
             (
@@ -194,17 +204,7 @@ impl PartitionLog {
                 self.push(Pending::Roll, DiskOperation::Flush { file: old_file }, disk);
             }
             RollStep::Flush => self.replace_small_files(disk),
-            RollStep::Replace { .. } => {
-                self.go_to(RollStep::Create);
-                let base_offset = self.stages[1].base_offset;
-                let path = self.segment_path(base_offset, FileKind::Log);
-                let create = true;
-                self.push(
-                    Pending::Roll,
-                    DiskOperation::Open { file, path, create },
-                    disk,
-                );
-            }
+            RollStep::Replace { .. } => self.make_next_file(disk),
             RollStep::Create => {
                 self.go_to(RollStep::Sync);
                 let path = self.directory.clone();
@@ -212,6 +212,30 @@ impl PartitionLog {
             }
             RollStep::Sync => self.finish_roll(now, disk),
         }
+    }
+
+    /// Makes the file of the next segment, or gives that name to one that is ready.
+    fn make_next_file(&mut self, disk: &mut DiskQueue) {
+        self.go_to(RollStep::Create);
+        let recycled = self.spares.take_ready();
+        let roll = self.roll.as_mut().expect("a roll is under way");
+        let (base_offset, file) = (roll.base_offset, roll.file);
+        if let Some(recycled) = recycled {
+            roll.file = recycled.file;
+            roll.recycled = Some(recycled);
+        }
+        let path = self.segment_path(base_offset, FileKind::Log);
+        let operation = match recycled {
+            None => {
+                let create = true;
+                DiskOperation::Open { file, path, create }
+            }
+            Some(recycled) => DiskOperation::RenameFile {
+                from: self.segment_path(recycled.old_base, FileKind::Recycled),
+                to: path,
+            },
+        };
+        self.push(Pending::Roll, operation, disk);
     }
 
     fn go_to(&mut self, step: RollStep) {
@@ -253,6 +277,13 @@ impl PartitionLog {
         self.unsynced.clear();
         self.forget_point(disk);
         self.stages.pop_front();
+        if let Some(recycled) = roll.recycled {
+            let stage = self
+                .stages
+                .front_mut()
+                .expect("the new segment has a stage");
+            stage.area = Area::of_file(recycled.len_bytes);
+        }
         let segment = self
             .segment_mut(roll.base_offset)
             .expect("a stage has its segment");

@@ -9,12 +9,14 @@
 //! 00000000000000001200.index       see `offset_index`; written at the roll and at a clean stop
 //! 00000000000000001200.timeindex   see `time_index`; likewise
 //! 00000000000000001200.snapshot    see `producer_snapshot`; the state BEFORE the first batch
+//! 00000000000000001200.recycled    see `spare`; the segment was removed, its file waits
 //! ```
 //!
 //! Owns: `Segment`, file names. Invariants: the durable part is a prefix of the whole; a sealed
 //! segment never changes.
 //! Runs on: the core of the partition. Bounded by: `segment.bytes`, `segment.index.bytes`.
 
+use super::damage::Damages;
 use super::offset_index::OffsetIndex;
 use super::time_index::TimeIndex;
 use crate::model::disk::{DiskError, FileId};
@@ -32,15 +34,18 @@ pub enum FileKind {
     TimeIndex,
     /// Producer state.
     Snapshot,
+    /// No part of the log any more: what will be the file of a later segment.
+    Recycled,
 }
 
 impl FileKind {
     /// All kinds.
-    pub const ALL: [FileKind; 4] = [
+    pub const ALL: [FileKind; 5] = [
         FileKind::Log,
         FileKind::Index,
         FileKind::TimeIndex,
         FileKind::Snapshot,
+        FileKind::Recycled,
     ];
 
     fn ending(self) -> &'static str {
@@ -49,6 +54,7 @@ impl FileKind {
             FileKind::Index => "index",
             FileKind::TimeIndex => "timeindex",
             FileKind::Snapshot => "snapshot",
+            FileKind::Recycled => "recycled",
         }
     }
 }
@@ -139,6 +145,8 @@ pub(super) struct Segment {
     pub(super) warmth: Warmth,
     /// When it was last used, in uses of the log.
     pub(super) used: u64,
+    /// Places that no batch can be read from; `None` until all of the file was looked at.
+    pub(super) damages: Option<Damages>,
 }
 
 impl Segment {
@@ -157,6 +165,7 @@ impl Segment {
             file: None,
             warmth: Warmth::Warm,
             used: 0,
+            damages: None,
         }
     }
 
@@ -214,6 +223,16 @@ impl Segment {
         assert!(position > self.mark.size_bytes);
         self.mark.size_bytes = position;
         self.mark.bytes_since_entry = u64::MAX / 2;
+    }
+
+    /// All of the file was looked at.
+    pub(super) fn note_damages(&mut self, damages: Damages) {
+        self.damages = Some(damages);
+    }
+
+    /// Where a walk that met damage at `position` goes on to find `offset`, if that is known.
+    pub(super) fn around(&self, position: u64, offset: Offset) -> Option<u64> {
+        self.damages.as_ref()?.around(position, offset)
     }
 
     /// Makes the largest timestamp the last entry of the time index, as a sealed segment has it.

@@ -53,6 +53,8 @@ impl PartitionLog {
     pub(super) fn start_stop(&mut self, disk: &mut DiskQueue, events: &mut Vec<LogEvent>) {
         self.phase = Phase::Stopping(Stop { step: Step::Drain });
         self.fail_tasks(ReadError::NotOpen, events);
+        self.give_up_ahead(disk);
+        self.give_up_spare(disk);
         self.go_on_stopping(disk, events);
     }
 
@@ -175,13 +177,22 @@ impl PartitionLog {
             .iter_mut()
             .filter_map(|segment| segment.file.take())
             .collect();
-        let left = files.len();
+        let mut operations: Vec<_> = files
+            .into_iter()
+            .map(|file| DiskOperation::Close { file })
+            .collect();
+        if let Some((old_base, file)) = self.spares.take() {
+            let path = self.segment_path(old_base, FileKind::Recycled);
+            operations.extend(file.map(|file| DiskOperation::Close { file }));
+            operations.push(DiskOperation::RemoveFile { path });
+        }
+        let left = operations.len();
         self.stop_at(Step::Close { left });
         if left == 0 {
             return self.finish_stop(events);
         }
-        for file in files {
-            self.push(Pending::Stop, DiskOperation::Close { file }, disk);
+        for operation in operations {
+            self.push(Pending::Stop, operation, disk);
         }
     }
 
@@ -189,7 +200,6 @@ impl PartitionLog {
         self.phase = Phase::Closed;
         self.segments.clear();
         self.stages.clear();
-        self.pool.clear();
         self.tail_cache.clear();
         events.push(LogEvent::Stopped);
     }

@@ -30,6 +30,8 @@ pub(super) struct Unsynced {
     records: u64,
     /// When the oldest of it was written.
     since: Option<MonotonicUs>,
+    /// When the oldest of it was written that the flush under way does not cover.
+    since_asked: Option<MonotonicUs>,
     /// The flush under way.
     flush: Option<Covered>,
 }
@@ -55,7 +57,10 @@ impl Unsynced {
     fn add(&mut self, now: Now, bytes: usize, records: u64) {
         self.bytes += bytes;
         self.records += records;
-        self.since.get_or_insert(now.monotonic_us);
+        match self.flush {
+            Some(_) => self.since_asked.get_or_insert(now.monotonic_us),
+            None => self.since.get_or_insert(now.monotonic_us),
+        };
     }
 
     /// When the mode asks for the next flush.
@@ -74,6 +79,17 @@ impl Unsynced {
         };
         let by_time = self.deadline(mode).is_some_and(|at| at <= now.monotonic_us);
         self.bytes > 0 && (by_count || by_time || self.bytes >= BYTES_AT_FLUSH)
+    }
+
+    /// The flush under way has ended; what it covered. None if a roll or a cut in between flushed
+    /// the file itself.
+    fn end_flush(&mut self) -> Option<Covered> {
+        let covered = self.flush.take()?;
+        self.bytes = self.bytes.saturating_sub(covered.bytes);
+        self.records = self.records.saturating_sub(covered.records);
+        // The promise counts from the writing, however long the flush before it took.
+        self.since = self.since_asked.take().filter(|_| self.bytes > 0);
+        Some(covered)
     }
 
     /// Everything was flushed with the file: the segment is complete, or the log stops.
@@ -125,14 +141,9 @@ impl PartitionLog {
         if let Err(error) = done(result) {
             return self.fail("a flush", error, events);
         }
-        // A roll or a cut in between flushed the file itself.
-        let Some(covered) = self.unsynced.flush.take() else {
+        let Some(covered) = self.unsynced.end_flush() else {
             return;
         };
-        let unsynced = &mut self.unsynced;
-        unsynced.bytes = unsynced.bytes.saturating_sub(covered.bytes);
-        unsynced.records = unsynced.records.saturating_sub(covered.records);
-        unsynced.since = (unsynced.bytes > 0).then_some(now.monotonic_us);
         let stage = self.stages.front_mut().expect("an open log has a stage");
         if stage.base_offset == covered.segment {
             stage.area.note_flushed(covered.write_end);
@@ -170,6 +181,28 @@ mod tests {
         unsynced.add(at_ms(20), 1000, 40);
         assert!(unsynced.is_due(at_ms(20), MODE));
         assert_eq!(unsynced.deadline(MODE), Some(60_000), "the oldest counts");
+    }
+
+    #[test]
+    fn what_is_written_during_a_flush_waits_no_longer_for_its_own() {
+        let mut unsynced = Unsynced::default();
+        unsynced.add(at_ms(10), 1000, 1);
+        unsynced.flush = Some(Covered {
+            segment: 0,
+            write_end: 0,
+            bytes: 1000,
+            records: 1,
+        });
+        unsynced.add(at_ms(61), 500, 1);
+        unsynced.add(at_ms(70), 500, 1);
+        assert_eq!(unsynced.deadline(MODE), None, "one at a time");
+        // The flush took 60 ms: what came behind it is due at once.
+        assert!(unsynced.end_flush().is_some());
+        assert_eq!(unsynced.bytes(), 1000);
+        assert_eq!(unsynced.deadline(MODE), Some(111_000));
+        assert!(unsynced.is_due(at_ms(120), MODE));
+        assert!(!unsynced.is_due(at_ms(110), MODE));
+        assert_eq!(unsynced.end_flush(), None);
     }
 
     #[test]

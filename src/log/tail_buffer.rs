@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Bytes on their way to the end of a file, gathered in whole blocks.
 //!
-//! Owns: [`TailBuffer`], [`BufferPool`]. Invariants: the first gathered block begins with the bytes
+//! Owns: [`TailBuffer`]. Invariants: the first gathered block begins with the bytes
 //! of the file's last, partly filled block; what is written is whole blocks and ends in at least
 //! one batch header of zeros, so that a scan stops there; buffers are handed out by value and never
 //! shared with a write under way.
-//! Runs on: the core of the partition. Bounded by: `UNFLUSHED_BYTES_MAX` (its user),
-//! `WRITE_BUFFERS_KEPT_BYTES_MAX`.
+//! Runs on: the core of the partition. Bounded by: `UNFLUSHED_BYTES_MAX` (its user).
 
-use crate::limits::{BLOCK_BYTES, WRITE_BUFFERS_KEPT_BYTES_MAX, WRITE_BYTES_MAX};
+use crate::limits::{BLOCK_BYTES, WRITE_BYTES_MAX};
 use crate::model::block_buffer::BlockBuffer;
+use crate::model::buffer_pool::BufferPool;
 use crate::wire::record::BATCH_HEADER_BYTES;
 
 /// `BLOCK_BYTES` as a file position.
@@ -36,70 +36,6 @@ pub(super) fn file_len(len_bytes: usize) -> u64 {
     u64::try_from(len_bytes).expect("lengths fit 64 bits")
 }
 
-/// Buffers kept for the next round.
-#[derive(Debug, Default)]
-pub(super) struct BufferPool {
-    free: Vec<BlockBuffer>,
-    free_bytes: usize,
-}
-
-impl BufferPool {
-    /// A buffer of at least `len_bytes`, with any contents.
-    pub(super) fn take(&mut self, len_bytes: usize) -> BlockBuffer {
-        let fits = |buffer: &BlockBuffer| {
-            buffer.len() >= len_bytes && buffer.len() / 8 <= len_bytes.max(BLOCK_BYTES)
-        };
-        match self.free.iter().rposition(fits) {
-            Some(place) => {
-                let buffer = self.free.swap_remove(place);
-                self.free_bytes -= buffer.len();
-                buffer
-            }
-            None => BlockBuffer::zeroed(len_bytes),
-        }
-    }
-
-    /// A buffer of at least `least_bytes` and at most about `most_bytes`, with any contents.
-    pub(super) fn take_close(&mut self, least_bytes: usize, most_bytes: usize) -> BlockBuffer {
-        let fits = |buffer: &BlockBuffer| (least_bytes..=most_bytes).contains(&buffer.len());
-        match self.free.iter().rposition(fits) {
-            Some(place) => {
-                let buffer = self.free.swap_remove(place);
-                self.free_bytes -= buffer.len();
-                buffer
-            }
-            None => BlockBuffer::zeroed(least_bytes),
-        }
-    }
-
-    /// The memory of the buffers that wait.
-    pub(super) fn free_bytes(&self) -> usize {
-        self.free_bytes
-    }
-
-    /// Takes a buffer back.
-    pub(super) fn give(&mut self, buffer: BlockBuffer) {
-        if self.free_bytes + buffer.len() <= WRITE_BUFFERS_KEPT_BYTES_MAX {
-            self.free_bytes += buffer.len();
-            self.free.push(buffer);
-        }
-    }
-
-    /// Frees until at most so many bytes are left.
-    pub(super) fn trim(&mut self, most_bytes: usize) {
-        while self.free_bytes > most_bytes {
-            let freed = self.free.pop().expect("what is counted is in the list");
-            self.free_bytes -= freed.len();
-        }
-    }
-
-    /// Frees all.
-    pub(super) fn clear(&mut self) {
-        self.free.clear();
-        self.free_bytes = 0;
-    }
-}
-
 /// One write of a round.
 #[derive(Debug)]
 pub(super) struct TailWrite {
@@ -119,7 +55,7 @@ pub(super) struct TailBuffer {
     /// Bytes filled in the last chunk.
     filled: usize,
     /// The block that holds `end` as of the last round, for the next one to begin with.
-    tail: Box<[u8]>,
+    tail: Vec<u8>,
 }
 
 impl TailBuffer {
@@ -187,7 +123,7 @@ impl TailBuffer {
     }
 
     /// Hands out everything gathered as writes of whole blocks.
-    pub(super) fn take(&mut self, pool: &mut BufferPool) -> Vec<TailWrite> {
+    pub(super) fn take(&mut self, pool: &mut BufferPool, writes: &mut Vec<TailWrite>) {
         assert!(!self.chunks.is_empty());
         let write_end = self.write_end();
         self.keep_tail();
@@ -207,29 +143,22 @@ impl TailBuffer {
         }
         let count = self.chunks.len();
         let mut position = self.start;
-        let writes = self
-            .chunks
-            .drain(..)
-            .enumerate()
-            .map(|(place, buffer)| {
-                let len = if place + 1 == count {
-                    last_len
-                } else {
-                    buffer.len()
-                };
-                let write = TailWrite {
-                    position,
-                    len_bytes: u32::try_from(len).expect("chunks are small"),
-                    buffer,
-                };
-                position += file_len(len);
-                write
-            })
-            .collect();
+        for (place, buffer) in self.chunks.drain(..).enumerate() {
+            let len = if place + 1 == count {
+                last_len
+            } else {
+                buffer.len()
+            };
+            writes.push(TailWrite {
+                position,
+                len_bytes: u32::try_from(len).expect("chunks are small"),
+                buffer,
+            });
+            position += file_len(len);
+        }
         assert_eq!(position, write_end);
         self.start = block_floor(self.end);
         self.filled = 0;
-        writes
     }
 
     /// Copies the partly filled last block for the next round: the write takes its buffer away.
@@ -237,7 +166,9 @@ impl TailBuffer {
         let inside = memory_len(self.end % BLOCK);
         assert!(self.filled >= inside, "a chunk starts on a block");
         let last = self.chunks.last().expect("something is gathered");
-        self.tail = last.as_slice()[self.filled - inside..self.filled].into();
+        let tail = &last.as_slice()[self.filled - inside..self.filled];
+        self.tail.clear();
+        self.tail.extend_from_slice(tail);
     }
 
     /// The bytes of the partly filled last block as of the last `take`.
@@ -253,8 +184,9 @@ mod tests {
 
     /// Writes rounds of appends to a model file; it must hold the bytes, then zeros.
     fn play(rounds: &[Vec<usize>]) {
-        let mut pool = BufferPool::default();
+        let mut pool = BufferPool::new(WRITE_BYTES_MAX);
         let mut tail = TailBuffer::new(0, &[]);
+        let mut writes = Vec::new();
         let mut expected = Vec::new();
         let mut file: Vec<u8> = Vec::new();
         for (round, appends) in rounds.iter().enumerate() {
@@ -267,7 +199,8 @@ mod tests {
             if tail.is_empty() {
                 continue;
             }
-            for write in tail.take(&mut pool) {
+            tail.take(&mut pool, &mut writes);
+            for write in writes.drain(..) {
                 let start = memory_len(write.position);
                 let len = usize::try_from(write.len_bytes).expect("small");
                 assert_eq!((start % BLOCK_BYTES, len % BLOCK_BYTES), (0, 0));
@@ -292,15 +225,6 @@ mod tests {
             vec![4096 * 3 - 1],
         ]);
         play(&[vec![WRITE_BYTES_MAX], vec![WRITE_BYTES_MAX * 2 - 10]]);
-    }
-
-    #[test]
-    fn a_buffer_comes_back_only_for_a_similar_need() {
-        let mut pool = BufferPool::default();
-        pool.give(BlockBuffer::zeroed(1 << 20));
-        assert_eq!(pool.take(100).len(), BLOCK_BYTES);
-        assert_eq!(pool.take(1 << 18).len(), 1 << 20);
-        assert_eq!(pool.free_bytes, 0);
     }
 
     proptest! {

@@ -12,13 +12,13 @@
 //! coldest log when all logs together hold more than `MemoryBudget::tail_cache_bytes`.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::tail_buffer::{BufferPool, block_floor, file_len, memory_len};
+use super::tail_buffer::{block_floor, file_len, memory_len};
 use crate::limits::{BLOCK_BYTES, TAIL_CACHE_BUFFER_MERGED_MAX, TAIL_CACHE_ROUND_MERGED_MAX};
 use crate::model::block_buffer::BlockBuffer;
+use crate::model::buffer_pool::BufferPool;
 use crate::model::ids::Offset;
 
 /// The bytes of one write, or of several small ones.
@@ -30,7 +30,8 @@ struct Chunk {
     start: u64,
     /// Position behind the last good byte.
     end: u64,
-    buffer: Arc<BlockBuffer>,
+    /// A whole buffer of blocks, of which readers have parts.
+    buffer: Bytes,
 }
 
 impl Chunk {
@@ -38,27 +39,33 @@ impl Chunk {
     fn from(&self, position: u64) -> &[u8] {
         assert!((self.start..self.end).contains(&position));
         let inside = memory_len(position - self.start)..memory_len(self.end - self.start);
-        &self.buffer.as_slice()[inside]
+        &self.buffer[inside]
     }
 
     /// Likewise, without a copy.
     fn share(&self, position: u64) -> Bytes {
         let inside = memory_len(position - self.start)..memory_len(self.end - self.start);
-        Bytes::from_owner(Shared(Arc::clone(&self.buffer))).slice(inside)
+        self.buffer.slice(inside)
     }
 
     /// True if bytes up to `end` have room in the buffer.
     fn has_room(&self, end: u64) -> bool {
         end - self.start <= file_len(self.buffer.len())
     }
-}
 
-/// A reader's hold on a buffer.
-struct Shared(Arc<BlockBuffer>);
-
-impl AsRef<[u8]> for Shared {
-    fn as_ref(&self) -> &[u8] {
-        self.0.as_slice()
+    /// Copies bytes behind the good ones. False if a reader holds the buffer: then it stays as it
+    /// is.
+    fn extend(&mut self, fresh: &[u8]) -> bool {
+        let place = memory_len(self.end - self.start);
+        if !self.buffer.is_unique() {
+            return false;
+        }
+        let buffer = BlockBuffer::reclaim(std::mem::take(&mut self.buffer));
+        let mut buffer = buffer.expect("a chunk's buffer is whole, and nobody else has it");
+        buffer.as_mut_slice()[place..place + fresh.len()].copy_from_slice(fresh);
+        self.buffer = buffer.into_bytes();
+        self.end += file_len(fresh.len());
+        true
     }
 }
 
@@ -138,7 +145,7 @@ impl TailCache {
             segment,
             start,
             end,
-            buffer: Arc::new(buffer),
+            buffer: buffer.into_bytes(),
         });
     }
 
@@ -167,27 +174,18 @@ impl TailCache {
             if wanted > TAIL_CACHE_BUFFER_MERGED_MAX {
                 return false;
             }
-            // Doubling keeps the copies in proportion to the bytes.
-            let len = (2 * wanted).min(TAIL_CACHE_BUFFER_MERGED_MAX);
-            let mut larger = pool.take_close(wanted.max(len - len / 4), len);
+            // Doubling keeps the copies in proportion to the bytes, and sizes are few, so that the
+            // buffer that one log gave up is the one that another looks for.
+            let len = wanted.next_power_of_two().max(BLOCK_BYTES);
+            let mut larger = pool.take_own(len, len..=len);
             let old = last.from(last.start);
             larger.as_mut_slice()[..old.len()].copy_from_slice(old);
             self.held_bytes += larger.len();
             self.held_bytes -= last.buffer.len();
-            let old = std::mem::replace(&mut last.buffer, Arc::new(larger));
-            if let Ok(old) = Arc::try_unwrap(old) {
-                pool.give(old);
-            }
+            let old = std::mem::replace(&mut last.buffer, larger.into_bytes());
+            give_back(old, pool);
         }
-        // A buffer that a reader holds stays as it is.
-        let Some(memory) = Arc::get_mut(&mut last.buffer) else {
-            return false;
-        };
-        let place = memory_len(last.end - last.start);
-        memory.as_mut_slice()[place..place + fresh.len()]
-            .copy_from_slice(&buffer.as_slice()[fresh]);
-        last.end = end;
-        true
+        last.extend(&buffer.as_slice()[fresh])
     }
 
     fn push(&mut self, chunk: Chunk) {
@@ -201,9 +199,7 @@ impl TailCache {
 
     fn release(&mut self, chunk: Chunk, pool: &mut BufferPool) {
         self.held_bytes -= chunk.buffer.len();
-        if let Ok(buffer) = Arc::try_unwrap(chunk.buffer) {
-            pool.give(buffer);
-        }
+        give_back(chunk.buffer, pool);
     }
 
     /// Gives up the oldest bytes; their buffer goes to the pool. False if there were none.
@@ -288,13 +284,23 @@ impl TailCache {
     }
 }
 
-/// Moves bytes that fill less than half of their buffer into a smaller one.
+/// Gives a buffer to the pool, unless a reader holds it.
+fn give_back(buffer: Bytes, pool: &mut BufferPool) {
+    if buffer.is_unique()
+        && let Some(buffer) = BlockBuffer::reclaim(buffer)
+    {
+        pool.give(buffer);
+    }
+}
+
+/// Moves bytes that fill less than half of their buffer, or whose buffer is lent, into another one.
 fn fit(buffer: BlockBuffer, used_bytes: usize, pool: &mut BufferPool) -> BlockBuffer {
     let wanted = used_bytes.next_multiple_of(BLOCK_BYTES);
-    if 2 * wanted > buffer.len() {
+    if 2 * wanted > buffer.len() && !buffer.is_lent() {
         return buffer;
     }
-    let mut smaller = pool.take_close(wanted, 2 * wanted);
+    let len = wanted.next_power_of_two();
+    let mut smaller = pool.take_own(len, wanted..=2 * wanted);
     smaller.as_mut_slice()[..used_bytes].copy_from_slice(&buffer.as_slice()[..used_bytes]);
     pool.give(buffer);
     smaller

@@ -15,9 +15,9 @@ use super::lookup::Lookup;
 use super::operations::Pending;
 use super::partition_log::PartitionLog;
 use super::read::{Answer, ReadTask};
+use super::segment::FileKind;
 use super::tail_buffer::{BLOCK, block_floor, file_len, memory_len};
 use crate::limits::READ_BYTES_MAX;
-use crate::model::block_buffer::BlockBuffer;
 use crate::model::disk::{DiskError, DiskOperation, DiskOutcome, DiskQueue};
 use crate::model::ids::Offset;
 use crate::wire::checksum::crc32c;
@@ -211,8 +211,12 @@ impl PartitionLog {
                 TaskKind::Read(_) => self.step_read(&mut task),
                 TaskKind::Lookup(_) => self.step_lookup(&mut task),
             };
+            let progress = self.inspect_first(&mut task, progress);
             match progress {
-                Progress::Read(result) => return Some(self.end_read(&task, result, disk)),
+                Progress::Read(result) => {
+                    let result = result.map(|answer| answer.trim(disk));
+                    return Some(self.end_read(&task, result, disk));
+                }
                 Progress::Done(event) => return Some(Ended::Told(event)),
                 Progress::Warm(base_offset) => {
                     if self.warm(base_offset, disk) {
@@ -259,6 +263,44 @@ impl PartitionLog {
         }
     }
 
+    /// A read that came upon damage in a sealed segment waits until all of the segment was looked
+    /// at, once: then what lies behind the damage can be read, and a person is told.
+    fn inspect_first(&mut self, task: &mut Task, progress: Progress) -> Progress {
+        let is_short = task.is_short && matches!(progress, Progress::Need { .. });
+        let is_damage = is_short || matches!(progress, Progress::Read(Err(ReadError::Corrupt)));
+        if !is_damage {
+            return progress;
+        }
+        if self.wants_inspection(task.segment) {
+            task.enter(task.segment);
+            return Progress::Rebuild(task.segment);
+        }
+        self.note_met_damage(task);
+        progress
+    }
+
+    /// A read came upon damage in a segment that is still written to: a person is told once, and
+    /// the whole truth when it is sealed.
+    fn note_met_damage(&mut self, task: &Task) {
+        let written = self.stages.front().map(|stage| stage.base_offset);
+        let is_sealed = written.is_none_or(|written| task.segment < written);
+        if is_sealed || self.damage_met.segment == Some(task.segment) {
+            return;
+        }
+        let TaskKind::Read(ReadTask { offset, .. }) = task.kind else {
+            return;
+        };
+        let path = self.segment_path(task.segment, FileKind::Log);
+        let position = task.position.unwrap_or(0);
+        let sentence = format!(
+            "{path} is damaged at byte {position}: the record at offset {offset} cannot be read. \
+             Nothing was cut. Check the device; stop the broker and restore the file from a \
+             copy, or let consumers go on behind it."
+        );
+        self.damage_met.segment = Some(task.segment);
+        self.damage_met.sentence = Some(sentence.into());
+    }
+
     fn start_fill(
         &mut self,
         number: u64,
@@ -285,7 +327,7 @@ impl PartitionLog {
             .expect("the caller warmed it");
         let file = segment.file.expect("a warm segment is open");
         let wanted = memory_len(fill.wanted_end - position_bytes);
-        let buffer = BlockBuffer::zeroed(wanted.min(READ_BYTES_MAX));
+        let buffer = disk.buffers().take_to_read(wanted.min(READ_BYTES_MAX));
         fill.counted_bytes += buffer.len();
         self.reading_bytes += buffer.len();
         let read = DiskOperation::Read {
@@ -341,7 +383,7 @@ impl PartitionLog {
         task.is_short = at_file_end && !is_filled;
         let (bytes, held_bytes) = if fill.collected.is_empty() {
             let held_bytes = buffer.len();
-            (Bytes::from_owner(buffer).slice(..len), held_bytes)
+            (buffer.into_bytes().slice(..len), held_bytes)
         } else {
             fill.collected.extend_from_slice(&buffer.as_slice()[..len]);
             let held_bytes = fill.collected.capacity();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Making a sealed segment readable: its file opened, its indexes loaded, or rebuilt where they are
-//! missing or damaged.
+//! missing or damaged, and where a read came upon damage that was not known.
 //!
 //! Owns: [`Rebuild`]. Invariants: an index is only a hint, so a damaged one costs a scan and never
-//! data; a damaged segment is indexed up to the damage and never cut. Runs on: the core of the
+//! data; a damaged segment is indexed around the damage and never cut. Runs on: the core of the
 //! partition.
 //! Bounded by: `WARM_SEGMENTS_PER_LOG_MAX`, one rebuild per segment.
 
@@ -13,6 +13,7 @@ use super::offset_index::OffsetIndex;
 use super::operations::Pending;
 use super::partition_log::PartitionLog;
 use super::segment::{FileKind, Segment, SegmentIndexes, Warmth};
+use super::segment_walk::{SegmentWalk, WalkKind};
 use super::time_index::TimeIndex;
 use crate::limits::{RECOVERY_READ_BYTES, WARM_SEGMENTS_PER_LOG_MAX};
 use crate::model::block_buffer::BlockBuffer;
@@ -22,8 +23,7 @@ use crate::model::ids::Offset;
 /// A scan that rebuilds the indexes of a sealed segment.
 #[derive(Debug)]
 pub(super) struct Rebuild {
-    scanner: BatchScanner,
-    position: u64,
+    walk: SegmentWalk,
     /// Collects the entries.
     scratch: Segment,
 }
@@ -228,6 +228,18 @@ impl PartitionLog {
         true
     }
 
+    /// True if a segment is sealed and not all of it was looked at.
+    pub(super) fn wants_inspection(&mut self, base_offset: Offset) -> bool {
+        let written = self
+            .stages
+            .front()
+            .map_or(Offset::MAX, |stage| stage.base_offset);
+        base_offset < written
+            && self
+                .segment_mut(base_offset)
+                .is_some_and(|segment| segment.damages.is_none())
+    }
+
     /// Rebuilds the indexes of a segment whose file is open.
     fn start_rebuild(&mut self, base_offset: Offset, disk: &mut DiskQueue) {
         let segment = self.segment_mut(base_offset).expect("the caller found it");
@@ -235,8 +247,10 @@ impl PartitionLog {
         segment.indexes = None;
         let next_offset = segment.mark.next_offset;
         let rebuild = Rebuild {
-            scanner: BatchScanner::new(base_offset, next_offset, Continuity::Ascending),
-            position: 0,
+            walk: SegmentWalk::new(
+                BatchScanner::new(base_offset, next_offset, Continuity::Ascending),
+                WalkKind::Sealed(next_offset),
+            ),
             scratch: Segment::empty(base_offset),
         };
         self.rebuilds.insert(base_offset, rebuild);
@@ -283,18 +297,17 @@ impl PartitionLog {
                 return self.fail_waiting_tasks(base_offset, ReadError::Disk(error), events);
             }
         };
-        let Rebuild {
-            scanner,
-            position,
-            scratch,
-        } = rebuild;
+        let Rebuild { walk, scratch } = rebuild;
         let read = usize::try_from(len_bytes).expect("a read fits memory");
-        scanner.feed(&buffer.as_slice()[..read], |batch| {
+        let piece = walk.take(&buffer.as_slice()[..read], read < buffer.len());
+        if let Some(position) = piece.resumed_at {
+            scratch.skip_to(position);
+        }
+        for batch in &piece.found {
             scratch.add_batch(&batch.header, batch.position, interval_bytes);
-        });
-        *position += u64::from(len_bytes);
-        let next = *position;
-        if read == buffer.len() && !scanner.is_bad() {
+        }
+        if piece.goes_on {
+            let next = walk.position();
             return self.read_for_rebuild(base_offset, next, disk);
         }
         self.finish_rebuild(base_offset, disk, events);
@@ -316,21 +329,22 @@ impl PartitionLog {
             .indexes
             .take()
             .expect("a scratch segment has indexes");
-        if !rebuild.scanner.is_bad() {
-            // Only to spare the next reader the scan; nothing depends on it.
-            let replaced = [
-                (FileKind::Index, indexes.offsets.encode()),
-                (FileKind::TimeIndex, indexes.times.encode()),
-            ];
-            for (kind, contents) in replaced {
-                let path = self.segment_path(base_offset, kind);
-                self.push(
-                    Pending::Ignored,
-                    DiskOperation::ReplaceFile { path, contents },
-                    disk,
-                );
-            }
+        // Only to spare the next reader the scan; nothing depends on it.
+        let replaced = [
+            (FileKind::Index, indexes.offsets.encode()),
+            (FileKind::TimeIndex, indexes.times.encode()),
+        ];
+        for (kind, contents) in replaced {
+            let path = self.segment_path(base_offset, kind);
+            let replace = DiskOperation::ReplaceFile { path, contents };
+            self.push(Pending::Ignored, replace, disk);
         }
+        let damages = rebuild.walk.into_damages();
+        self.tell_damage(base_offset, &damages, events);
+        let segment = self.segment_mut(base_offset);
+        segment
+            .expect("a rebuilding segment stays")
+            .note_damages(damages);
         self.install_indexes(base_offset, indexes, disk, events);
     }
 }

@@ -14,14 +14,16 @@ use super::event::LogEvent;
 use super::operations::Pending;
 use super::partition_log::{PartitionLog, Phase, done};
 use super::segment::{Segment, SegmentMark};
-use super::tail_buffer::{TailBuffer, block_ceil, file_len, memory_len};
+use super::tail_buffer::{TailBuffer, TailWrite, block_ceil, block_floor, file_len, memory_len};
 use crate::limits::ROUNDS_FLUSHING_MAX;
 use crate::model::block_buffer::BlockBuffer;
 use crate::model::disk::{DiskError, DiskOperation, DiskOutcome, DiskQueue};
 use crate::model::ids::Offset;
 use crate::model::time::Now;
 use crate::model::topic_config::FlushMode;
-use crate::wire::record::BATCH_HEADER_BYTES;
+
+/// Writes of a round whose list is kept for the next one.
+const ROUND_WRITES_KEPT_MAX: usize = 16;
 
 /// A segment that is still written to.
 #[derive(Debug)]
@@ -31,7 +33,7 @@ pub(super) struct Stage {
     /// What waits to be written.
     pub(super) tail: TailBuffer,
     /// The durable part of its last partly filled block, to go on from if the rest is lost.
-    pub(super) durable_tail: Box<[u8]>,
+    pub(super) durable_tail: Vec<u8>,
     /// How far its file is initialised.
     pub(super) area: Area,
     /// Where the furthest write of a round ends, in whole blocks.
@@ -78,7 +80,6 @@ pub(super) struct Round {
     error: Option<DiskError>,
     /// Where its writes end.
     write_end: u64,
-    tail: Box<[u8]>,
     mark: SegmentMark,
     state: RoundState,
 }
@@ -94,6 +95,41 @@ enum RoundState {
     Unflushed,
 }
 
+impl Round {
+    /// Copies the partly filled last block as the round left it.
+    fn copy_tail(&self, tail: &mut Vec<u8>) {
+        tail.clear();
+        let position = block_floor(self.mark.size_bytes);
+        let inside = memory_len(self.mark.size_bytes - position);
+        if inside == 0 {
+            return;
+        }
+        let holds = |(start, buffer): &&(u64, BlockBuffer)| {
+            (*start..*start + file_len(buffer.len())).contains(&position)
+        };
+        let (start, buffer) = self.written.iter().find(holds).expect("it was written");
+        let place = memory_len(position - start);
+        tail.extend_from_slice(&buffer.as_slice()[place..place + inside]);
+    }
+}
+
+/// Emptied lists of rounds, for the next ones.
+#[derive(Debug, Default)]
+pub(super) struct RoundLists {
+    writes: Vec<TailWrite>,
+    written: Vec<Vec<(u64, BlockBuffer)>>,
+}
+
+impl RoundLists {
+    fn keep(&mut self, written: Vec<(u64, BlockBuffer)>) {
+        assert!(written.is_empty(), "its buffers are in the tail cache");
+        let is_kept = self.written.len() <= ROUNDS_FLUSHING_MAX;
+        if is_kept && written.capacity() <= ROUND_WRITES_KEPT_MAX {
+            self.written.push(written);
+        }
+    }
+}
+
 impl PartitionLog {
     /// Starts whatever the write side can start now.
     pub(super) fn pump(&mut self, disk: &mut DiskQueue) {
@@ -105,11 +141,18 @@ impl PartitionLog {
             return;
         };
         if !front.tail.is_empty() {
-            let may_write = front.area.may_write(front.tail.write_end());
-            if may_write && self.flushing.len() < ROUNDS_FLUSHING_MAX {
-                self.start_round(disk);
+            if self.flushing.len() >= ROUNDS_FLUSHING_MAX {
+                return;
             }
-        } else if front.seal.is_some() && !front.area.is_growing() {
+            if front.area.may_write(front.tail.write_end()) {
+                self.start_round(disk);
+            } else {
+                self.give_up_ahead(disk);
+            }
+        } else if front.seal.is_some() {
+            if front.area.is_growing() {
+                return self.give_up_ahead(disk);
+            }
             let is_quiet = self.flushing.is_empty() && !self.points.is_busy();
             if is_quiet {
                 self.start_roll(disk);
@@ -121,9 +164,9 @@ impl PartitionLog {
         let stage = self.stages.front_mut().expect("the caller looked");
         let base_offset = stage.base_offset;
         let write_end = stage.tail.write_end();
-        let writes = stage.tail.take(&mut self.pool);
+        let mut writes = std::mem::take(&mut self.lists.writes);
+        stage.tail.take(disk.buffers(), &mut writes);
         let end = stage.tail.end();
-        let tail = stage.tail.tail().into();
         stage.written_end = stage.written_end.max(write_end);
         let segment = self
             .segment_mut(base_offset)
@@ -136,14 +179,13 @@ impl PartitionLog {
             number: self.next_round,
             base_offset,
             writes_left: writes.len(),
-            written: Vec::with_capacity(writes.len()),
+            written: self.lists.written.pop().unwrap_or_default(),
             error: None,
             write_end,
-            tail,
             mark,
             state: RoundState::Flushing,
         });
-        for write in writes {
+        for write in writes.drain(..) {
             let operation = DiskOperation::Write {
                 file,
                 position_bytes: write.position,
@@ -152,6 +194,7 @@ impl PartitionLog {
             };
             self.push(Pending::RoundWrite(write.position), operation, disk);
         }
+        self.lists.writes = writes;
     }
 
     pub(super) fn end_round_write(
@@ -251,11 +294,11 @@ impl PartitionLog {
 
     /// The oldest round is durable, as far as the flush mode asks.
     fn commit_round(&mut self, now: Now, disk: &mut DiskQueue, events: &mut Vec<LogEvent>) {
-        let round = self.flushing.pop_front().expect("the caller looked");
+        let mut round = self.flushing.pop_front().expect("the caller looked");
         let base_offset = round.base_offset;
         let stage = self.stages.front_mut().expect("a round has its stage");
         assert_eq!(stage.base_offset, base_offset);
-        stage.durable_tail = round.tail;
+        round.copy_tail(&mut stage.durable_tail);
         if round.state == RoundState::Flushed {
             stage.area.note_flushed(round.write_end);
         }
@@ -265,7 +308,8 @@ impl PartitionLog {
         let bytes = round.mark.size_bytes - segment.durable.size_bytes;
         let records = round.mark.next_offset - segment.durable.next_offset;
         let before = std::mem::replace(&mut segment.durable, round.mark);
-        self.cache_round(base_offset, before, round.mark, round.written);
+        self.cache_round(base_offset, before, round.mark, &mut round.written, disk);
+        self.lists.keep(round.written);
         assert!(self.unflushed_bytes >= memory_len(bytes));
         self.unflushed_bytes -= memory_len(bytes);
         assert!(round.mark.next_offset > self.durable_end);
@@ -277,56 +321,6 @@ impl PartitionLog {
         if round.state == RoundState::Unflushed {
             self.note_unsynced(now, bytes, records.unsigned_abs());
         }
-        self.touch_pool(now);
         self.write_ahead(now, bytes, disk);
-    }
-
-    /// Has zeros written behind the log if it is time.
-    fn write_ahead(&mut self, now: Now, round_bytes: u64, disk: &mut DiskQueue) {
-        let is_open = matches!(self.phase, Phase::Open);
-        if !is_open || !self.storage.write_ahead || self.is_cutting() {
-            return;
-        }
-        let longest = self.segment_bytes_max() + file_len(BATCH_HEADER_BYTES);
-        let stage = self.stages.front_mut().expect("an open log has a stage");
-        if stage.seal.is_some() {
-            return;
-        }
-        let base_offset = stage.base_offset;
-        let step = &mut self.ahead_step;
-        let limit = block_ceil(longest);
-        let ahead = stage
-            .area
-            .start_ahead(now, step, stage.written_end, limit, round_bytes);
-        let Some(ahead) = ahead else {
-            return;
-        };
-        let segment = self
-            .segment_mut(base_offset)
-            .expect("a stage has its segment");
-        let operation = DiskOperation::WriteAhead {
-            file: segment.file.expect("a segment that is written to is open"),
-            position_bytes: ahead.position,
-            len_bytes: ahead.len_bytes,
-        };
-        self.push(Pending::WriteAhead, operation, disk);
-    }
-
-    pub(super) fn end_write_ahead(
-        &mut self,
-        now: Now,
-        result: Result<DiskOutcome, DiskError>,
-        disk: &mut DiskQueue,
-        events: &mut Vec<LogEvent>,
-    ) {
-        // Neither a roll nor a cut starts while zeros are under way.
-        let stage = self.stages.front_mut().expect("an open log has a stage");
-        match done(result) {
-            Ok(()) => stage.area.finish_ahead(),
-            Err(DiskError::NoSpace) => stage.area.refuse_ahead(),
-            Err(error) => return self.fail("writing zeros ahead", error, events),
-        }
-        self.go_on_cutting(now, disk);
-        self.pump(disk);
     }
 }

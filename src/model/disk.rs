@@ -5,11 +5,13 @@
 //! brings it back; there is exactly one completion for each request; completions may come in any
 //! order (only flushes relate to others: a flush covers the writes that had COMPLETED before it was
 //! asked for, `Flush` those of its file, `FlushDevice` the overwrites of every file); no two writes
-//! of one block may be under way at once, `WriteAhead` included (the asker's duty). Paths are
+//! of one block may be under way at once, `WriteZeros` included (the asker's duty). Paths are
 //! relative to the data directory, separated by `/`, without `..`. Runs on: the shard that asks.
 //! Bounded by: the asker, who bounds what it has under way.
 
 use super::block_buffer::BlockBuffer;
+use super::buffer_pool::BufferPool;
+use crate::limits::BUFFER_BYTES_PER_SHARD_MAX;
 
 /// An open file. The machine chooses it: `owner` is the partition slot, `number` is never used
 /// twice by that owner.
@@ -90,17 +92,23 @@ pub enum DiskOperation {
     /// all files of all askers; askers that come while one is under way share the next. Done:
     /// `Done`.
     FlushDevice,
-    /// Writes zeros from a block-aligned position on, behind everything written so far, and makes
-    /// them and the file's metadata durable: later writes there are overwrites. Done in the
-    /// background, behind all other work of the disk. Done: `Done`; after an error the file may or
-    /// may not have grown, and nothing else has changed.
-    WriteAhead {
+    /// Writes zeros from a block-aligned position on, in the background: behind all other work of
+    /// the disk, one such request at a time. Like a `Write` they are durable, with the file's
+    /// metadata, after the next `Flush`. Done: `Done`, or `TakenBack`; after an error the file may
+    /// or may not have grown, and some of what was there may be zeros.
+    WriteZeros {
         /// Which file.
         file: FileId,
         /// Where, a multiple of `BLOCK_BYTES`.
         position_bytes: u64,
-        /// How many zeros, a multiple of `BLOCK_BYTES`.
+        /// How many zeros, a multiple of `BLOCK_BYTES`, at most `ZEROS_BYTES_MAX`.
         len_bytes: u64,
+    },
+    /// Takes back what `WriteZeros` of this file has not begun to do: it ends at once, with
+    /// `TakenBack`. Done: `Done`.
+    TakeBackZeros {
+        /// Which file.
+        file: FileId,
     },
     /// Cuts or extends the file to an exact length (not durable until the next `Flush`). Done:
     /// `Done`.
@@ -122,6 +130,14 @@ pub enum DiskOperation {
         path: Box<str>,
         /// The whole new contents.
         contents: Vec<u8>,
+    },
+    /// Gives a file of a directory another name in it, replacing what had that name. Open files
+    /// keep their ids. Durable only after `SyncDirectory`. Done: `Done`.
+    RenameFile {
+        /// Relative path.
+        from: Box<str>,
+        /// Relative path in the same directory.
+        to: Box<str>,
     },
     /// Removes a file; a missing one is no error. Done: `Done`.
     RemoveFile {
@@ -192,6 +208,8 @@ pub enum DiskOutcome {
         /// Its entries.
         entries: Vec<DirectoryEntry>,
     },
+    /// It was taken back before it had begun: nothing was done.
+    TakenBack,
     /// Nothing more to say.
     Done,
 }
@@ -230,19 +248,39 @@ impl std::fmt::Display for DiskError {
 
 impl std::error::Error for DiskError {}
 
-/// Where machines put their disk requests. Reused from event to event.
-#[derive(Debug, Default)]
+/// Where machines put their disk requests, and where they find the buffers for them. Reused from
+/// event to event.
+#[derive(Debug)]
 pub struct DiskQueue {
     requests: Vec<DiskRequest>,
+    buffers: BufferPool,
+}
+
+impl Default for DiskQueue {
+    fn default() -> DiskQueue {
+        DiskQueue::new()
+    }
 }
 
 impl DiskQueue {
-    /// An empty queue.
+    /// An empty queue whose buffers are its own.
     #[must_use]
     pub fn new() -> DiskQueue {
+        DiskQueue::with_buffers(BufferPool::new(BUFFER_BYTES_PER_SHARD_MAX / 2))
+    }
+
+    /// An empty queue that takes its buffers from there.
+    #[must_use]
+    pub fn with_buffers(buffers: BufferPool) -> DiskQueue {
         DiskQueue {
             requests: Vec::with_capacity(64),
+            buffers,
         }
+    }
+
+    /// The buffers for requests.
+    pub fn buffers(&mut self) -> &mut BufferPool {
+        &mut self.buffers
     }
 
     /// Adds a request.

@@ -5,7 +5,9 @@
 //! they were made from; no part is so small that the broker could only wait.
 //! Runs on: every core. Bounded by: `MEMORY_PER_SHARD_BYTES_MIN` from below.
 
-use crate::limits::{MEMORY_DEFAULT_BYTES_MAX, MEMORY_PER_SHARD_BYTES_MIN};
+use crate::limits::{
+    BLOCK_BYTES, BUFFER_BYTES_PER_SHARD_MAX, MEMORY_DEFAULT_BYTES_MAX, MEMORY_PER_SHARD_BYTES_MIN,
+};
 
 /// Part of the memory of the machine (or of the cgroup) that is taken if nothing else is said: the
 /// rest is left to the metadata, the indexes, the allocator and the other programs.
@@ -13,19 +15,22 @@ const DEFAULT_DIVISOR: u64 = 2;
 
 /// The parts of a shard's memory, in sixteenths.
 const SIXTEENTHS: usize = 16;
-const TAIL_CACHE: usize = 8;
+const TAIL_CACHE: usize = 7;
+const BUFFERS: usize = 1;
 const APPENDS: usize = 3;
 const RECEIVE: usize = 1;
 const READS: usize = 2;
 const OUTBOUND: usize = 2;
-const _: () = assert!(TAIL_CACHE + APPENDS + RECEIVE + READS + OUTBOUND == SIXTEENTHS);
+const _: () = assert!(TAIL_CACHE + BUFFERS + APPENDS + RECEIVE + READS + OUTBOUND == SIXTEENTHS);
 
 /// The memory of one data shard, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryBudget {
-    /// The newest bytes of all logs, for consumers at the tip, and write buffers at rest. Can be
-    /// given up at any moment.
+    /// The newest bytes of all logs, for consumers at the tip. Can be given up at any moment.
     pub tail_cache_bytes: usize,
+    /// Aligned buffers that wait for their next use, and the memory that the shell lends for some
+    /// of them.
+    pub buffer_bytes: usize,
     /// Frames of produce requests that are not answered, and what is appended and not flushed. Past
     /// it, connections wait for their next frame.
     pub append_bytes: usize,
@@ -48,8 +53,10 @@ impl MemoryBudget {
             return None;
         }
         let sixteenth = share / SIXTEENTHS;
+        let buffer_bytes = (sixteenth * BUFFERS).min(BUFFER_BYTES_PER_SHARD_MAX);
         Some(MemoryBudget {
-            tail_cache_bytes: sixteenth * TAIL_CACHE,
+            tail_cache_bytes: sixteenth * (TAIL_CACHE + BUFFERS) - buffer_bytes,
+            buffer_bytes,
             append_bytes: sixteenth * APPENDS,
             receive_bytes: sixteenth * RECEIVE,
             read_bytes: sixteenth * READS,
@@ -57,10 +64,24 @@ impl MemoryBudget {
         })
     }
 
+    /// What the shell may lend for aligned buffers, in whole blocks.
+    #[must_use]
+    pub fn lent_bytes(&self) -> usize {
+        let half = self.buffer_bytes / 2;
+        half - half % BLOCK_BYTES
+    }
+
+    /// What of the shard's own aligned buffers may wait for its next use.
+    #[must_use]
+    pub fn buffers_at_rest_bytes(&self) -> usize {
+        self.buffer_bytes - self.lent_bytes()
+    }
+
     /// All parts together.
     #[must_use]
     pub fn total_bytes(&self) -> usize {
         self.tail_cache_bytes
+            + self.buffer_bytes
             + self.append_bytes
             + self.receive_bytes
             + self.read_bytes
@@ -99,6 +120,7 @@ mod tests {
                     prop_assert!(budget.total_bytes() > MEMORY_PER_SHARD_BYTES_MIN - SIXTEENTHS);
                     let parts = [
                         budget.tail_cache_bytes,
+                        budget.buffer_bytes,
                         budget.append_bytes,
                         budget.receive_bytes,
                         budget.read_bytes,

@@ -7,11 +7,14 @@
 //! Runs on: every core. Bounded by: `limits`.
 
 pub mod block_buffer;
+pub mod buffer_pool;
 pub mod disk;
 pub mod error_code;
 pub mod ids;
 pub mod image;
 pub mod memory_budget;
+pub mod number_map;
+pub mod piece_memory;
 pub mod storage;
 pub mod time;
 pub mod topic_config;

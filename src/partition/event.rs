@@ -20,6 +20,11 @@ pub enum PartitionEvent {
         /// What recovery found.
         report: RecoveryReport,
     },
+    /// Bytes of its log are damaged; they stay as they are.
+    Damaged {
+        /// Which file, which bytes and offsets, what to do.
+        sentence: Box<str>,
+    },
     /// There is no space to open its log; it tries again by itself, and `Opened` follows then.
     OpenDelayed,
     /// Its directory belongs to another topic; nothing was touched.

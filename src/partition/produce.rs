@@ -13,7 +13,7 @@ use bytes::Bytes;
 use super::error::ProduceError;
 use super::event::{PartitionEvent, Produced};
 use super::replica::{Partition, Phase};
-use crate::log::{AppendError, AppendRules, Appended};
+use crate::log::{AppendError, AppendRules, Appended, RefusedProducers};
 use crate::model::disk::DiskQueue;
 use crate::model::ids::Offset;
 use crate::model::time::Now;
@@ -59,7 +59,7 @@ impl Partition {
 
     /// The producer waits no longer. `Produced` follows if the append was waiting.
     pub fn handle_give_up(&mut self, waiter: u64, events: &mut Vec<PartitionEvent>) {
-        if let Some(waiting) = self.waiting.remove(&waiter) {
+        if let Some(waiting) = self.waiting.remove(waiter) {
             let queue = match waiting.acks {
                 Acks::All => &mut self.committed_waiters,
                 Acks::Leader | Acks::None => &mut self.durable_waiters,
@@ -67,10 +67,12 @@ impl Partition {
             let was_queued = queue.remove(waiting.until, waiter);
             assert!(was_queued, "a waiting append stands in its queue");
         } else {
-            let before = self.pending.len();
-            self.pending.retain(|pending| pending.waiter != waiter);
-            if self.pending.len() == before {
+            let is_it = |pending: &Pending| pending.waiter == waiter;
+            let Some(place) = self.pending.iter().position(is_it) else {
                 return;
+            };
+            if let Some(pending) = self.pending.remove(place) {
+                self.note_refused(ProduceError::TimedOut, &pending.records);
             }
         }
         let result = Err(ProduceError::TimedOut);
@@ -94,9 +96,24 @@ impl Partition {
                 self.pending.push_back(request);
                 return;
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                self.note_refused(error, &request.records);
+                Err(error)
+            }
         };
         events.push(PartitionEvent::Produced { waiter, result });
+    }
+
+    /// What is refused and may be sent again: batches behind it must not overtake it.
+    fn note_refused(&mut self, error: ProduceError, records: &[u8]) {
+        if matches!(error, ProduceError::Append(_)) {
+            return;
+        }
+        let mut refused = RefusedProducers::default();
+        refused.note(records);
+        if !refused.is_empty() {
+            self.handle_refused(refused);
+        }
     }
 
     fn try_append(
@@ -210,10 +227,10 @@ impl Partition {
         while let Some(waiter) = self.committed_waiters.pop_reached(high_watermark) {
             self.answer(waiter, events);
         }
-        let mut woken = Vec::new();
         self.purgatory
-            .handle_high_watermark(high_watermark, &mut woken);
-        events.extend(woken.into_iter().map(PartitionEvent::Woken));
+            .handle_high_watermark(high_watermark, |woken| {
+                events.push(PartitionEvent::Woken(woken));
+            });
     }
 
     /// Appends from `from` on were lost: the disk was full.
@@ -230,7 +247,7 @@ impl Partition {
             .pop_lost(from)
             .or_else(|| self.committed_waiters.pop_lost(from))
         {
-            self.waiting.remove(&waiter);
+            self.waiting.remove(waiter);
             let result = Err(ProduceError::DiskFull);
             events.push(PartitionEvent::Produced { waiter, result });
         }
@@ -241,8 +258,9 @@ impl Partition {
     pub(super) fn refuse_all(&mut self, error: ProduceError, events: &mut Vec<PartitionEvent>) {
         self.durable_waiters = Default::default();
         self.committed_waiters = Default::default();
-        let waiting = std::mem::take(&mut self.waiting).into_keys();
+        let waiting = self.waiting.take_all().into_iter();
         let pending = std::mem::take(&mut self.pending);
+        let waiting = waiting.map(|(waiter, _)| waiter);
         let waiters = waiting.chain(pending.into_iter().map(|pending| pending.waiter));
         events.extend(waiters.map(|waiter| PartitionEvent::Produced {
             waiter,
@@ -253,7 +271,7 @@ impl Partition {
     fn answer(&mut self, waiter: u64, events: &mut Vec<PartitionEvent>) {
         let waiting = self
             .waiting
-            .remove(&waiter)
+            .remove(waiter)
             .expect("a queued waiter has its answer kept");
         let result = self.confirm(waiting.acks, waiting.produced);
         events.push(PartitionEvent::Produced { waiter, result });

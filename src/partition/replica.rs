@@ -6,15 +6,16 @@
 //! forgotten.
 //! Runs on: the shard that owns the partition. Bounded by: its waiters and its log.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use super::error::{FetchError, ProduceError};
 use super::event::{Fetched, FoundOffset, PartitionEvent};
 use super::produce::{Pending, Waiting};
 use super::spec::PartitionSpec;
-use crate::log::{LogEvent, LogMemory, PartitionLog};
+use crate::log::{LogEvent, LogMemory, PartitionLog, RecoveryReport, RefusedProducers};
 use crate::model::disk::{DiskCompletion, DiskQueue};
 use crate::model::ids::{BrokerId, LeaderEpoch, Offset, TopicPartition};
+use crate::model::number_map::NumberMap;
 use crate::model::storage::StorageRules;
 use crate::model::time::{MonotonicUs, Now};
 use crate::replication::ack_queue::AckQueue;
@@ -57,9 +58,11 @@ pub struct Partition {
     pub(super) durable_waiters: AckQueue,
     /// Waiting for the high watermark (`acks=all`).
     pub(super) committed_waiters: AckQueue,
-    pub(super) waiting: BTreeMap<u64, Waiting>,
+    pub(super) waiting: NumberMap<Waiting>,
     /// Appends that the log was too busy to take, in order.
     pub(super) pending: VecDeque<Pending>,
+    /// Producers that were refused before the log was open.
+    refused: RefusedProducers,
     /// Reuse for what the log says.
     log_events: Vec<LogEvent>,
 }
@@ -90,10 +93,16 @@ impl Partition {
             purgatory: Purgatory::default(),
             durable_waiters: AckQueue::default(),
             committed_waiters: AckQueue::default(),
-            waiting: BTreeMap::new(),
+            waiting: NumberMap::default(),
             pending: VecDeque::new(),
+            refused: RefusedProducers::default(),
             log_events: Vec::new(),
         }
+    }
+
+    /// How often its log looks for segments that retention may remove.
+    pub fn set_retention_check_ms(&mut self, ms: u64) {
+        self.log.set_retention_check_ms(ms);
     }
 
     /// Which partition it is.
@@ -156,10 +165,25 @@ impl Partition {
         self.log.segment_count()
     }
 
+    /// What the opening of its log has found so far, while it is under way.
+    #[must_use]
+    pub fn opening_report(&self) -> Option<RecoveryReport> {
+        self.log.opening_report()
+    }
+
     /// Opens or makes the log; ends in `Opened`.
     pub fn handle_open(&mut self, now: Now, disk: &mut DiskQueue) {
         assert_eq!(self.phase, Phase::Opening);
         self.log.handle_open(now, disk);
+    }
+
+    /// Takes note of producers that were refused (here, or where this partition was not known yet).
+    pub fn handle_refused(&mut self, refused: RefusedProducers) {
+        if self.phase == Phase::Open {
+            self.log.handle_refused(refused);
+        } else {
+            self.refused.append(refused);
+        }
     }
 
     /// New metadata for this partition.
@@ -240,8 +264,8 @@ impl Partition {
     }
 
     /// Gives up cached bytes.
-    pub fn handle_shed(&mut self, bytes: usize) {
-        self.log.handle_shed(bytes);
+    pub fn handle_shed(&mut self, bytes: usize, disk: &mut DiskQueue) {
+        self.log.handle_shed(bytes, disk);
     }
 
     /// Allows or forbids to read ahead of its readers.
@@ -301,6 +325,7 @@ impl Partition {
                 self.phase = Phase::Ended;
                 events.push(PartitionEvent::WrongTopic { found });
             }
+            LogEvent::Damaged { sentence } => events.push(PartitionEvent::Damaged { sentence }),
             LogEvent::Synced => self.retry_pending(now, disk, events),
             LogEvent::DurableEnd { offset } => self.take_durable_end(now, offset, disk, events),
             LogEvent::ReadDone { read, result } => {
@@ -338,7 +363,7 @@ impl Partition {
     fn take_opened(
         &mut self,
         now: Now,
-        report: crate::log::RecoveryReport,
+        report: RecoveryReport,
         disk: &mut DiskQueue,
         events: &mut Vec<PartitionEvent>,
     ) {
@@ -348,6 +373,7 @@ impl Partition {
         }
         assert!(matches!(self.phase, Phase::Opening | Phase::Delayed));
         self.phase = Phase::Open;
+        self.log.handle_refused(std::mem::take(&mut self.refused));
         events.push(PartitionEvent::Opened { report });
         self.start_epoch(events);
         if let Some(end) = self.end {

@@ -6,43 +6,47 @@
 //! order, each exactly once. Runs on: the shard that owns the partition. Bounded by: the requests
 //! in flight of all connections.
 
-use std::collections::BTreeSet;
+use std::collections::VecDeque;
 
 use crate::model::ids::Offset;
 
 /// Waiters ordered by the offset they wait for.
 #[derive(Debug, Default)]
 pub struct AckQueue {
-    waiters: BTreeSet<(Offset, u64)>,
+    /// Offset and waiter, rising: nearly all come in this order.
+    waiters: VecDeque<(Offset, u64)>,
 }
 
 impl AckQueue {
     /// Adds a waiter that is content once everything below `until` (exclusive end) is reached.
     pub fn push(&mut self, until: Offset, waiter: u64) {
-        let is_new = self.waiters.insert((until, waiter));
+        let place = self.waiters.partition_point(|one| *one < (until, waiter));
+        let is_new = self.waiters.get(place) != Some(&(until, waiter));
         assert!(is_new, "a waiter waits once for one offset");
+        self.waiters.insert(place, (until, waiter));
     }
 
     /// Takes the next waiter whose offset is reached.
     pub fn pop_reached(&mut self, reached: Offset) -> Option<u64> {
-        if self.waiters.first()?.0 > reached {
+        if self.waiters.front()?.0 > reached {
             return None;
         }
-        self.waiters.pop_first().map(|(_, waiter)| waiter)
+        self.waiters.pop_front().map(|(_, waiter)| waiter)
     }
 
     /// Takes a waiter that waits for something past `from`, the latest first: what it waits for was
     /// lost.
     pub fn pop_lost(&mut self, from: Offset) -> Option<u64> {
-        if self.waiters.last()?.0 <= from {
+        if self.waiters.back()?.0 <= from {
             return None;
         }
-        self.waiters.pop_last().map(|(_, waiter)| waiter)
+        self.waiters.pop_back().map(|(_, waiter)| waiter)
     }
 
     /// Forgets a waiter (its time ran out). True if it waited.
     pub fn remove(&mut self, until: Offset, waiter: u64) -> bool {
-        self.waiters.remove(&(until, waiter))
+        let place = self.waiters.binary_search(&(until, waiter));
+        place.is_ok_and(|place| self.waiters.remove(place).is_some())
     }
 
     /// How many wait.
@@ -68,6 +72,8 @@ mod tests {
         queue.push(30, 3);
         queue.push(10, 1);
         queue.push(20, 2);
+        queue.push(20, 1);
+        assert!(queue.remove(20, 1));
         assert_eq!(queue.pop_reached(9), None);
         assert_eq!(queue.pop_reached(20), Some(1));
         assert_eq!(queue.pop_reached(20), Some(2));

@@ -6,7 +6,7 @@
 //! most what its fetch may take from this partition. Runs on: the shard that owns the partition.
 //! Bounded by: `PARKED_FETCHES_PER_PARTITION_MAX` watches, one size per unflushed append.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use crate::limits::PARKED_FETCHES_PER_PARTITION_MAX;
 use crate::model::ids::Offset;
@@ -32,7 +32,8 @@ pub struct Woken {
 /// The parked fetches of one partition.
 #[derive(Debug, Default)]
 pub struct Purgatory {
-    watches: BTreeMap<u64, Watch>,
+    /// By rising number of the fetch: most come in this order.
+    watches: VecDeque<(u64, Watch)>,
     /// Exclusive end offset and size of appends above the high watermark, in offset order.
     uncommitted: VecDeque<(Offset, u64)>,
 }
@@ -49,13 +50,23 @@ impl Purgatory {
             counted_bytes: 0,
             room_bytes,
         };
-        self.watches.insert(fetch, watch);
+        match self.place(fetch) {
+            Ok(place) => self.watches[place].1 = watch,
+            Err(place) => self.watches.insert(place, (fetch, watch)),
+        }
         true
     }
 
     /// Forgets a fetch.
     pub fn remove(&mut self, fetch: u64) {
-        self.watches.remove(&fetch);
+        if let Ok(place) = self.place(fetch) {
+            self.watches.remove(place);
+        }
+    }
+
+    fn place(&self, fetch: u64) -> Result<usize, usize> {
+        self.watches
+            .binary_search_by_key(&fetch, |(number, _)| *number)
     }
 
     /// How many fetches are parked.
@@ -84,7 +95,7 @@ impl Purgatory {
     }
 
     /// The high watermark moved: tells the parked fetches what came to them.
-    pub fn handle_high_watermark(&mut self, high_watermark: Offset, woken: &mut Vec<Woken>) {
+    pub fn handle_high_watermark(&mut self, high_watermark: Offset, mut wake: impl FnMut(Woken)) {
         let mut committed = 0u64;
         while let Some(&(end, bytes)) = self.uncommitted.front() {
             if end > high_watermark {
@@ -102,7 +113,7 @@ impl Purgatory {
             let bytes = watch.counted_bytes.min(watch.room_bytes) - before;
             if bytes > 0 {
                 let fetch = *fetch;
-                woken.push(Woken { fetch, bytes });
+                wake(Woken { fetch, bytes });
             }
         }
     }
@@ -122,7 +133,7 @@ mod tests {
 
     fn wake(purgatory: &mut Purgatory, high_watermark: Offset) -> Vec<(u64, u64)> {
         let mut woken = Vec::new();
-        purgatory.handle_high_watermark(high_watermark, &mut woken);
+        purgatory.handle_high_watermark(high_watermark, |one| woken.push(one));
         woken.iter().map(|w| (w.fetch, w.bytes)).collect()
     }
 

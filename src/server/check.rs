@@ -8,6 +8,7 @@
 use std::path::{Path, PathBuf};
 
 use super::boot;
+use super::disk_ahead;
 use super::findings::{self, Finding};
 use super::storage_findings;
 use crate::config::server::ServerConfig;
@@ -25,6 +26,11 @@ pub fn check(config: &ServerConfig) -> Result<Vec<Finding>, String> {
     let (cpus, placement) = boot::place(config)?;
     let machine = Machine::inspect(&cpus);
     let mut found = findings::of_machine(&machine, placement.data.len());
+    let shards = u16::try_from(placement.data.len()).map_err(|_| "too many shards")?;
+    found.push(match boot::divide_memory(config, &machine.memory, shards) {
+        Ok((_, notice)) => Finding::fact(notice),
+        Err(sentence) => Finding::obstacle(sentence),
+    });
     if let Ok(nice) = priority::raise_nice(config.nice) {
         let priority = findings::of_priority(nice, machine.autogrouped, machine.real_time_io);
         found.extend(priority);
@@ -57,6 +63,7 @@ fn directory(wanted: &Path, real_time_io: bool) -> Vec<Finding> {
             there.display()
         ))],
     });
+    found.extend(disk_ahead::of_directory(wanted));
     found
 }
 
@@ -98,6 +105,10 @@ mod tests {
                 .iter()
                 .any(|one| one.sentence.contains("flush latency"));
             assert!(said, "{found:?}");
+            let memory = found
+                .iter()
+                .filter(|one| one.sentence.starts_with("memory: "));
+            assert_eq!(memory.count(), 1, "{found:?}");
         }
         let left = std::fs::read_dir(root.path()).expect("list").count();
         assert_eq!(left, 0);

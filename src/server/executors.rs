@@ -20,10 +20,13 @@ use crate::io::device_health::DeviceHealth;
 use crate::io::disk::Disk;
 use crate::io::driver::Driver;
 use crate::io::files::Files;
+use crate::io::lent_memory::LentMemory;
 use crate::io::mesh::{MeshPort, mesh};
 use crate::io::network::Network;
 use crate::io::placement::{CpuMask, Placement};
 use crate::io::wake::Waker;
+use crate::limits::WRITE_BYTES_MAX;
+use crate::model::buffer_pool::BufferPool;
 use crate::model::ids::ShardId;
 use crate::model::memory_budget::MemoryBudget;
 use crate::shard::contract::Machine;
@@ -36,6 +39,9 @@ const PREEMPT_TIMER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// Memory that the executor pins for its own direct I/O, of which there is none, in bytes.
 const EXECUTOR_IO_MEMORY_BYTES: usize = 64 * 1024;
+
+/// Aligned buffers that wait for their next use on the control shard, in bytes.
+const CONTROL_BUFFER_BYTES_MAX: usize = WRITE_BYTES_MAX;
 
 /// What all executors start with.
 pub struct Launch {
@@ -80,6 +86,7 @@ pub struct Executors {
     reports: Receiver<Report>,
     reporter: Sender<Report>,
     shard_count: u16,
+    lent_bytes: usize,
 }
 
 impl Executors {
@@ -99,6 +106,7 @@ impl Executors {
         let (reporter, reports) = channel();
         let shard_count =
             u16::try_from(launch.placement.data.len()).map_err(|_| "too many shards")?;
+        let lent_bytes = launch.memory.lent_bytes();
         let (mut seats, mesh) = seats(launch, shard_count, &reporter)?;
         let control_seat = seats.pop().expect("the control shard has a seat");
         let mut threads = Vec::with_capacity(seats.len() + 1);
@@ -114,6 +122,7 @@ impl Executors {
             reports,
             reporter,
             shard_count,
+            lent_bytes,
         })
     }
 
@@ -127,6 +136,12 @@ impl Executors {
     #[must_use]
     pub fn shard_count(&self) -> u16 {
         self.shard_count
+    }
+
+    /// Memory that each data shard lends for its buffers, in bytes.
+    #[must_use]
+    pub fn lent_bytes(&self) -> usize {
+        self.lent_bytes
     }
 
     /// Waits for the next report.
@@ -242,7 +257,8 @@ fn run<M: Machine>(seat: Seat, make: impl FnOnce() -> M) {
         seat.frame_bytes_max,
         &seat.memory,
     );
-    let driver = match Driver::new(disk, network, seat.waker, &seat.cpus) {
+    let (buffers, lent) = buffers(seat.shard, &seat.memory);
+    let driver = match Driver::new(disk, network, seat.waker, &seat.cpus, lent.as_ref()) {
         Ok(driver) => driver,
         Err(error) => {
             let report = Report::NoRing(seat.shard, error);
@@ -251,6 +267,10 @@ fn run<M: Machine>(seat: Seat, make: impl FnOnce() -> M) {
             return;
         }
     };
+    if seat.shard != ShardId::CONTROL {
+        let report = Report::Buffers(driver.ring.registered());
+        let _ = seat.reports.send(report);
+    }
     let machine = make();
     MachineLoop::new(
         machine,
@@ -259,6 +279,22 @@ fn run<M: Machine>(seat: Seat, make: impl FnOnce() -> M) {
         driver,
         seat.port,
         seat.reports,
+        buffers,
     )
     .run();
+}
+
+/// The aligned buffers of an executor, and the memory that some of them are lent from. The control
+/// shard writes little.
+fn buffers(shard: ShardId, memory: &MemoryBudget) -> (BufferPool, Option<LentMemory>) {
+    if shard == ShardId::CONTROL {
+        return (BufferPool::new(CONTROL_BUFFER_BYTES_MAX), None);
+    }
+    let mut buffers = BufferPool::new(memory.buffers_at_rest_bytes());
+    // Without such memory everything works as well, with buffers of the allocator.
+    let lent = LentMemory::new(memory.lent_bytes()).ok();
+    if let Some(lent) = &lent {
+        buffers.set_lender(Box::new(lent.clone()));
+    }
+    (buffers, lent)
 }

@@ -10,6 +10,7 @@ use std::fmt;
 
 use crate::io::machine::Machine;
 use crate::io::priority::Nice;
+use crate::io::ring::Registered;
 use crate::limits::{DESCRIPTORS_PER_PARTITION, DESCRIPTORS_RESERVED};
 
 /// Descriptors below which a person is warned.
@@ -102,7 +103,7 @@ pub fn of_machine(machine: &Machine, shards: usize) -> Vec<Finding> {
             clock.unwrap_or("unknown"),
         )),
         Finding::fact(processors(machine)),
-        Finding::fact(memory_and_descriptors(machine)),
+        Finding::fact(locked_memory_and_descriptors(machine)),
     ];
     found.extend(machine.ring_refusal.as_deref().map(Finding::obstacle));
     found.extend(processor_warning(machine, shards));
@@ -137,11 +138,7 @@ fn processor_warning(machine: &Machine, shards: usize) -> Option<Finding> {
     })
 }
 
-fn memory_and_descriptors(machine: &Machine) -> String {
-    let by = match machine.limits.memory_bytes {
-        Some(limit) if limit == machine.memory_bytes => " by the control group",
-        _ => "",
-    };
+fn locked_memory_and_descriptors(machine: &Machine) -> String {
     let locked = machine
         .locked_memory_bytes
         .map_or("unlimited".to_owned(), bytes);
@@ -152,10 +149,7 @@ fn memory_and_descriptors(machine: &Machine) -> String {
             partitions_for(limit.soft)
         )
     });
-    format!(
-        "memory: {}{by}; locked memory: {locked}; descriptors: {descriptors}",
-        bytes(machine.memory_bytes)
-    )
+    format!("locked memory: {locked}; descriptors: {descriptors}")
 }
 
 fn partitions_for(descriptors: u64) -> u64 {
@@ -182,6 +176,36 @@ fn locked_memory_warning(machine: &Machine) -> Option<Finding> {
          LimitMEMLOCK=infinity in a systemd unit)",
         bytes(little)
     )))
+}
+
+/// What the rings of the data shards know of the memory for buffers, of which each shard wanted so
+/// much.
+#[must_use]
+pub fn of_buffers(shards: &[Registered], wanted_bytes: usize) -> Finding {
+    let wide = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+    let registered: usize = shards.iter().map(Registered::len_bytes).sum();
+    let wanted = wanted_bytes * shards.len();
+    if registered == wanted {
+        return Finding::fact(format!(
+            "the I/O buffers of the shards ({} each) are registered with io_uring",
+            bytes(wide(wanted_bytes))
+        ));
+    }
+    let refused = shards.iter().find_map(|shard| shard.refused);
+    let reason = match refused {
+        Some(errno) => std::io::Error::from_raw_os_error(errno).to_string(),
+        None => "the memory could not be mapped".into(),
+    };
+    let part = match registered {
+        0 => "none".into(),
+        some => bytes(wide(some)),
+    };
+    Finding::warning(format!(
+        "of the I/O buffers of the shards ({} together) {part} could be registered with io_uring: \
+         {reason}. The rest is used unregistered, at a little more CPU; `ulimit -l`, or \
+         LimitMEMLOCK=infinity in a systemd unit, raises what may be locked",
+        bytes(wide(wanted))
+    ))
 }
 
 fn clock_warnings(machine: &Machine) -> Vec<Finding> {

@@ -53,7 +53,9 @@ impl Identity {
         let lines = properties::parse(text).map_err(|error| format!("{FILE}: {error}"))?;
         let value = |name: &str| {
             lines
-                .get(name)
+                .iter()
+                .rfind(|one| one.name == name)
+                .map(|one| &*one.value)
                 .map(|value| value.trim())
                 .ok_or_else(|| format!("{FILE} does not say {name}"))
         };

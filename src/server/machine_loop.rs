@@ -18,6 +18,9 @@ use crate::io::clock;
 use crate::io::driver::Driver;
 use crate::io::mesh::MeshPort;
 use crate::io::network::NetworkEvent;
+use crate::io::ring::Registered;
+use crate::model::buffer_pool::BufferPool;
+use crate::model::disk::DiskQueue;
 use crate::model::ids::ShardId;
 use crate::model::time::Now;
 use crate::shard::contract::{Effects, Event, Machine, MeshEffect, NetworkEffect, ProcessEffect};
@@ -39,6 +42,8 @@ pub enum Report {
     Figures(Sender<Figures>),
     /// An executor could not set up its ring.
     NoRing(ShardId, io::Error),
+    /// How much of its buffers' memory a data shard could register with its ring.
+    Buffers(Registered),
 }
 
 /// What crosses the lanes: messages between machines, and the main thread's wish to stop.
@@ -78,6 +83,7 @@ impl<M: Machine> MachineLoop<M> {
         driver: Driver,
         mesh: MeshPort<Crossing>,
         reports: Sender<Report>,
+        buffers: BufferPool,
     ) -> MachineLoop<M> {
         MachineLoop {
             machine,
@@ -86,7 +92,10 @@ impl<M: Machine> MachineLoop<M> {
             driver,
             mesh,
             reports,
-            effects: Effects::default(),
+            effects: Effects {
+                disk: DiskQueue::with_buffers(buffers),
+                ..Effects::default()
+            },
             stages: StageTimes::default(),
             events: VecDeque::new(),
             crossings: VecDeque::new(),
@@ -226,7 +235,13 @@ impl<M: Machine> MachineLoop<M> {
             match effect {
                 NetworkEffect::Listen => listened = Some(network.listen(ring)),
                 NetworkEffect::ReceiveNext { connection } => network.receive_next(ring, connection),
-                NetworkEffect::Send { connection, parts } => network.send(connection, parts),
+                NetworkEffect::Send {
+                    connection,
+                    mut parts,
+                } => {
+                    network.send(connection, &mut parts);
+                    self.effects.keep_parts(parts);
+                }
                 NetworkEffect::Close { connection } => network.close(connection),
             }
         }

@@ -8,6 +8,7 @@ pub mod admin;
 pub mod boot;
 pub mod check;
 pub mod collector;
+pub mod disk_ahead;
 pub mod executors;
 pub mod exposition;
 pub mod findings;
@@ -17,6 +18,7 @@ pub mod machine_loop;
 pub mod options;
 pub mod serve;
 pub mod stages;
+pub mod start_progress;
 pub mod storage_findings;
 pub mod supervisor;
 

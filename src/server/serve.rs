@@ -18,9 +18,11 @@ use super::findings::{self, Weight};
 use super::identity;
 use super::logging;
 use super::options::ServeArguments;
+use super::start_progress::StartWatch;
 use super::storage_findings::of_storage;
 use super::supervisor;
 use crate::config::server::ServerConfig;
+use crate::io::cgroup::Limits;
 use crate::io::machine::Machine;
 use crate::io::memory_limit::MemoryLimit;
 use crate::io::placement::{CpuMask, Placement};
@@ -49,7 +51,7 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), String> {
     let nice = priority::raise_nice(config.nice)
         .map_err(|error| format!("the system does not say how this process ranks: {error}"))?;
     priority::raise_io_priority();
-    let limit = MemoryLimit::of_process();
+    let limit = MemoryLimit::of_process(&Limits::of_process());
     let (memory, memory_notice) = boot::divide_memory(&config, &limit, shard_count)?;
     let mut directory = boot::open_data_directory(&config)?;
     let Sockets { listeners, address } = boot::bind(&config, placement.data.len())?;
@@ -86,7 +88,8 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), String> {
     }
     let path = directory.path.display();
     let ready = format!("furlong is serving on {address} (data in {path}, {shard_count} shards)");
-    supervisor::supervise(executors, &ready, &readiness)
+    let watch = StartWatch::new(&address.to_string());
+    supervisor::supervise(executors, watch, &ready, &readiness)
 }
 
 /// Says what was found, a line each.
@@ -127,6 +130,7 @@ fn data_settings(
         shard_count,
         node_id: config.node_id,
         auto_create_topics: config.auto_create_topics,
+        retention_check_ms: config.retention_check_ms,
         storage,
         memory,
         settings: Arc::new(config.defaults.file.clone()),

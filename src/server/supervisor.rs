@@ -10,12 +10,15 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::admin::Readiness;
 use super::executors::Executors;
+use super::findings;
 use super::machine_loop::Report;
+use super::start_progress::StartWatch;
 use crate::io::process::StopSignals;
+use crate::io::ring::Registered;
 use crate::model::ids::ShardId;
 use crate::shard::contract::ProcessEffect;
 
@@ -49,18 +52,21 @@ pub fn report_signals(signals: StopSignals, executors: &Executors) -> Result<(),
 /// The sentence of what went wrong. The process must then end without waiting for executors.
 pub fn supervise(
     mut executors: Executors,
+    mut watch: StartWatch,
     ready: &str,
     readiness: &Readiness,
 ) -> Result<(), String> {
     let mut running: BTreeSet<ShardId> = (0..executors.shard_count()).map(ShardId).collect();
     let mut silent = running.clone();
     let mut ready = Some(ready);
+    let mut buffers = Vec::new();
     let (mut is_ready, mut stopping) = (false, None::<Instant>);
     loop {
         if is_ready
             && silent.is_empty()
             && let Some(ready) = ready.take()
         {
+            info!("{}", watch.summary());
             readiness.set(true);
             announce(ready);
         }
@@ -81,7 +87,16 @@ pub fn supervise(
                 running.iter().for_each(|shard| executors.stop(*shard));
             }
             Report::Figures(asker) => executors.ask_figures(&asker),
+            Report::Buffers(registered) => {
+                buffers.push(registered);
+                tell_buffers(&buffers, &executors);
+            }
             Report::Effect(_, ProcessEffect::Ready) => is_ready = true,
+            Report::Effect(shard, ProcessEffect::Recovering { progress }) => {
+                if let Some(line) = watch.take(shard, progress) {
+                    info!("{line}");
+                }
+            }
             Report::Listening(shard) => {
                 silent.remove(&shard);
             }
@@ -100,6 +115,13 @@ pub fn supervise(
                 }
             }
         }
+    }
+}
+
+/// Says what the executors lent to the kernel, once the last of them has told.
+fn tell_buffers(buffers: &[Registered], executors: &Executors) {
+    if buffers.len() == usize::from(executors.shard_count()) {
+        info!("{}", findings::of_buffers(buffers, executors.lent_bytes()));
     }
 }
 

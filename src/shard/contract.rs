@@ -12,7 +12,8 @@ use bytes::Bytes;
 use super::mesh_message::MeshMessage;
 use super::numbers::ShardNumbers;
 use super::stage::StageSample;
-use crate::limits::EFFECTS_PER_TURN_SOFT_MAX;
+use super::start_progress::RecoveryProgress;
+use crate::limits::{EFFECTS_PER_TURN_SOFT_MAX, LIST_ENTRIES_KEPT_MAX, LISTS_KEPT_MAX};
 use crate::model::disk::{DiskCompletion, DiskQueue};
 use crate::model::ids::{ConnectionId, ShardId};
 use crate::model::time::{MonotonicUs, Now};
@@ -97,6 +98,11 @@ pub struct MeshEffect {
 pub enum ProcessEffect {
     /// Everything is recovered and serving (control shard, once).
     Ready,
+    /// The partitions of a start are being opened; told now and then, and once they all are.
+    Recovering {
+        /// How far it is.
+        progress: RecoveryProgress,
+    },
     /// Everything is on disk; this machine needs no more events.
     Stopped,
     /// The process cannot go on: print the sentence, exit with an error.
@@ -125,9 +131,20 @@ pub struct Effects {
     pub process: Vec<ProcessEffect>,
     /// Stages of requests that ended, for the figures.
     pub stages: Vec<StageSample>,
+    /// Emptied lists of `NetworkEffect::Send`, for the next ones.
+    pub spare_parts: Vec<Vec<Bytes>>,
 }
 
 impl Effects {
+    /// Takes the list of a `NetworkEffect::Send` back, once its parts are where they are sent from.
+    pub fn keep_parts(&mut self, mut parts: Vec<Bytes>) {
+        parts.clear();
+        let is_large = parts.capacity() > LIST_ENTRIES_KEPT_MAX;
+        if self.spare_parts.len() < LISTS_KEPT_MAX && !is_large {
+            self.spare_parts.push(parts);
+        }
+    }
+
     /// True once a machine should stop working through waiters and ask to be called again.
     #[must_use]
     pub fn is_full(&self) -> bool {

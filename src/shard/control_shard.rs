@@ -3,13 +3,14 @@
 //!
 //! Owns: [`ControlShard`]. The phases, in order: the log of `__cluster_metadata` is opened and
 //! recovered; the newest snapshot that is whole is loaded; the log after it is replayed; the broker
-//! registers; the image is published and every data shard applies it; all are told to serve.
+//! registers; the image is published and all data shards are told to serve; all have applied it.
 //! Invariants: one plan is under way at a time: its records are one batch, which is replayed once
 //! the quorum has committed it, and never before; an answer leaves once every data shard has
 //! applied an image that contains what it says; a new image is published once all have applied the
 //! last.
 //! Runs on: the control shard. Bounded by: `CONTROL_REQUESTS_PENDING_MAX`.
 
+mod rounds;
 mod snapshots;
 mod start;
 
@@ -22,19 +23,15 @@ use self::snapshots::SnapshotKeeper;
 use super::contract::{Effects, Event, Machine, MeshEffect, ProcessEffect};
 use super::mesh_message::MeshMessage;
 use crate::config::server::BrokerDefaults;
-use crate::control::batches;
 use crate::control::controller::{Controller, ControllerConfig, Registration};
 use crate::control::quorum::{MetadataQuorum, QuorumOfOne};
 use crate::control::request::{ControlAnswer, ControlRequest};
 use crate::control::snapshot::SnapshotId;
-use crate::limits::{
-    CONTROL_REQUESTS_PENDING_MAX, METADATA_TAIL_CACHE_BYTES_MAX, RECORD_BATCH_BYTES_MAX,
-    UNFLUSHED_BYTES_MAX,
-};
-use crate::log::config::{AppendRules, LogConfig};
-use crate::log::event::{AppendError, LogEvent};
+use crate::limits::{METADATA_TAIL_CACHE_BYTES_MAX, RECORD_BATCH_BYTES_MAX, UNFLUSHED_BYTES_MAX};
+use crate::log::config::LogConfig;
+use crate::log::event::LogEvent;
 use crate::log::partition_log::PartitionLog;
-use crate::model::disk::{DiskCompletion, DiskError};
+use crate::model::disk::DiskCompletion;
 use crate::model::ids::{BrokerId, Offset, ShardId, Uuid};
 use crate::model::storage::StorageRules;
 use crate::model::time::{MonotonicUs, Now};
@@ -49,9 +46,6 @@ const TOPIC_ID: Uuid = Uuid([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
 /// Owners of disk requests on this shard.
 const LOG_OWNER: u32 = 0;
 const SNAPSHOT_OWNER: u32 = 1;
-
-/// Requests that one event plans at most before others get their turn.
-const PLANS_PER_TURN_MAX: usize = 64;
 
 /// Long enough to stand for ever.
 const CENTURY_MS: u64 = 100 * 366 * 24 * 3600 * 1000;
@@ -264,8 +258,8 @@ impl ControlShard {
             }
             LogEvent::DurableEnd { offset } => {
                 let cached = self.log.memory().cached_bytes;
-                self.log
-                    .handle_shed(cached.saturating_sub(METADATA_TAIL_CACHE_BYTES_MAX));
+                let excess = cached.saturating_sub(METADATA_TAIL_CACHE_BYTES_MAX);
+                self.log.handle_shed(excess, &mut effects.disk);
                 self.quorum.handle_durable(offset);
                 self.handle_committed(now, effects);
             }
@@ -274,6 +268,9 @@ impl ControlShard {
                 Err(error) => self.fail(format!("Reading {DIRECTORY} failed: {error}."), effects),
             },
             LogEvent::AppendsLost { error, .. } => self.handle_lost(now, error, effects),
+            LogEvent::Damaged { sentence } => {
+                effects.process.push(ProcessEffect::Notice { sentence });
+            }
             LogEvent::OpenDelayed => {
                 let sentence = "The metadata log cannot be opened: the file system is full. Free \
                                 space; it is tried again every second.";
@@ -295,154 +292,6 @@ impl ControlShard {
         }
     }
 
-    // Rounds: plan, append, commit, replay.
-
-    fn begin_round(
-        &mut self,
-        now: Now,
-        values: Vec<Bytes>,
-        asker: Asker,
-        effects: &mut Effects,
-    ) -> Result<(), AppendError> {
-        assert!(self.round.is_none(), "one plan is under way at a time");
-        let epoch = self.quorum.leader_epoch().expect("the log is open");
-        let batch = batches::build(&values, now.wall_ms);
-        let disk = &mut effects.disk;
-        let appended = self
-            .log
-            .handle_append(now, epoch, &batch, AppendRules::INTERNAL, disk)?;
-        let version = self.controller.state().version();
-        assert_eq!(
-            appended.base_offset, version,
-            "all of the log is replayed before more is added"
-        );
-        let end_offset = appended.last_offset + 1;
-        self.round = Some(Round {
-            end_offset,
-            values,
-            asker,
-        });
-        Ok(())
-    }
-
-    fn count_replayed(&mut self, bytes: u64, effects: &mut Effects) {
-        let epoch = self.quorum.leader_epoch().unwrap_or(0);
-        let state = self.controller.state();
-        if let Some(sentence) =
-            self.snapshots
-                .handle_replayed(bytes, state, epoch, &mut effects.disk)
-        {
-            effects.process.push(ProcessEffect::Notice { sentence });
-        }
-    }
-
-    /// Replays the round under way if it is committed.
-    fn handle_committed(&mut self, now: Now, effects: &mut Effects) {
-        let committed_end = self.quorum.committed_end();
-        let Some(round) = self
-            .round
-            .take_if(|round| round.end_offset <= committed_end)
-        else {
-            return;
-        };
-        let mut bytes = 0u64;
-        for value in &round.values {
-            bytes += u64::try_from(value.len()).expect("memory is smaller than 64 bits");
-            let offset = self.controller.state().version();
-            if let Err(error) = self.controller.handle_committed_value(offset, value) {
-                return self.fail(error.to_string(), effects);
-            }
-        }
-        let version = self.controller.state().version();
-        assert_eq!(version, round.end_offset, "a round is replayed whole");
-        if let Asker::Request {
-            from,
-            request,
-            answer,
-        } = round.asker
-        {
-            self.waiting.push_back(Waiting {
-                version,
-                to: from,
-                request,
-                answer,
-            });
-        }
-        self.count_replayed(bytes, effects);
-        self.publish(effects);
-        self.plan_pending(now, effects);
-    }
-
-    /// The disk was full: what was under way is gone.
-    fn handle_lost(&mut self, now: Now, error: DiskError, effects: &mut Effects) {
-        match self.round.take().map(|round| round.asker) {
-            Some(Asker::Registration) => {
-                self.fail(
-                    format!("The broker cannot register: {error}. Free some space."),
-                    effects,
-                );
-            }
-            Some(Asker::Request { from, request, .. }) => {
-                send_answer(from, request, ControlAnswer::Unavailable, effects);
-                self.plan_pending(now, effects);
-            }
-            None => self.plan_pending(now, effects),
-        }
-    }
-
-    fn handle_request(
-        &mut self,
-        now: Now,
-        from: ShardId,
-        request: u64,
-        body: ControlRequest,
-        effects: &mut Effects,
-    ) {
-        let is_over = matches!(self.phase, Phase::Stopping { .. } | Phase::Ended);
-        if is_over || self.pending.len() >= CONTROL_REQUESTS_PENDING_MAX {
-            return send_answer(from, request, ControlAnswer::Unavailable, effects);
-        }
-        self.pending.push_back((from, request, body));
-        self.plan_pending(now, effects);
-    }
-
-    /// Plans requests until one needs a round.
-    fn plan_pending(&mut self, now: Now, effects: &mut Effects) {
-        for _ in 0..PLANS_PER_TURN_MAX {
-            if self.round.is_some() || !matches!(self.phase, Phase::Running { .. }) {
-                return;
-            }
-            let Some((from, request, body)) = self.pending.pop_front() else {
-                return;
-            };
-            let plan = self.controller.handle_request(&body);
-            if plan.values.is_empty() {
-                let version = self.controller.state().version();
-                let waiting = Waiting {
-                    version,
-                    to: from,
-                    request,
-                    answer: plan.answer,
-                };
-                self.waiting.push_back(waiting);
-                self.send_answers(effects);
-                continue;
-            }
-            let asker = Asker::Request {
-                from,
-                request,
-                answer: plan.answer,
-            };
-            match self.begin_round(now, plan.values, asker, effects) {
-                Ok(()) => return,
-                // The log says when it takes appends again; the request waits.
-                Err(AppendError::Busy) => return self.pending.push_front((from, request, body)),
-                Err(_) => send_answer(from, request, ControlAnswer::Unavailable, effects),
-            }
-        }
-        self.is_more_to_do = true;
-    }
-
     // The image: published, applied, answered.
 
     fn publish(&mut self, effects: &mut Effects) {
@@ -454,9 +303,13 @@ impl ControlShard {
         if !is_applied || image.version <= self.published {
             return;
         }
+        let is_first = self.published < 0;
         self.published = image.version;
         for to in (0..self.registration.shard_count).map(ShardId) {
             send(to, MeshMessage::Image(image.clone()), effects);
+            if is_first {
+                send(to, MeshMessage::Serve, effects);
+            }
         }
     }
 
@@ -470,9 +323,6 @@ impl ControlShard {
         }
         if self.phase == (Phase::Running { is_serving: false }) {
             self.phase = Phase::Running { is_serving: true };
-            for to in (0..self.registration.shard_count).map(ShardId) {
-                send(to, MeshMessage::Serve, effects);
-            }
             effects.process.push(ProcessEffect::Ready);
         }
         self.send_answers(effects);

@@ -6,15 +6,15 @@
 //! never use one directory at a time.
 //! Runs on: its shard. Bounded by: the metadata.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use super::contract::{Effects, ProcessEffect};
 use super::machine::{Phase, Shard};
 use super::mesh_message::MeshMessage;
 use super::parts::SubId;
-use crate::limits::OPENING_PARTITIONS_MAX;
-use crate::log::RecoveryReport;
+use crate::limits::{OPENING_PARTITIONS_MAX, PARTITIONS_MAX};
+use crate::log::{RecoveryReport, RefusedProducers};
 use crate::model::ids::{ShardId, TopicId, TopicPartition};
 use crate::model::image::{MetadataImage, PartitionImage};
 use crate::model::time::Now;
@@ -35,6 +35,9 @@ pub struct ImageProgress {
     to_open: VecDeque<(PartitionSpec, u32)>,
     /// Those of them whose directory another slot still uses.
     blocked: Vec<(PartitionSpec, u32)>,
+    /// Producers that were refused by partitions that are to be opened, or will be by the next
+    /// image.
+    refused: BTreeMap<TopicPartition, RefusedProducers>,
 }
 
 impl Shard {
@@ -52,9 +55,12 @@ impl Shard {
         let before = std::mem::replace(&mut self.image, Arc::clone(&image));
         let wanted = self.changed_partitions(&before, &image);
         self.remove_unwanted(now, &image, effects);
+        let refused = &mut self.progress.refused;
+        refused.retain(|at, _| image.partition(*at).is_some());
         for spec in wanted {
-            self.apply_spec(spec);
+            self.apply_spec(spec, effects);
         }
+        self.begin_start(now, self.progress.to_open.len());
         self.open_waiting(now, effects);
         let strays = self.start_strays(effects);
         self.progress.busy.extend(strays);
@@ -121,14 +127,14 @@ impl Shard {
     fn delete_slot(&mut self, now: Now, slot: u32, effects: &mut Effects) {
         self.progress.leaving.insert(slot);
         self.progress.busy.insert(slot);
-        self.on_slot(slot, |partition, events| {
-            partition.handle_delete(now, &mut effects.disk, events);
+        self.on_slot(slot, &mut effects.disk, |partition, disk, events| {
+            partition.handle_delete(now, disk, events);
         });
     }
 
-    fn apply_spec(&mut self, spec: PartitionSpec) {
+    fn apply_spec(&mut self, spec: PartitionSpec, effects: &mut Effects) {
         if let Some(slot) = self.partitions.slot(spec.at) {
-            self.on_slot(slot, |partition, events| {
+            self.on_slot(slot, &mut effects.disk, |partition, _, events| {
                 partition.handle_spec(spec, events);
             });
             return;
@@ -159,12 +165,24 @@ impl Shard {
                 continue;
             }
             let (node_id, storage) = (self.config.node_id, self.config.storage);
-            let partition = Partition::new(slot, node_id, spec, storage);
+            let refused = self.progress.refused.remove(&spec.at);
+            let mut partition = Partition::new(slot, node_id, spec, storage);
+            partition.set_retention_check_ms(self.config.retention_check_ms);
+            partition.handle_refused(refused.unwrap_or_default());
             self.partitions.insert(slot, partition);
             self.progress.opening.insert(slot);
-            self.on_slot(slot, |partition, _| {
-                partition.handle_open(now, &mut effects.disk);
+            self.on_slot(slot, &mut effects.disk, |partition, disk, _| {
+                partition.handle_open(now, disk);
             });
+        }
+    }
+
+    /// A producer was refused, because the partition is not open yet: what it sent behind must not
+    /// be taken first.
+    pub(super) fn note_refused(&mut self, at: TopicPartition, records: &[u8]) {
+        let refused = &mut self.progress.refused;
+        if refused.contains_key(&at) || refused.len() < PARTITIONS_MAX {
+            refused.entry(at).or_default().note(records);
         }
     }
 
@@ -185,11 +203,16 @@ impl Shard {
         match event {
             PartitionEvent::Opened { report } => {
                 self.notice_recovery(slot, &report, effects);
+                self.note_opened(&report);
                 self.progress.opening.remove(&slot);
                 if !self.progress.leaving.contains(&slot) {
                     self.finish_slot(slot);
                 }
                 self.open_waiting(now, effects);
+            }
+            PartitionEvent::Damaged { sentence } => {
+                effects.process.push(ProcessEffect::Notice { sentence });
+                return;
             }
             PartitionEvent::OpenDelayed => self.take_open_delayed(now, slot, effects),
             PartitionEvent::WrongTopic { found } => {
@@ -237,6 +260,7 @@ impl Shard {
                 sentence: sentence.into(),
             });
         }
+        self.note_delayed();
         self.progress.opening.remove(&slot);
         if !self.progress.leaving.contains(&slot) {
             self.finish_slot(slot);
@@ -266,8 +290,8 @@ impl Shard {
         effects.process.push(ProcessEffect::Notice {
             sentence: sentence.into(),
         });
-        self.on_slot(slot, |partition, events| {
-            partition.handle_delete(now, &mut effects.disk, events);
+        self.on_slot(slot, &mut effects.disk, |partition, disk, events| {
+            partition.handle_delete(now, disk, events);
         });
     }
 
@@ -305,6 +329,7 @@ impl Shard {
             }
             let version = *version;
             self.progress.images.pop_front();
+            self.finish_start(effects);
             let applied = MeshMessage::ImageApplied { version };
             self.send(ShardId::CONTROL, applied, effects);
         }

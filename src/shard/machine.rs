@@ -20,6 +20,8 @@ use super::numbers::{ApiCounts, ShardNumbers};
 use super::partition_table::PartitionTable;
 use super::parts::PartTable;
 use super::request_table::{Call, Continuation, Pending, RequestTable};
+use super::spares::Spares;
+use super::start_progress::StartProgress;
 use super::strays::Strays;
 use super::timers::{Timer, Timers};
 use crate::config::layers::{BrokerLayers, Settings};
@@ -44,6 +46,8 @@ pub struct ShardConfig {
     pub node_id: BrokerId,
     /// `auto.create.topics.enable`.
     pub auto_create_topics: bool,
+    /// `log.retention.check.interval.ms`.
+    pub retention_check_ms: u64,
     /// What the storage of the logs permits.
     pub storage: StorageRules,
     /// How much memory this shard may hold, and for what.
@@ -83,12 +87,14 @@ pub struct Shard {
     pub(super) parts: PartTable,
     pub(super) partitions: PartitionTable,
     pub(super) progress: ImageProgress,
+    pub(super) start: StartProgress,
     pub(super) strays: Strays,
     pub(super) timers: Timers,
     pub(super) work: VecDeque<Work>,
     pub(super) producer_ids: ProducerIds,
     pub(super) memory: ShardMemory,
     pub(super) counts: ApiCounts,
+    pub(super) spares: Spares,
 }
 
 impl Shard {
@@ -106,11 +112,13 @@ impl Shard {
             parts: PartTable::default(),
             partitions: PartitionTable::default(),
             progress: ImageProgress::default(),
+            start: StartProgress::default(),
             strays: Strays::default(),
             timers: Timers::default(),
             work: VecDeque::new(),
             producer_ids: ProducerIds::default(),
             counts: ApiCounts::default(),
+            spares: Spares::default(),
         }
     }
 
@@ -256,21 +264,27 @@ impl Shard {
                     self.handle_image(now, image, effects);
                 }
             }
-            MeshMessage::Serve => effects.network.push(NetworkEffect::Listen),
+            MeshMessage::Serve => {
+                if self.phase == Phase::Running {
+                    effects.network.push(NetworkEffect::Listen);
+                }
+            }
             MeshMessage::ControlAnswer { request, body } => {
                 self.handle_control_answer(request, body, effects);
             }
             MeshMessage::Produce { request, body } => {
                 self.handle_produce(now, from, request, body, effects);
             }
-            MeshMessage::Produced { request, results } => {
-                self.finish_produce(request, results, effects);
+            MeshMessage::Produced { request, batches } => {
+                self.finish_produce(request, batches, effects);
             }
             MeshMessage::Fetch { request, body } => self.handle_fetch(from, request, body, effects),
             MeshMessage::FetchFinish { request } => {
                 self.handle_fetch_finish(from, request, effects);
             }
-            MeshMessage::FetchCancel { request } => self.handle_fetch_cancel(from, request),
+            MeshMessage::FetchCancel { request } => {
+                self.handle_fetch_cancel(from, request, effects)
+            }
             MeshMessage::Fetched { request, body } => {
                 self.take_fetched(from, request, body, effects);
             }
@@ -294,8 +308,8 @@ impl Shard {
             return;
         };
         let slot = completion.token.owner;
-        self.on_slot(slot, |partition, events| {
-            partition.handle_disk(now, completion, &mut effects.disk, events);
+        self.on_slot(slot, &mut effects.disk, |partition, disk, events| {
+            partition.handle_disk(now, completion, disk, events);
         });
     }
 
@@ -314,8 +328,8 @@ impl Shard {
         self.drop_unopened();
         let slots: Vec<u32> = self.partitions.iter().map(|(slot, _)| slot).collect();
         for slot in slots {
-            self.on_slot(slot, |partition, events| {
-                partition.handle_stop(now, &mut effects.disk, events);
+            self.on_slot(slot, &mut effects.disk, |partition, disk, events| {
+                partition.handle_stop(now, disk, events);
             });
         }
         self.finish_stop(effects);
@@ -337,10 +351,12 @@ impl Shard {
     fn handle_timer(&mut self, now: Now, timer: Timer, effects: &mut Effects) {
         match timer {
             Timer::Request(request) => self.handle_fetch_deadline(request, effects),
-            Timer::Part(part) => self.handle_part_timeout(part),
+            Timer::StartProgress => self.tell_start(now, effects),
+            Timer::Buffers => self.handle_idle_buffers(now, effects),
+            Timer::Part(part) => self.handle_part_timeout(part, effects),
             Timer::Partition(slot) => {
-                self.on_slot(slot, |partition, events| {
-                    partition.handle_timeout(now, &mut effects.disk, events);
+                self.on_slot(slot, &mut effects.disk, |partition, disk, events| {
+                    partition.handle_timeout(now, disk, events);
                 });
             }
         }
@@ -364,6 +380,7 @@ impl Shard {
             }
         }
         self.finish_turn(effects);
+        self.watch_buffers(now, effects);
         self.finish_stop(effects);
     }
 }

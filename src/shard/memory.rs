@@ -11,14 +11,17 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::contract::Effects;
 use super::machine::Shard;
-use crate::limits::{FETCH_BYTES_UNDER_PRESSURE, READ_ROOM_BYTES_MIN};
+use super::timers::Timer;
+use crate::limits::{BUFFERS_IDLE_MS, FETCH_BYTES_UNDER_PRESSURE, READ_ROOM_BYTES_MIN};
 use crate::log::LogMemory;
+use crate::model::disk::DiskQueue;
 use crate::model::memory_budget::MemoryBudget;
+use crate::model::time::Now;
 
 /// What a shard holds in memory, in bytes, by the parts of its budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryUse {
-    /// Cached tails and write buffers at rest.
+    /// Cached tails.
     pub tail_cache_bytes: usize,
     /// Frames of requests that are not answered, and what is appended and not flushed.
     pub append_bytes: usize,
@@ -27,6 +30,10 @@ pub struct MemoryUse {
     /// Answers that have not left.
     pub outbound_bytes: usize,
 }
+
+/// Entries of the list by age that are left over, beside as many as there are logs, before it is
+/// cleaned.
+const AGES_LEFT_OVER_MAX: usize = 64;
 
 /// A log that holds memory.
 #[derive(Debug, Default)]
@@ -49,16 +56,19 @@ pub(super) enum ReadRoom {
 #[derive(Debug)]
 pub(super) struct ShardMemory {
     budget: MemoryBudget,
-    /// The logs that hold anything, by slot.
+    /// The logs that have held anything, by slot.
     holders: BTreeMap<u32, Holder>,
-    /// Those of them with cached bytes, the one that was appended to least recently first.
-    by_age: BTreeMap<u64, u32>,
+    /// Those of them with cached bytes, the one that was appended to least recently first, and what
+    /// they left behind here when they were appended to again.
+    by_age: VecDeque<(u64, u32)>,
     /// Those of them that have read ahead.
     ahead: BTreeSet<u32>,
     appends: u64,
     total: LogMemory,
     /// Frames of waiting fetches.
     parked_bytes: usize,
+    /// A timer stands for a look at the aligned buffers.
+    watches_buffers: bool,
     /// Fetches that wait for room to read, by part.
     waiting_reads: VecDeque<u64>,
 }
@@ -68,11 +78,12 @@ impl ShardMemory {
         ShardMemory {
             budget,
             holders: BTreeMap::new(),
-            by_age: BTreeMap::new(),
+            by_age: VecDeque::new(),
             ahead: BTreeSet::new(),
             appends: 0,
             total: LogMemory::default(),
             parked_bytes: 0,
+            watches_buffers: false,
             waiting_reads: VecDeque::new(),
         }
     }
@@ -99,23 +110,42 @@ impl ShardMemory {
         total.ahead_bytes = total.ahead_bytes - before.ahead_bytes + memory.ahead_bytes;
         let holder = self.holders.entry(slot).or_default();
         holder.memory = memory;
-        let is_renewed = memory.cached_bytes > before.cached_bytes;
-        if is_renewed || memory.cached_bytes == 0 {
-            self.by_age.remove(&holder.age);
+        // The newest one stays where it is.
+        let is_newest = holder.age > 0 && holder.age == self.appends;
+        let is_renewed = memory.cached_bytes > before.cached_bytes && !is_newest;
+        if memory.cached_bytes == 0 {
             holder.age = 0;
-        }
-        if is_renewed {
+        } else if is_renewed {
             self.appends += 1;
             holder.age = self.appends;
-            self.by_age.insert(self.appends, slot);
+            self.by_age.push_back((self.appends, slot));
         }
         if memory.ahead_bytes > 0 {
             self.ahead.insert(slot);
         } else {
             self.ahead.remove(&slot);
         }
-        if memory == LogMemory::default() {
-            self.holders.remove(&slot);
+        self.clean_ages();
+    }
+
+    /// A log is gone.
+    pub(super) fn handle_gone(&mut self, slot: u32) {
+        self.handle_log(slot, LogMemory::default());
+        self.holders.remove(&slot);
+    }
+
+    /// Drops what is left over in front, and all of it once it is most of the list.
+    fn clean_ages(&mut self) {
+        let holders = &self.holders;
+        let counts = |(age, slot): &(u64, u32)| {
+            let holder = holders.get(slot);
+            holder.is_some_and(|holder| holder.age == *age)
+        };
+        while self.by_age.front().is_some_and(|oldest| !counts(oldest)) {
+            self.by_age.pop_front();
+        }
+        if self.by_age.len() > 2 * holders.len() + AGES_LEFT_OVER_MAX {
+            self.by_age.retain(counts);
         }
     }
 
@@ -126,7 +156,7 @@ impl ShardMemory {
             .cached_bytes
             .checked_sub(self.budget.tail_cache_bytes)
             .filter(|excess| *excess > 0)?;
-        let (_, slot) = self.by_age.first_key_value()?;
+        let (_, slot) = self.by_age.front()?;
         let held = self.holders[slot].memory.cached_bytes;
         Some((*slot, excess.min(held)))
     }
@@ -203,20 +233,41 @@ impl ShardMemory {
 
 impl Shard {
     /// Notes what a log holds; if all hold too much, the coldest give up.
-    pub(super) fn settle_memory(&mut self, slot: u32, memory: LogMemory) {
+    pub(super) fn settle_memory(&mut self, slot: u32, memory: LogMemory, disk: &mut DiskQueue) {
         self.memory.handle_log(slot, memory);
         while let Some((slot, bytes)) = self.memory.next_to_shed() {
-            let Some(memory) = self.partitions.handle_shed(slot, bytes) else {
+            let Some(memory) = self.partitions.handle_shed(slot, bytes, disk) else {
                 unreachable!("a partition that is gone holds nothing");
             };
             self.memory.handle_log(slot, memory);
         }
     }
 
+    /// Has aligned buffers that wait for their next use freed once nobody uses any.
+    pub(super) fn watch_buffers(&mut self, now: Now, effects: &mut Effects) {
+        if !self.memory.watches_buffers && effects.disk.buffers().holds_any() {
+            self.memory.watches_buffers = true;
+            let at = now.after_ms(BUFFERS_IDLE_MS);
+            self.timers.insert(at, Timer::Buffers);
+        }
+    }
+
+    /// Aligned buffers have waited since the last look, or somebody used some.
+    pub(super) fn handle_idle_buffers(&mut self, now: Now, effects: &mut Effects) {
+        self.memory.watches_buffers = false;
+        let buffers = effects.disk.buffers();
+        if !buffers.take_used() {
+            buffers.clear();
+        }
+        self.watch_buffers(now, effects);
+    }
+
     /// Drops what was read ahead: somebody waits for the room.
-    pub(super) fn drop_read_ahead(&mut self) {
+    pub(super) fn drop_read_ahead(&mut self, disk: &mut DiskQueue) {
         while let Some(slot) = self.memory.ahead.pop_first() {
-            self.on_slot(slot, |partition, _| partition.handle_read_ahead_shed());
+            self.on_slot(slot, disk, |partition, _, _| {
+                partition.handle_read_ahead_shed()
+            });
         }
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::parts::fetch::{FetchParts, FetchedParts};
 use super::parts::offsets::{OffsetLookup, OffsetResult};
-use super::parts::produce::{ProduceParts, ProduceResult};
+use super::parts::produce::{ProduceBatch, ProduceParts};
 use crate::control::request::{ControlAnswer, ControlRequest};
 use crate::model::image::MetadataImage;
 
@@ -40,7 +40,8 @@ pub enum MeshMessage {
         /// `MetadataImage::version`.
         version: i64,
     },
-    /// The control shard tells a data shard that all are ready: start to listen.
+    /// The control shard tells a data shard to listen: it has sent the first image, so metadata can
+    /// be answered; partitions that are not open yet ask their clients to try again.
     Serve,
     /// Append to partitions of the shard that gets this.
     Produce {
@@ -53,8 +54,8 @@ pub enum MeshMessage {
     Produced {
         /// Of the request.
         request: u64,
-        /// One for each.
-        results: Vec<ProduceResult>,
+        /// The batches, without their records and with their outcomes.
+        batches: Vec<ProduceBatch>,
     },
     /// Read from partitions of the shard that gets this.
     Fetch {

@@ -16,9 +16,12 @@ pub mod numbers;
 mod partition_table;
 pub mod parts;
 mod request_table;
+mod spares;
 pub mod stage;
+mod start_progress;
 mod strays;
 mod timers;
 
 pub use machine::{Shard, ShardConfig};
 pub use memory::MemoryUse;
+pub use start_progress::RecoveryProgress;

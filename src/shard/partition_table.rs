@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use super::machine::{Shard, Work};
 use super::timers::Timer;
 use crate::log::LogMemory;
+use crate::model::disk::DiskQueue;
 use crate::model::ids::TopicPartition;
 use crate::model::time::MonotonicUs;
 use crate::partition::{Partition, PartitionEvent};
@@ -86,9 +87,14 @@ impl PartitionTable {
     }
 
     /// Takes cached bytes from the partition in a slot; what its log holds then.
-    pub fn handle_shed(&mut self, slot: u32, bytes: usize) -> Option<LogMemory> {
+    pub fn handle_shed(
+        &mut self,
+        slot: u32,
+        bytes: usize,
+        disk: &mut DiskQueue,
+    ) -> Option<LogMemory> {
         let partition = &mut self.slots.get_mut(&slot)?.partition;
-        partition.handle_shed(bytes);
+        partition.handle_shed(bytes, disk);
         Some(partition.memory())
     }
 
@@ -111,21 +117,23 @@ impl Shard {
     pub(super) fn on_partition<R>(
         &mut self,
         at: TopicPartition,
-        action: impl FnOnce(&mut Partition, &mut Vec<PartitionEvent>) -> R,
+        disk: &mut DiskQueue,
+        action: impl FnOnce(&mut Partition, &mut DiskQueue, &mut Vec<PartitionEvent>) -> R,
     ) -> Option<R> {
         let slot = self.partitions.slot(at)?;
-        self.on_slot(slot, action)
+        self.on_slot(slot, disk, action)
     }
 
     /// Does something with the partition in a slot; what the partition says goes to the work queue.
     pub(super) fn on_slot<R>(
         &mut self,
         slot: u32,
-        action: impl FnOnce(&mut Partition, &mut Vec<PartitionEvent>) -> R,
+        disk: &mut DiskQueue,
+        action: impl FnOnce(&mut Partition, &mut DiskQueue, &mut Vec<PartitionEvent>) -> R,
     ) -> Option<R> {
         let entry = self.partitions.slots.get_mut(&slot)?;
         let events = &mut self.partitions.events;
-        let result = action(&mut entry.partition, events);
+        let result = action(&mut entry.partition, disk, events);
         self.work.extend(
             events
                 .drain(..)
@@ -141,7 +149,7 @@ impl Shard {
             }
             entry.deadline = wanted;
         }
-        self.settle_memory(slot, memory);
+        self.settle_memory(slot, memory, disk);
         Some(result)
     }
 
@@ -151,7 +159,7 @@ impl Shard {
         if let Some(at) = entry.deadline {
             self.timers.remove(at, Timer::Partition(slot));
         }
-        self.settle_memory(slot, LogMemory::default());
+        self.memory.handle_gone(slot);
         self.partitions.by_partition.remove(&entry.partition.at());
         self.partitions
             .by_directory

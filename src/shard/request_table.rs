@@ -7,8 +7,6 @@
 //! Runs on: the shard that accepted the connection.
 //! Bounded by: `CONNECTIONS_PER_SHARD_MAX` times `REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX`.
 
-use std::collections::BTreeMap;
-
 use super::api::fetch::FetchPending;
 use super::api::list_offsets::OffsetsPending;
 use super::api::produce::ProducePending;
@@ -16,6 +14,7 @@ use super::api::{ApiError, Reply};
 use super::connection::SlotId;
 use super::machine::Shard;
 use crate::control::request::ControlAnswer;
+use crate::model::number_map::NumberMap;
 
 /// What every handler knows of the request it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +45,7 @@ pub enum Pending {
 /// All requests that wait.
 #[derive(Default)]
 pub struct RequestTable {
-    requests: BTreeMap<u64, (Call, Pending)>,
+    requests: NumberMap<(Call, Pending)>,
     next: u64,
 }
 
@@ -65,12 +64,12 @@ impl RequestTable {
 
     /// The request with this number.
     pub fn get_mut(&mut self, request: u64) -> Option<&mut (Call, Pending)> {
-        self.requests.get_mut(&request)
+        self.requests.get_mut(request)
     }
 
     /// Takes out the request with this number.
     pub fn remove(&mut self, request: u64) -> Option<(Call, Pending)> {
-        self.requests.remove(&request)
+        self.requests.remove(request)
     }
 
     /// How many wait.

@@ -6,8 +6,13 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use furlong::wire::protocol::create_topics::{CreatableTopic, CreateTopicsRequest};
+use furlong::wire::protocol::create_topics::{
+    CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
+};
 use furlong::wire::protocol::fetch::{FetchPartition, FetchRequest, FetchTopic, PartitionData};
+use furlong::wire::protocol::incremental_alter_configs::{
+    AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
+};
 use furlong::wire::protocol::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
 use furlong::wire::protocol::produce::{
     PartitionProduceData, PartitionProduceResponse, ProduceRequest, TopicProduceData,
@@ -77,10 +82,20 @@ impl Client {
 
     /// Makes a topic.
     pub fn create_topic(&mut self, name: &str, partitions: i32) {
+        self.create_topic_with(name, partitions, &[]);
+    }
+
+    /// Makes a topic with these settings.
+    pub fn create_topic_with(&mut self, name: &str, partitions: i32, settings: &[(&str, &str)]) {
+        let setting = |(name, value): &(&str, &str)| CreatableTopicConfig {
+            name: (*name).into(),
+            value: Some((*value).into()),
+        };
         let topic = CreatableTopic {
             name: name.into(),
             num_partitions: partitions,
             replication_factor: 1,
+            configs: settings.iter().map(setting).collect(),
             ..Default::default()
         };
         let request = CreateTopicsRequest {
@@ -89,6 +104,27 @@ impl Client {
         };
         let response = self.call(7, &request);
         let outcome = &response.topics[0];
+        assert_eq!(outcome.error_code, 0, "{:?}", outcome.error_message);
+    }
+
+    /// Changes one setting of a topic; `None` takes it away.
+    pub fn alter_topic(&mut self, topic: &str, name: &str, value: Option<&str>) {
+        let change = AlterableConfig {
+            name: name.into(),
+            config_operation: if value.is_some() { 0 } else { 1 },
+            value: value.map(Into::into),
+        };
+        let resource = AlterConfigsResource {
+            resource_type: 2,
+            resource_name: topic.into(),
+            configs: vec![change],
+        };
+        let request = IncrementalAlterConfigsRequest {
+            resources: vec![resource],
+            validate_only: false,
+        };
+        let response = self.call(1, &request);
+        let outcome = &response.responses[0];
         assert_eq!(outcome.error_code, 0, "{:?}", outcome.error_message);
     }
 

@@ -13,7 +13,7 @@ use furlong::wire::protocol::produce::{PartitionProduceData, ProduceRequest, Top
 use crate::client::{Client, batch_of};
 use crate::flush_trace::FlushTrace;
 use crate::process::Broker;
-use crate::volume::{FileSystem, Volume};
+use crate::volume::{EXT4, Recipe, Volume, XFS};
 
 /// Partitions of the test of many.
 const PARTITIONS: i32 = 64;
@@ -25,7 +25,7 @@ const VOLUME_BYTES: u64 = 512 << 20;
 const O_DIRECT: u32 = 0o40_000;
 
 /// What a machine lacks is said, and in `.ci/run` it is a failure.
-fn skip(sentence: &str) {
+pub fn skip(sentence: &str) {
     let may_not = std::env::var_os("FURLONG_TESTS_MAY_NOT_SKIP").is_some();
     assert!(!may_not, "{sentence}");
     eprintln!("SKIPPED: {sentence}");
@@ -84,7 +84,7 @@ fn cached_bytes(path: &Path) -> Option<u64> {
     String::from_utf8_lossy(&done.stdout).trim().parse().ok()
 }
 
-fn values(count: usize, bytes: usize) -> Vec<String> {
+pub fn values(count: usize, bytes: usize) -> Vec<String> {
     (0..count)
         .map(|n| format!("{n} {}", "x".repeat(bytes)))
         .collect()
@@ -125,16 +125,16 @@ fn appends_are_direct_and_leave_nothing_in_the_page_cache() {
 
 #[test]
 fn no_answer_leaves_before_its_flush_on_ext4() {
-    no_answer_leaves_before_its_flush(FileSystem::Ext4);
+    no_answer_leaves_before_its_flush(EXT4);
 }
 
 #[test]
 fn no_answer_leaves_before_its_flush_on_xfs() {
-    no_answer_leaves_before_its_flush(FileSystem::Xfs);
+    no_answer_leaves_before_its_flush(XFS);
 }
 
 /// One request after another, on a file system where nobody else flushes.
-fn no_answer_leaves_before_its_flush(file_system: FileSystem) {
+fn no_answer_leaves_before_its_flush(file_system: Recipe<'_>) {
     let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let volume = match Volume::make(parent, file_system, VOLUME_BYTES) {
         Ok(volume) => volume,
@@ -164,7 +164,7 @@ fn no_answer_leaves_before_its_flush(file_system: FileSystem) {
 #[test]
 fn flushes_of_a_round_of_many_partitions() {
     let parent = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let volume = match Volume::make(parent, FileSystem::Ext4, VOLUME_BYTES) {
+    let volume = match Volume::make(parent, EXT4, VOLUME_BYTES) {
         Ok(volume) => volume,
         Err(sentence) => return skip(&sentence),
     };

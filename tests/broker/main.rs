@@ -5,13 +5,18 @@
 
 mod admin;
 mod client;
+mod commands;
 mod durability;
 mod file_systems;
+mod flush_modes;
 mod flush_trace;
 mod hostile;
+mod idle_partitions;
 mod life;
 mod memory;
 mod probe;
 mod process;
+mod recovery;
+mod settings;
 mod survival;
 mod volume;

@@ -39,6 +39,19 @@ impl Broker {
 
     /// Starts a broker with these arguments, waits until it serves or has ended.
     pub fn try_start(data: &Path, arguments: &[&str]) -> Result<Broker, Ended> {
+        let mut broker = Broker::begin(data, arguments);
+        if broker.wait_for_ready() {
+            return Ok(broker);
+        }
+        let status = broker.child.wait().expect("it has ended");
+        Err(Ended {
+            status,
+            said: broker.said.join("\n"),
+        })
+    }
+
+    /// Starts a broker with these arguments and waits for nothing.
+    pub fn begin(data: &Path, arguments: &[&str]) -> Broker {
         let mut command = Command::new(env!("CARGO_BIN_EXE_furlong"));
         command
             .args(["serve", "--data"])
@@ -53,24 +66,16 @@ impl Broker {
         let (sender, lines) = channel();
         read_lines(child.stdout.take().expect("piped"), sender.clone());
         read_lines(child.stderr.take().expect("piped"), sender);
-        let mut broker = Broker {
+        Broker {
             child,
             lines,
             said: Vec::new(),
             address: String::new(),
-        };
-        if broker.wait_for_ready() {
-            return Ok(broker);
         }
-        let status = broker.child.wait().expect("it has ended");
-        Err(Ended {
-            status,
-            said: broker.said.join("\n"),
-        })
     }
 
     /// False if it ended first.
-    fn wait_for_ready(&mut self) -> bool {
+    pub fn wait_for_ready(&mut self) -> bool {
         let deadline = Instant::now() + PATIENCE;
         loop {
             match self
@@ -90,6 +95,25 @@ impl Broker {
                 Err(RecvTimeoutError::Disconnected) => return false,
                 Err(RecvTimeoutError::Timeout) => panic!("not ready: {:?}", self.said),
             }
+        }
+    }
+
+    /// True if it has said that it serves.
+    pub fn is_ready(&mut self) -> bool {
+        self.said.extend(self.lines.try_iter());
+        self.said.iter().any(|line| line.contains("serving on "))
+    }
+
+    /// Waits for a line with these words; the line.
+    pub fn hear(&mut self, words: &str) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.said.extend(self.lines.try_iter());
+            if let Some(line) = self.said.iter().find(|line| line.contains(words)) {
+                return line.clone();
+            }
+            assert!(Instant::now() < deadline, "no {words}: {:?}", self.said);
+            thread::sleep(Duration::from_millis(5));
         }
     }
 

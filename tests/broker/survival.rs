@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::client::{Client, batch_of, produce_request};
 use crate::process::Broker;
@@ -157,4 +157,25 @@ fn a_deleted_topic_stays_deleted_and_its_name_is_free() {
     client.create_topic("fallow", 1);
     assert_eq!(client.read_all("fallow", 0), []);
     assert_eq!(client.produce_values("fallow", 0, &["new".to_owned()]), 0);
+}
+
+#[test]
+fn retention_looks_as_often_as_it_is_told() {
+    let data = tempfile::tempdir().expect("a temporary directory");
+    let arguments = ["--listen", "127.0.0.1:0", "--set"];
+    let set = ["log.retention.check.interval.ms=200"];
+    let arguments = [&arguments[..], &set[..]].concat();
+    let broker = Broker::try_start(data.path(), &arguments).expect("it starts");
+    let mut client = Client::connect(&broker.address);
+    let settings = [("segment.bytes", "1048576"), ("retention.bytes", "1048576")];
+    client.create_topic_with("furrow", 1, &settings);
+    let large = ["x".repeat(500_000)];
+    for _ in 0..10 {
+        client.produce_values("furrow", 0, &large);
+    }
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while client.fetch("furrow", 0, 0).error_code != 1 {
+        assert!(Instant::now() < deadline, "nothing was removed");
+        thread::sleep(Duration::from_millis(50));
+    }
 }

@@ -9,14 +9,35 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-/// What is made on the device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum FileSystem {
-    /// With a journal, as Debian makes it.
-    Ext4,
-    /// Without shared extents, which the broker trusts.
-    Xfs,
+/// A file system to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct Recipe<'a> {
+    /// The command that makes it on a device, which is added; empty if it needs none.
+    pub make: &'a [&'a str],
+    /// Its kind, for mount(8).
+    pub kind: &'a str,
+    /// The options to mount it with.
+    pub options: &'a str,
 }
+
+/// With a journal, as Debian makes it.
+pub const EXT4: Recipe<'static> = Recipe {
+    make: &[
+        "mkfs.ext4",
+        "-q",
+        "-E",
+        "lazy_itable_init=0,lazy_journal_init=0",
+    ],
+    kind: "ext4",
+    options: "rw",
+};
+
+/// Without shared extents, which the broker trusts.
+pub const XFS: Recipe<'static> = Recipe {
+    make: &["mkfs.xfs", "-q", "-m", "reflink=0"],
+    kind: "xfs",
+    options: "rw",
+};
 
 /// A mounted file system; unmounted, detached and removed when dropped.
 pub struct Volume {
@@ -32,40 +53,37 @@ impl Volume {
     /// # Errors
     /// A sentence that says what this machine refuses: it takes root, loop devices, and the
     /// programs that make file systems.
-    pub fn make(parent: &Path, file_system: FileSystem, bytes: u64) -> Result<Volume, String> {
+    pub fn make(parent: &Path, recipe: Recipe<'_>, bytes: u64) -> Result<Volume, String> {
         let folder = tempfile::tempdir_in(parent).map_err(|error| error.to_string())?;
         let mut volume = Volume {
             folder,
             device: None,
             is_mounted: false,
         };
-        let image = volume.folder.path().join("image");
-        let file = fs::File::create(&image).map_err(|error| error.to_string())?;
-        file.set_len(bytes).map_err(|error| error.to_string())?;
-        let image = image.to_string_lossy().into_owned();
-        let device = run(
-            "losetup",
-            &["--find", "--show", "--direct-io=on", image.as_str()],
-        )?;
-        let device = device.trim().to_owned();
-        volume.device = device.rsplit('/').next().map(str::to_owned);
-        match file_system {
-            FileSystem::Ext4 => run(
-                "mkfs.ext4",
-                &[
-                    "-q",
-                    "-E",
-                    "lazy_itable_init=0,lazy_journal_init=0",
-                    &device,
-                ],
-            )?,
-            FileSystem::Xfs => run("mkfs.xfs", &["-q", "-m", "reflink=0", &device])?,
-        };
+        let mut source = recipe.kind.to_owned();
+        if let Some((program, arguments)) = recipe.make.split_first() {
+            source = volume.attach(bytes)?;
+            run(program, &[arguments, &[&*source]].concat())?;
+        }
         let place = volume.path();
         fs::create_dir(&place).map_err(|error| error.to_string())?;
-        run("mount", &[&device, &place.to_string_lossy()])?;
+        let place = place.to_string_lossy();
+        let options = ["-t", recipe.kind, "-o", recipe.options];
+        run("mount", &[&options[..], &[&*source, &*place]].concat())?;
         volume.is_mounted = true;
         Ok(volume)
+    }
+
+    /// Makes the image and a loop device on it; the path of the device.
+    fn attach(&mut self, bytes: u64) -> Result<String, String> {
+        let image = self.folder.path().join("image");
+        let file = fs::File::create(&image).map_err(|error| error.to_string())?;
+        file.set_len(bytes).map_err(|error| error.to_string())?;
+        let image = image.to_string_lossy();
+        let device = run("losetup", &["--find", "--show", "--direct-io=on", &*image])?;
+        let device = device.trim().to_owned();
+        self.device = device.rsplit('/').next().map(str::to_owned);
+        Ok(device)
     }
 
     /// Where it is mounted.
@@ -81,6 +99,16 @@ impl Volume {
         let stat = fs::read_to_string(&path).expect("Linux counts for every block device");
         let count = stat.split_whitespace().nth(15);
         let count = count.expect("Linux 5.5 and later count flushes");
+        count.parse().expect("a number")
+    }
+
+    /// Sectors that were written to its device since it was attached. A flush counts among the
+    /// writes too, as one of no sectors (Documentation/block/stat.rst).
+    pub fn sectors_written(&self) -> u64 {
+        let device = self.device.as_deref().expect("it is attached");
+        let path = format!("/sys/block/{device}/stat");
+        let stat = fs::read_to_string(&path).expect("Linux counts for every block device");
+        let count = stat.split_whitespace().nth(6).expect("sectors written");
         count.parse().expect("a number")
     }
 }
@@ -109,7 +137,7 @@ impl Drop for Volume {
 }
 
 /// What a program prints; what it says when it fails.
-fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
+pub fn run(program: &str, arguments: &[&str]) -> Result<String, String> {
     let done = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())

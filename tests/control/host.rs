@@ -150,7 +150,8 @@ impl Host {
             match *effect.message {
                 MeshMessage::Image(image) => to.inbox.push_back(image),
                 MeshMessage::Serve => {
-                    assert!(!to.is_serving && to.applied.is_some() && to.inbox.is_empty());
+                    assert!(!to.is_serving && to.applied.is_none());
+                    assert_eq!(to.inbox.len(), 1, "the first image comes before");
                     to.is_serving = true;
                 }
                 MeshMessage::ControlAnswer { request, body } => self.answers.push((request, body)),

@@ -6,7 +6,7 @@ use furlong::limits::CONTROL_REQUESTS_PENDING_MAX;
 use furlong::model::ids::Uuid;
 use furlong::shard::contract::{Event, ProcessEffect};
 
-use crate::host::{Host, NODE, create};
+use crate::host::{DataShard, Host, NODE, create};
 
 fn is_made(answer: &ControlAnswer) -> bool {
     match answer {
@@ -27,13 +27,18 @@ fn a_start_registers_publishes_and_serves() {
 }
 
 #[test]
-fn nobody_serves_before_every_shard_has_the_image() {
+fn all_serve_from_the_first_image_on_and_ready_is_said_when_all_have_applied_it() {
     let mut host = Host::new(2, 3, Default::default());
     host.event(Event::Start);
     while host.step() {
+        let is_told = |shard: &DataShard| shard.applied.is_some() || !shard.inbox.is_empty();
+        assert!(
+            host.data
+                .iter()
+                .all(|shard| shard.is_serving == is_told(shard))
+        );
         let everywhere = host.data.iter().all(|shard| shard.applied.is_some());
-        let serving = host.data.iter().filter(|shard| shard.is_serving).count();
-        assert!(serving == if everywhere { 3 } else { 0 });
+        assert_eq!(host.is_ready(), everywhere);
     }
     assert!(host.is_ready());
 }

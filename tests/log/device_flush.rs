@@ -30,15 +30,17 @@ fn the_first_round_flushes_its_file_and_later_ones_the_device() {
     append_and_settle(&mut host, 100);
     assert_eq!(
         (host.disk.flushes - files, host.disk.device_flushes),
-        (1, 0)
+        (2, 0),
+        "one of the round, one of the zeros"
     );
-    assert_eq!(host.disk.areas_ahead, 1, "zeros follow the first round");
+    let least = usize::try_from(WRITE_AHEAD_BYTES_MIN).expect("small");
+    assert_eq!(host.disk.zeros_ahead, least, "zeros follow the first round");
     for _ in 0..10 {
         append_and_settle(&mut host, 100);
     }
     assert_eq!(
         (host.disk.flushes - files, host.disk.device_flushes),
-        (1, 10)
+        (2, 10)
     );
     host.disk.crash();
     host.reopen(config());
@@ -56,7 +58,7 @@ fn where_one_flush_does_not_cover_the_device_every_round_flushes_its_file() {
         (host.disk.flushes - files, host.disk.device_flushes),
         (10, 0)
     );
-    assert_eq!(host.disk.areas_ahead, 0);
+    assert_eq!(host.disk.zeros_ahead, 0);
 }
 
 #[test]
@@ -68,7 +70,11 @@ fn after_every_start_the_first_round_flushes_its_file() {
         host.reopen(config());
         let (files, devices) = (host.disk.flushes, host.disk.device_flushes);
         append_and_settle(&mut host, 100);
-        assert_eq!(host.disk.flushes - files, 1);
+        assert_eq!(
+            host.disk.flushes - files,
+            2,
+            "the round and the zeros behind it"
+        );
         assert_eq!(host.disk.device_flushes, devices);
         host.disk.kill();
     }
@@ -81,7 +87,12 @@ fn a_round_beyond_the_zeros_flushes_its_file() {
     let files = host.disk.flushes;
     let larger = usize::try_from(WRITE_AHEAD_BYTES_MIN).expect("small") * 2;
     append_and_settle(&mut host, larger);
-    assert_eq!(host.disk.flushes - files, 1);
+    assert_eq!(
+        host.disk.flushes - files,
+        2,
+        "the round and the zeros behind it"
+    );
+    assert_eq!(host.disk.device_flushes, 0);
     append_and_settle(&mut host, 100);
     assert_eq!(host.disk.device_flushes, 1, "its zeros came meanwhile");
 }
@@ -132,7 +143,7 @@ fn without_space_for_zeros_the_log_goes_on_with_what_it_finds() {
     for _ in 0..5 {
         append_and_settle(&mut host, 100);
     }
-    assert_eq!(host.disk.areas_ahead, 0);
+    assert_eq!(host.disk.zeros_ahead, 0);
     assert_eq!(
         (host.log.durable_end_offset(), host.disk.device_flushes),
         (5, 4)
@@ -143,6 +154,26 @@ fn without_space_for_zeros_the_log_goes_on_with_what_it_finds() {
         "the same block again and again"
     );
     assert_eq!(host.read_all().len(), 5);
+}
+
+#[test]
+fn a_round_waits_for_no_zeros_that_have_not_begun() {
+    let mut taken_back = 0;
+    for seed in 0..40 {
+        let mut host = Host::on(WITHOUT_POINTS, 4 * seed + 1, config());
+        for len in [300, 200_000, 80_000, 90_000, 400_000, 100, 60_000, 200_000] {
+            let before = host.log.durable_end_offset();
+            host.append(&batch(&[&vec![7; len]])).expect("a good batch");
+            while host.log.durable_end_offset() == before {
+                host.step();
+            }
+        }
+        taken_back += host.disk.taken_back;
+        host.disk.crash();
+        host.reopen(config());
+        assert_eq!(host.read_all().len(), 8);
+    }
+    assert!(taken_back > 10, "no round met zeros: {taken_back}");
 }
 
 #[test]

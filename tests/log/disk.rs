@@ -2,14 +2,15 @@
 //! A disk in memory that is as bad as a disk may be.
 //!
 //! Owns: [`ModelDisk`]. Fault model: requests end in any order; a crash keeps any subset of the
-//! 512-byte sectors that were not covered by a flush (a flush of the device covers the sectors of
-//! every file that lie inside its durable length, and no length), any subset of the names that no
-//! directory sync covered, and either version of a file that was being replaced; a full disk
+//! 512-byte sectors that were not covered by a flush (a flush of the device covers, of every file,
+//! the sectors of blocks that were written and flushed with the file before, and no length), any
+//! subset of the names that no directory sync covered, and either version of a file that was being
+//! replaced; a renamed file may be left with the old name, the new one, both or none; a full disk
 //! refuses writes; flushes may fail. Invariants: two writes of one block under way at once are a
 //! fault of the log, and so is an unaligned request. Runs on: tests. Bounded by: the test.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use furlong::limits::BLOCK_BYTES;
 use furlong::model::disk::{
@@ -65,6 +66,9 @@ impl Change {
 #[derive(Clone, Debug, Default)]
 struct File {
     durable: Vec<u8>,
+    /// The blocks that were written and flushed with the file: only these can be overwritten
+    /// without a change of metadata. Anything else inside the length is a hole.
+    made: BTreeSet<usize>,
     /// What is not durable, by when it was done.
     changes: Vec<(u64, Change)>,
     /// The name survives a crash.
@@ -98,10 +102,18 @@ impl File {
         let count = self.changes.partition_point(|(done, _)| *done < asked);
         for (_, change) in self.changes.drain(..count) {
             change.apply(&mut self.durable);
+            match change {
+                Change::Length(len) => self.made.retain(|block| *block < len.div_ceil(BLOCK_BYTES)),
+                Change::Write { position, bytes } => {
+                    let end = position + bytes.len();
+                    self.made
+                        .extend(position / BLOCK_BYTES..end.div_ceil(BLOCK_BYTES));
+                }
+            }
         }
     }
 
-    /// The device flushed its cache: bytes are durable where the durable file has a place for them.
+    /// The device flushed its cache: bytes are durable in the blocks that were there before.
     fn flush_overwrites(&mut self, asked: u64) {
         let mut rest = Vec::new();
         let mut is_resized = false;
@@ -109,16 +121,17 @@ impl File {
             is_resized |= matches!(change, Change::Length(_));
             match change {
                 Change::Write { position, bytes } if done < asked && !is_resized => {
-                    let room = self.durable.len().saturating_sub(position);
-                    let (inside, outside) = bytes.split_at(room.min(bytes.len()));
-                    let end = position + inside.len();
-                    if !inside.is_empty() {
-                        self.durable[position..end].copy_from_slice(inside);
-                    }
-                    if !outside.is_empty() {
-                        let bytes = outside.to_vec();
-                        let position = end;
-                        rest.push((done, Change::Write { position, bytes }));
+                    for (place, block) in bytes.chunks(BLOCK_BYTES).enumerate() {
+                        let position = position + place * BLOCK_BYTES;
+                        let write = Change::Write {
+                            position,
+                            bytes: block.to_vec(),
+                        };
+                        if self.made.contains(&(position / BLOCK_BYTES)) {
+                            write.apply(&mut self.durable);
+                        } else {
+                            rest.push((done, write));
+                        }
                     }
                 }
                 other => rest.push((done, other)),
@@ -151,6 +164,19 @@ impl File {
     }
 }
 
+/// A crash may leave the old name, the new one, both or none.
+fn rename(files: &mut BTreeMap<String, File>, from: &str, to: &str) {
+    let file = files
+        .get_mut(from)
+        .expect("a file that is renamed is there");
+    let renamed = File {
+        named: false,
+        ..file.clone()
+    };
+    file.removed = true;
+    files.insert(to.to_owned(), renamed);
+}
+
 /// The disk.
 #[derive(Debug)]
 pub struct ModelDisk {
@@ -165,7 +191,12 @@ pub struct ModelDisk {
     pub fail_flushes: bool,
     pub flushes: usize,
     pub device_flushes: usize,
-    pub areas_ahead: usize,
+    /// Zeros that were written ahead of logs, in bytes.
+    pub zeros_ahead: usize,
+    /// Files that became a segment again.
+    pub recycled: usize,
+    /// Zeros were asked back before they had begun.
+    pub taken_back: usize,
     /// Reads that were asked for.
     pub reads: usize,
     /// Small files, like indexes, that were to be read whole.
@@ -183,7 +214,9 @@ impl ModelDisk {
             fail_flushes: false,
             flushes: 0,
             device_flushes: 0,
-            areas_ahead: 0,
+            zeros_ahead: 0,
+            taken_back: 0,
+            recycled: 0,
             sequence: 0,
             reads: 0,
             files_read: 0,
@@ -206,11 +239,12 @@ impl ModelDisk {
                     assert!(position_bytes.is_multiple_of(4096), "an unaligned read");
                     self.reads += 1;
                 }
-                DiskOperation::WriteAhead {
+                DiskOperation::WriteZeros {
                     file,
                     position_bytes,
                     len_bytes,
                 } => self.check_alone(*file, *position_bytes, *len_bytes),
+                DiskOperation::TakeBackZeros { file } => self.take_back(*file),
                 DiskOperation::ReadFile { .. } => self.files_read += 1,
                 _ => {}
             }
@@ -229,7 +263,7 @@ impl ModelDisk {
                     len_bytes,
                     ..
                 } => (*file, *position_bytes, u64::from(*len_bytes)),
-                DiskOperation::WriteAhead {
+                DiskOperation::WriteZeros {
                     file,
                     position_bytes,
                     len_bytes,
@@ -238,6 +272,24 @@ impl ModelDisk {
             };
             let apart = other != file || position + len <= start || start + other_len <= position;
             assert!(apart, "two writes of one block under way");
+        }
+    }
+
+    /// Zeros of this file that wait have begun, or they end without being written.
+    fn take_back(&mut self, taken: FileId) {
+        for request in &mut self.under_way {
+            let is_taken = matches!(
+                &request.0.operation,
+                DiskOperation::WriteZeros { file, .. } if *file == taken
+            );
+            if is_taken && self.dice.one_in(2) {
+                self.taken_back += 1;
+                request.0.operation = DiskOperation::WriteZeros {
+                    file: taken,
+                    position_bytes: 0,
+                    len_bytes: 0,
+                };
+            }
         }
     }
 
@@ -309,11 +361,12 @@ impl ModelDisk {
                 files.for_each(|file| file.flush_overwrites(asked));
                 Ok(DiskOutcome::Done)
             }
-            DiskOperation::WriteAhead {
+            DiskOperation::WriteZeros {
                 file,
                 position_bytes,
                 len_bytes,
             } => self.write_zeros(file, position_bytes, len_bytes),
+            DiskOperation::TakeBackZeros { .. } => Ok(DiskOutcome::Done),
             DiskOperation::SetLength { file, len_bytes } => {
                 let len = usize::try_from(len_bytes).expect("small");
                 let length = (self.sequence, Change::Length(len));
@@ -331,16 +384,17 @@ impl ModelDisk {
         len_bytes: u64,
     ) -> Result<DiskOutcome, DiskError> {
         let len = usize::try_from(len_bytes).expect("small");
+        if len == 0 {
+            return Ok(DiskOutcome::TakenBack);
+        }
         if self.used() + len > self.capacity {
             return Err(DiskError::NoSpace);
         }
-        self.areas_ahead += 1;
+        self.zeros_ahead += len;
         let position = usize::try_from(position_bytes).expect("small");
         let bytes = vec![0; len];
         let write = (self.sequence, Change::Write { position, bytes });
-        let file = self.file_mut(file);
-        file.changes.push(write);
-        file.flush(u64::MAX);
+        self.file_mut(file).changes.push(write);
         Ok(DiskOutcome::Done)
     }
 
@@ -362,6 +416,10 @@ impl ModelDisk {
                     ..File::default()
                 };
                 self.files.insert(path.into(), file);
+                Ok(DiskOutcome::Done)
+            }
+            DiskOperation::RenameFile { from, to } => {
+                self.rename(&from, &to);
                 Ok(DiskOutcome::Done)
             }
             DiskOperation::RemoveFile { path } => {
@@ -398,6 +456,13 @@ impl ModelDisk {
             }
             other => unreachable!("{other:?}"),
         }
+    }
+
+    fn rename(&mut self, from: &str, to: &str) {
+        rename(&mut self.files, from, to);
+        let open = self.open.values_mut().filter(|path| *path == from);
+        open.for_each(|path| to.clone_into(path));
+        self.recycled += usize::from(to.ends_with(".log"));
     }
 
     fn open_file(
@@ -457,7 +522,7 @@ impl ModelDisk {
                     file.changes
                         .push((self.sequence, Change::Write { position, bytes }));
                 }
-                DiskOperation::WriteAhead {
+                DiskOperation::WriteZeros {
                     file,
                     position_bytes,
                     len_bytes,
@@ -481,6 +546,9 @@ impl ModelDisk {
                     path, create: true, ..
                 } if dice.one_in(2) => {
                     self.files.entry(path.into()).or_default();
+                }
+                DiskOperation::RenameFile { from, to } if dice.one_in(2) => {
+                    rename(&mut self.files, &from, &to);
                 }
                 DiskOperation::RemoveFile { path } if dice.one_in(2) => {
                     if let Some(file) = self.files.get_mut(&*path) {

@@ -7,7 +7,7 @@ use furlong::limits::UNFLUSHED_BYTES_MAX;
 use furlong::log::{AppendError, LogConfig, LogEvent};
 use furlong::model::topic_config::FlushMode;
 
-use crate::host::{Host, batch, config};
+use crate::host::{Host, WITHOUT_ZEROS, batch, config};
 
 fn with_mode(flush_mode: FlushMode) -> LogConfig {
     LogConfig {
@@ -37,7 +37,7 @@ fn append(host: &mut Host) {
 #[test]
 fn never_counts_what_is_written_and_keeps_it_through_a_kill() {
     for seed in 0..8 {
-        let mut host = Host::new(seed, with_mode(FlushMode::Never));
+        let mut host = Host::on(WITHOUT_ZEROS, seed, with_mode(FlushMode::Never));
         let before = flushes(&host);
         for _ in 0..30 {
             append(&mut host);
@@ -73,7 +73,7 @@ fn never_may_lose_its_tail_with_the_power_and_nothing_else() {
 
 #[test]
 fn an_interval_is_flushed_by_count() {
-    let mut host = Host::new(1, with_mode(INTERVAL));
+    let mut host = Host::on(WITHOUT_ZEROS, 1, with_mode(INTERVAL));
     host.settle();
     let before = flushes(&host);
     for _ in 0..9 {

@@ -69,6 +69,12 @@ pub const WITHOUT_POINTS: StorageRules = StorageRules {
     ..STORAGE
 };
 
+/// Likewise, and no zeros are written ahead: every flush is that of a round.
+pub const WITHOUT_ZEROS: StorageRules = StorageRules {
+    write_ahead: false,
+    ..WITHOUT_POINTS
+};
+
 /// The storage of a test: every fourth seed has one on which every file is flushed by itself.
 fn storage(seed: u64) -> StorageRules {
     match seed % 4 {
@@ -123,10 +129,16 @@ impl Host {
 
     pub fn start(&mut self, config: LogConfig) {
         self.log = PartitionLog::new(3, DIRECTORY, TOPIC, config, self.storage);
+        self.log.set_retention_check_ms(30_000);
         self.events.clear();
         self.epoch += 1;
         self.log.handle_open(self.now, &mut self.queue);
         self.disk.submit(&mut self.queue);
+    }
+
+    /// Has the log give up cached bytes.
+    pub fn shed(&mut self, bytes: usize) {
+        self.log.handle_shed(bytes, &mut self.queue);
     }
 
     /// The report of an opening that is done.

@@ -4,7 +4,7 @@
 //! Owns: nothing. Invariants: none. Runs on: tests. Bounded by: each test.
 
 use bytes::Bytes;
-use furlong::log::{AppendError, LogConfig};
+use furlong::log::{AppendError, LogConfig, RefusedProducers};
 use furlong::wire::record::{BatchBuilder, Compression};
 
 use crate::host::{Host, START_MS, config};
@@ -116,4 +116,28 @@ fn a_repetition_of_an_undurable_batch_waits_like_the_first() {
     let again = host.append(&send(0, 0)).expect("a repetition");
     assert!(again.duplicate);
     assert!(again.last_offset >= host.log.durable_end_offset());
+}
+
+#[test]
+fn what_was_sent_behind_a_refused_batch_does_not_overtake_it() {
+    let mut host = Host::new(9, config());
+    let mut refused = RefusedProducers::default();
+    refused.note(&send(0, 0));
+    host.log.handle_refused(refused);
+    assert_eq!(
+        host.append(&send(0, 2)),
+        Err(AppendError::OutOfOrderSequence),
+        "it may not pass for the first of a new producer"
+    );
+    for sequence in [0, 2] {
+        host.append(&send(0, sequence)).expect("in order");
+        host.settle();
+    }
+    // Who is known has its sequence, whatever was refused.
+    let mut refused = RefusedProducers::default();
+    refused.note(&send(0, 8));
+    host.log.handle_refused(refused);
+    host.append(&send(0, 4)).expect("in order");
+    host.settle();
+    assert_eq!(host.log.log_end_offset(), 6);
 }

@@ -12,7 +12,7 @@ use furlong::model::time::Now;
 use furlong::model::topic_config::{CleanupPolicy, TimestampType};
 use furlong::wire::record::{BatchBuilder, BatchHeader, Compression, records, validate_batch};
 
-use crate::host::{DIRECTORY, Host, START_MS, WITHOUT_POINTS, batch, batch_at, config};
+use crate::host::{DIRECTORY, Host, START_MS, WITHOUT_ZEROS, batch, batch_at, config};
 
 fn durable_ends(host: &Host) -> Vec<Offset> {
     let ends = host.events.iter().filter_map(|event| match event {
@@ -66,7 +66,7 @@ fn a_new_log_makes_kafkas_files_and_stops_exactly() {
 
 #[test]
 fn appends_gather_while_a_round_is_under_way() {
-    let mut host = Host::on(WITHOUT_POINTS, 1, config());
+    let mut host = Host::on(WITHOUT_ZEROS, 1, config());
     let flushes = |host: &Host| host.disk.flushes + host.disk.device_flushes;
     let before = flushes(&host);
     for _ in 0..50 {
@@ -506,4 +506,26 @@ fn too_much_unflushed_is_refused_as_busy() {
     host.append(&records).expect("room again");
     host.settle();
     assert_eq!(host.log.durable_end_offset(), 3);
+}
+
+#[test]
+fn retention_looks_at_its_interval() {
+    let small = LogConfig {
+        segment_bytes: 1000,
+        retention_bytes: Some(1),
+        ..config()
+    };
+    let mut host = Host::new(5, small);
+    host.log.set_retention_check_ms(500);
+    // The first look after an opening that knew no interval yet.
+    host.wait_ms(30_000);
+    for _ in 0..6 {
+        host.append(&batch(&[&[7; 400]])).expect("a good batch");
+        host.settle();
+    }
+    host.log.handle_retention_bound(6);
+    host.wait_ms(499);
+    assert_eq!(host.log.log_start_offset(), 0, "not before its time");
+    host.wait_ms(1);
+    assert!(host.log.log_start_offset() > 0, "it looks every 500 ms");
 }

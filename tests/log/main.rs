@@ -4,6 +4,7 @@
 //! Owns: nothing. Invariants: none. Runs on: tests. Bounded by: each test.
 
 mod crash;
+mod damage;
 mod device_flush;
 mod disk;
 mod flush_modes;
@@ -16,3 +17,4 @@ mod memory;
 mod no_space;
 mod read_ahead;
 mod recovery_points;
+mod recycling;

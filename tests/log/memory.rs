@@ -72,7 +72,7 @@ fn what_is_given_up_is_read_from_the_disk_and_is_the_same() {
     let all = host.read_all();
     while host.log.memory().cached_bytes > 0 {
         let before = host.log.memory().cached_bytes;
-        host.log.handle_shed(5000);
+        host.shed(5000);
         let after = host.log.memory().cached_bytes;
         assert!(after <= before.saturating_sub(5000), "{before} to {after}");
         assert_eq!(host.read_all(), all);
@@ -87,7 +87,7 @@ fn what_is_given_up_is_read_from_the_disk_and_is_the_same() {
 fn the_newest_bytes_are_given_up_last() {
     let mut host = Host::new(5, config());
     follow(&mut host, &[100_000; 20]);
-    host.log.handle_shed(1_000_000);
+    host.shed(1_000_000);
     let before = host.disk.reads;
     for offset in 14..20 {
         assert!(host.log.is_in_memory(offset), "{offset}");

@@ -24,7 +24,7 @@ fn cold(seed: u64, batches: usize) -> Host {
         host.append(&batch(&[&value])).expect("it is open");
     }
     host.settle();
-    host.log.handle_shed(usize::MAX);
+    host.shed(usize::MAX);
     host
 }
 

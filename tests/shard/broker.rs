@@ -47,6 +47,7 @@ fn shards(shard_count: u16, memory: MemoryBudget) -> Vec<Shard> {
             shard_count,
             node_id: NODE,
             auto_create_topics: true,
+            retention_check_ms: 30_000,
             storage: StorageRules {
                 device_flush: true,
                 write_ahead: true,

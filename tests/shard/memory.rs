@@ -17,6 +17,7 @@ use crate::client::{
 
 const BUDGET: MemoryBudget = MemoryBudget {
     tail_cache_bytes: 1024 * 1024,
+    buffer_bytes: 1 << 20,
     append_bytes: 1024 * 1024,
     receive_bytes: 1024 * 1024,
     read_bytes: 512 * 1024,

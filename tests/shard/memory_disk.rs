@@ -113,21 +113,32 @@ impl MemoryDisk {
                 Some(errno) => Err(DiskError::Io(errno)),
                 None => Ok(DiskOutcome::Done),
             },
-            DiskOperation::WriteAhead { .. } if self.is_full => Err(DiskError::NoSpace),
-            DiskOperation::WriteAhead {
+            DiskOperation::WriteZeros { .. } if self.is_full => Err(DiskError::NoSpace),
+            DiskOperation::WriteZeros {
                 file,
                 position_bytes,
                 len_bytes,
             } => {
-                let end = (position_bytes + len_bytes) as usize;
-                let bytes = self.bytes(shard, file)?;
-                assert!(bytes.len() <= position_bytes as usize, "written over");
-                bytes.resize(end, 0);
+                self.write_zeros((shard, file), position_bytes as usize, len_bytes as usize);
                 Ok(DiskOutcome::Done)
             }
-            DiskOperation::SyncDirectory { .. } => Ok(DiskOutcome::Done),
+            DiskOperation::TakeBackZeros { .. } | DiskOperation::SyncDirectory { .. } => {
+                Ok(DiskOutcome::Done)
+            }
             other => self.operate_on_names(other),
         }
+    }
+
+    fn write_zeros(&mut self, file: (u16, FileId), start: usize, len: usize) {
+        let path = &self.open[&file];
+        let bytes = self.files.get_mut(path).expect("the file is there");
+        let is_behind = bytes.iter().skip(start).all(|byte| *byte == 0);
+        assert!(
+            is_behind || path.ends_with(".recycled"),
+            "zeros over records"
+        );
+        bytes.resize(bytes.len().max(start + len), 0);
+        bytes[start..start + len].fill(0);
     }
 
     fn operate_on_names(&mut self, operation: DiskOperation) -> Result<DiskOutcome, DiskError> {
@@ -139,6 +150,13 @@ impl MemoryDisk {
             DiskOperation::ReplaceFile { .. } if self.is_full => return Err(DiskError::NoSpace),
             DiskOperation::ReplaceFile { path, contents } => {
                 self.files.insert(path.into(), contents);
+            }
+            DiskOperation::RenameFile { from, to } => {
+                let bytes = self.files.remove(&*from).ok_or(DiskError::NotFound)?;
+                self.files.insert(to.to_string(), bytes);
+                let open = self.open.values_mut();
+                open.filter(|path| ***path == *from)
+                    .for_each(|path| *path = to.to_string());
             }
             DiskOperation::RemoveFile { path } => {
                 self.files.remove(&*path);

@@ -18,6 +18,9 @@ use furlong::shard::machine::{Shard, ShardConfig};
 
 use crate::prng::Prng;
 
+/// How often retention looks: often enough for the short life of a simulated process.
+const RETENTION_CHECK_MS: u64 = 5_000;
+
 /// Makes the machines of one life, data shards first, the control shard last.
 pub type Boot = Box<dyn FnMut(u16, &mut Prng) -> Vec<Box<dyn Machine>>>;
 
@@ -27,6 +30,7 @@ const NODE: BrokerId = BrokerId(1);
 /// So little that every part of it runs short in nearly every run.
 const MEMORY: MemoryBudget = MemoryBudget {
     tail_cache_bytes: 32 * 1024,
+    buffer_bytes: 512 * 1024,
     append_bytes: 8 * 1024,
     receive_bytes: 8 * 1024,
     read_bytes: 64 * 1024,
@@ -56,6 +60,7 @@ pub fn broker() -> Boot {
                 shard_count: shards,
                 node_id: NODE,
                 auto_create_topics: false,
+                retention_check_ms: RETENTION_CHECK_MS,
                 storage,
                 memory: MEMORY,
                 settings: Arc::new(settings.clone()),

@@ -8,9 +8,10 @@
 //!   completed, and that ended well. `SetLength` likewise. A file's name is durable only after a
 //!   `SyncDirectory` asked after its `Open`; `RemoveFile` likewise. `ReplaceFile`,
 //!   `CreateDirectory` and `RemoveDirectory` are durable when done.
-//! * `FlushDevice` makes the bytes of completed writes of all files durable that lie inside the
-//!   durable length of their file, and nothing else: no length, no name. `WriteAhead` is durable
-//!   when done.
+//! * `FlushDevice` makes the bytes of completed writes of all files durable that lie in blocks
+//!   which were written and flushed with their file before, and nothing else: no hole, no length,
+//!   no name. `WriteZeros` is a write like any other; one that is taken back has begun, or it never
+//!   does.
 //! * Kill -9: what had completed stays; what was under way has happened, has not, or has in part
 //!   (sector by sector).
 //! * Power cut: in addition, changes that are not durable are lost, kept or torn, each 512-byte
@@ -33,6 +34,7 @@
 mod death;
 mod inode;
 mod names;
+mod on_names;
 
 use std::collections::BTreeMap;
 
@@ -134,6 +136,9 @@ impl Disk {
     /// takes.
     pub fn submit(&mut self, machine: usize, request: DiskRequest) -> (u64, u64) {
         self.check_duties(machine, &request);
+        if let DiskOperation::TakeBackZeros { file } = &request.operation {
+            self.take_back_zeros(machine, *file);
+        }
         let asked = self.next_sequence();
         let running = Running {
             machine,
@@ -142,6 +147,22 @@ impl Disk {
         };
         self.running.insert(asked, running);
         (asked, self.draw_latency())
+    }
+
+    /// What of these zeros has not begun is not written.
+    fn take_back_zeros(&mut self, machine: usize, taken: FileId) {
+        for run in self.running.values_mut() {
+            let is_machine = run.machine == machine;
+            if let DiskOperation::WriteZeros {
+                file, len_bytes, ..
+            } = &mut run.request.operation
+                && is_machine
+                && *file == taken
+                && self.prng.chance(500)
+            {
+                *len_bytes = 0;
+            }
+        }
     }
 
     /// Requests of one machine that are under way.
@@ -191,7 +212,7 @@ impl Disk {
                 assert!(to_usize(u64::from(*len_bytes)) <= buffer.len());
                 self.check_alone(machine, *file, start, end);
             }
-            DiskOperation::WriteAhead {
+            DiskOperation::WriteZeros {
                 file,
                 position_bytes,
                 len_bytes,
@@ -238,7 +259,7 @@ impl Disk {
                     *position_bytes,
                     position_bytes + u64::from(*len_bytes),
                 ),
-                DiskOperation::WriteAhead {
+                DiskOperation::WriteZeros {
                     file,
                     position_bytes,
                     len_bytes,
@@ -314,7 +335,8 @@ impl Disk {
             } => self.perform_read((machine, file), to_usize(position_bytes), buffer, stats),
             DiskOperation::Flush { file } => self.perform_flush((machine, file), asked, stats),
             DiskOperation::FlushDevice => self.perform_flush_device(asked, stats),
-            DiskOperation::WriteAhead {
+            DiskOperation::WriteZeros { len_bytes: 0, .. } => Ok(DiskOutcome::TakenBack),
+            DiskOperation::WriteZeros {
                 file,
                 position_bytes,
                 len_bytes,
@@ -322,9 +344,9 @@ impl Disk {
                 let (file, position) = ((machine, file), to_usize(position_bytes));
                 self.perform_write(file, position, vec![0; to_usize(len_bytes)], stats)?;
                 stats.areas_ahead += 1;
-                self.inode(file).flush(u64::MAX);
                 Ok(DiskOutcome::Done)
             }
+            DiskOperation::TakeBackZeros { .. } => Ok(DiskOutcome::Done),
             DiskOperation::SetLength { file, len_bytes } => {
                 self.perform_set_length((machine, file), to_usize(len_bytes), stats)
             }
@@ -495,104 +517,6 @@ impl Disk {
         self.inode(file).change(sequence, Change::SetLength { len });
         Ok(DiskOutcome::Done)
     }
-
-    fn perform_on_names(
-        &mut self,
-        operation: DiskOperation,
-        asked: u64,
-        stats: &mut Stats,
-    ) -> Result<DiskOutcome, DiskError> {
-        match operation {
-            DiskOperation::ReadFile { path } => match self.names.get(&path) {
-                Some(Entry::File(number)) => Ok(DiskOutcome::FileRead {
-                    contents: self.inodes[&number].current.clone(),
-                }),
-                _ => Err(DiskError::NotFound),
-            },
-            DiskOperation::ReplaceFile { path, contents } => {
-                self.need_space(stats)?;
-                self.replace(&path, contents)
-            }
-            DiskOperation::RemoveFile { path } => {
-                if self.names.get(&path).is_some() {
-                    let sequence = self.next_sequence();
-                    self.names.change(sequence, &path, None);
-                    stats.saw_removed(&path);
-                }
-                Ok(DiskOutcome::Done)
-            }
-            DiskOperation::CreateDirectory { path } => {
-                if self.names.is_directory(&path) {
-                    return Ok(DiskOutcome::Done);
-                }
-                self.need_space(stats)?;
-                if !self.names.is_directory(parent(&path)) {
-                    return Err(DiskError::NotFound);
-                }
-                self.names.change_durably(&path, Some(Entry::Directory));
-                Ok(DiskOutcome::Done)
-            }
-            DiskOperation::SyncDirectory { path } => {
-                if !self.names.is_directory(&path) {
-                    return Err(DiskError::NotFound);
-                }
-                self.names.sync(&path, asked);
-                self.sweep();
-                Ok(DiskOutcome::Done)
-            }
-            DiskOperation::ListDirectory { path } => self.list(&path),
-            DiskOperation::RemoveDirectory { path } => {
-                self.remove_directory(&path);
-                Ok(DiskOutcome::Done)
-            }
-            _ => unreachable!("requests for open files are performed elsewhere"),
-        }
-    }
-
-    fn replace(&mut self, path: &str, contents: Vec<u8>) -> Result<DiskOutcome, DiskError> {
-        if !self.names.is_directory(parent(path)) {
-            return Err(DiskError::NotFound);
-        }
-        let number = self.next_sequence();
-        self.inodes.insert(number, Inode::durable(contents));
-        self.names.change_durably(path, Some(Entry::File(number)));
-        self.sweep();
-        Ok(DiskOutcome::Done)
-    }
-
-    fn list(&self, path: &str) -> Result<DiskOutcome, DiskError> {
-        if !self.names.is_directory(path) {
-            return Err(DiskError::NotFound);
-        }
-        let entries = self.names.list(path).into_iter();
-        let entries = entries.map(|(name, entry)| DirectoryEntry {
-            name: name.into_boxed_str(),
-            is_directory: entry == Entry::Directory,
-            len_bytes: match entry {
-                Entry::Directory => 0,
-                Entry::File(number) => self.inodes[&number].current.len() as u64,
-            },
-        });
-        Ok(DiskOutcome::Listed {
-            entries: entries.collect(),
-        })
-    }
-
-    fn remove_directory(&mut self, path: &str) {
-        for below in self.names.below(path) {
-            self.names.change_durably(&below, None);
-        }
-        self.names.change_durably(path, None);
-        self.sweep();
-    }
-
-    /// Forgets files that no name and no open file leads to.
-    fn sweep(&mut self) {
-        let named = self.names.inodes();
-        let open: Vec<u64> = self.open.values().map(|(number, _)| *number).collect();
-        self.inodes
-            .retain(|number, _| named.contains(number) || open.contains(number));
-    }
 }
 
 /// What `Disk::complete` did.
@@ -612,7 +536,7 @@ fn names_file(running: &Running, wanted: FileId) -> bool {
         | DiskOperation::Write { file, .. }
         | DiskOperation::Read { file, .. }
         | DiskOperation::Flush { file }
-        | DiskOperation::WriteAhead { file, .. }
+        | DiskOperation::WriteZeros { file, .. }
         | DiskOperation::SetLength { file, .. } => *file == wanted,
         _ => false,
     }

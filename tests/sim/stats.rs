@@ -68,6 +68,8 @@ stats! {
     device_flushes: true,
     /// Areas of zeros written ahead of a log.
     areas_ahead: true,
+    /// Files of removed segments that became new ones.
+    segments_recycled: true,
     /// Torn writes that a recovery found and cut off.
     torn_tails_cut: true,
     /// Segments cut during recovery, preallocated zeros included.
@@ -124,6 +126,15 @@ impl Stats {
         if is_log(path) && !path.ends_with("/00000000000000000000.log") {
             self.rolls += 1;
         }
+    }
+
+    /// A file got another name.
+    pub fn saw_renamed(&mut self, from: &str, to: &str) {
+        if is_log(to) {
+            self.rolls += 1;
+            self.segments_recycled += 1;
+        }
+        self.saw_removed(from);
     }
 
     /// A file was removed.

@@ -438,6 +438,7 @@ impl World {
                 }
             }
             ProcessEffect::Fatal { sentence } => self.give_up(sentence),
+            ProcessEffect::Recovering { .. } => {}
             ProcessEffect::Notice { sentence } => {
                 self.stats.notices += 1;
                 self.stats.saw_notice(sentence);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! An allocator that counts, so that a test can say how much memory a frame took.
+//! An allocator that counts, so that a test can say how much memory a frame took, or how often a
+//! machine asked for some.
 //!
-//! Owns: the global allocator of this test binary. Invariants: counts are per thread, so that tests
-//! may run side by side.
+//! Owns: the global allocator of a test binary. Invariants: counts are per thread, so that tests
+//! may run side by side; allocations are numbered only while somebody wants it. Runs on: every
+//! thread. Bounded by: nothing is kept.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -13,6 +15,9 @@ thread_local! {
     static NOW: Cell<isize> = const { Cell::new(0) };
     static PEAK: Cell<isize> = const { Cell::new(0) };
     static LARGEST: Cell<usize> = const { Cell::new(0) };
+    static IS_COUNTING: Cell<bool> = const { Cell::new(false) };
+    static COUNT: Cell<usize> = const { Cell::new(0) };
+    static TRACES: Cell<bool> = const { Cell::new(false) };
 }
 
 #[global_allocator]
@@ -27,8 +32,26 @@ fn count(change: isize) {
 }
 
 fn grown(bytes: usize) {
+    note(bytes);
     let _ = LARGEST.try_with(|largest| largest.set(largest.get().max(bytes)));
     count(isize::try_from(bytes).expect("an allocation fits half the address space"));
+}
+
+/// Counts an allocation, if somebody wants it, and prints where it comes from, likewise.
+fn note(bytes: usize) {
+    if !IS_COUNTING.try_with(Cell::get).unwrap_or(false) {
+        return;
+    }
+    COUNT.set(COUNT.get() + 1);
+    if TRACES.get() {
+        IS_COUNTING.set(false);
+        let stack = std::backtrace::Backtrace::force_capture().to_string();
+        let ours = stack.lines().filter(|line| line.contains("src/"));
+        let ours = ours.filter(|line| !line.contains("/rustc/") && !line.contains("tests/"));
+        let places: Vec<&str> = ours.map(str::trim).collect();
+        println!("{bytes} bytes {}", places.join(" <- "));
+        IS_COUNTING.set(true);
+    }
 }
 
 fn shrunk(bytes: usize) {
@@ -75,6 +98,34 @@ pub fn measure<T>(work: impl FnOnce() -> T) -> (T, Memory) {
             largest: LARGEST.get(),
         },
     )
+}
+
+/// Runs `work` on this thread and counts how often it allocates.
+pub fn counted<T>(work: impl FnOnce() -> T) -> T {
+    assert!(!IS_COUNTING.get(), "counted once");
+    IS_COUNTING.set(true);
+    let result = work();
+    IS_COUNTING.set(false);
+    result
+}
+
+/// The allocations that were counted on this thread since the last call.
+pub fn take_count() -> usize {
+    COUNT.replace(0)
+}
+
+/// Prints the stack of each counted allocation from now on, if the environment asks for it.
+pub fn trace() {
+    TRACES.set(std::env::var_os("FURLONG_ALLOCATION_TRACES").is_some());
+}
+
+#[test]
+fn the_allocator_counts_what_it_is_asked_to_count() {
+    take_count();
+    let outside = Box::new(100usize);
+    let inside = counted(|| Box::new(*outside + 1));
+    drop(counted(|| Box::new(*inside + 1)));
+    assert_eq!((take_count(), take_count()), (2, 0));
 }
 
 #[test]

@@ -12,8 +12,11 @@ use furlong::wire::protocol::{
     ApiKey, Message, Request, decode_request, decode_response, encode_request, encode_response,
 };
 use furlong::wire::protocol::{
-    api_versions, create_topics, delete_topics, describe_cluster, describe_configs, fetch,
-    find_coordinator, incremental_alter_configs, init_producer_id, list_offsets, metadata, produce,
+    alter_configs, api_versions, create_partitions, create_topics, delete_records, delete_topics,
+    describe_cluster, describe_configs, describe_log_dirs, describe_producers, describe_quorum,
+    describe_topic_partitions, fetch, find_coordinator, incremental_alter_configs,
+    init_producer_id, list_config_resources, list_offsets, metadata, offset_for_leader_epoch,
+    produce, update_features,
 };
 use kafka_protocol::messages as theirs;
 use kafka_protocol::protocol::{Decodable, Encodable, Message as TheirMessage};
@@ -186,6 +189,22 @@ cases! {
         IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse
     };
     DescribeCluster: describe_cluster::{DescribeClusterRequest, DescribeClusterResponse};
+    DeleteRecords: delete_records::{DeleteRecordsRequest, DeleteRecordsResponse};
+    OffsetForLeaderEpoch: offset_for_leader_epoch::{
+        OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse
+    };
+    AlterConfigs: alter_configs::{AlterConfigsRequest, AlterConfigsResponse};
+    DescribeLogDirs: describe_log_dirs::{DescribeLogDirsRequest, DescribeLogDirsResponse};
+    CreatePartitions: create_partitions::{CreatePartitionsRequest, CreatePartitionsResponse};
+    DescribeQuorum: describe_quorum::{DescribeQuorumRequest, DescribeQuorumResponse};
+    UpdateFeatures: update_features::{UpdateFeaturesRequest, UpdateFeaturesResponse};
+    DescribeProducers: describe_producers::{DescribeProducersRequest, DescribeProducersResponse};
+    ListConfigResources: list_config_resources::{
+        ListConfigResourcesRequest, ListConfigResourcesResponse
+    };
+    DescribeTopicPartitions: describe_topic_partitions::{
+        DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse
+    };
 }
 
 #[test]

@@ -9,6 +9,7 @@
     reason = "a test says with a panic that something is wrong"
 )]
 
+#[allow(dead_code, reason = "tests/allocations uses the rest of it")]
 mod allocation;
 mod cases;
 mod differential;

@@ -44,7 +44,7 @@ use figures::{Figures, Transfer};
 use load::Scenario;
 use measured::Measured;
 use process::Broker;
-use volume::{FileSystem, Volume};
+use volume::{EXT4, Volume, XFS};
 
 /// Bytes of the image of a loop device.
 const IMAGE_BYTES: u64 = 12 << 30;
@@ -145,8 +145,8 @@ const HALF: &str = "p99 at half load against 64 KiB written and flushed under th
 fn measure(options: &Options, place: &str, figures: &mut Figures) {
     let file_system = match place {
         "disk" => None,
-        "ext4" => Some(FileSystem::Ext4),
-        "xfs" => Some(FileSystem::Xfs),
+        "ext4" => Some(EXT4),
+        "xfs" => Some(XFS),
         other => panic!("{other} is no place: disk, ext4 or xfs"),
     };
     let volume = file_system.map(|file_system| {

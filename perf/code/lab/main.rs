@@ -6,6 +6,7 @@
 //! workers for it is what the condition says. Rounds alternate over places and conditions.
 
 mod ahead;
+mod buffers;
 #[path = "../figures.rs"]
 #[allow(dead_code)]
 mod figures;
@@ -29,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use measured::Measured;
 use report::Report;
-use volume::{FileSystem, Volume};
+use volume::{EXT4, Volume, XFS};
 
 /// Bytes of the image of a loop device.
 const IMAGE_BYTES: u64 = 3 << 30;
@@ -87,6 +88,13 @@ fn main() {
             let millis = millis.parse().expect("milliseconds");
             measure(Path::new(folder), Duration::from_millis(millis));
         }
+        ["--buffers", folder, kind, what, bytes, count] => buffers::run(
+            Path::new(folder),
+            kind == "registered",
+            what == "read",
+            bytes.parse().expect("bytes of an operation"),
+            count.parse().expect("a number of operations"),
+        ),
         _ => run(&options(args.into_iter())),
     }
 }
@@ -146,8 +154,8 @@ fn run(options: &Options) {
 fn measure_in(options: &Options, place: &str, has_hogs: bool, niceness: &str) -> String {
     let file_system = match place {
         "disk" => None,
-        "ext4" => Some(FileSystem::Ext4),
-        "xfs" => Some(FileSystem::Xfs),
+        "ext4" => Some(EXT4),
+        "xfs" => Some(XFS),
         other => panic!("{other} is no place: disk, ext4 or xfs"),
     };
     let volume = file_system.map(|file_system| {

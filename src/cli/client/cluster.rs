@@ -93,6 +93,29 @@ impl Cluster {
         }
     }
 
+    /// Asks one broker once. Its address comes from metadata, which is asked for if need be.
+    pub fn call_broker<R: Request>(
+        &mut self,
+        broker: i32,
+        request: &R,
+    ) -> Result<R::Response, ClientError> {
+        if !self.brokers.contains_key(&broker) {
+            self.describe(Some(&[]))?;
+        }
+        self.open(broker)?.call(request)
+    }
+
+    /// The newest version of an API that this client and the broker asked first both speak; `None`
+    /// if there is none.
+    pub fn newest<R: Request>(&mut self) -> Result<Option<i16>, ClientError> {
+        Ok(self.connection()?.version_of::<R>().ok())
+    }
+
+    /// What the broker asked first speaks: number of the API, first and last version.
+    pub fn offered(&mut self) -> Result<Vec<(i16, i16, i16)>, ClientError> {
+        Ok(self.connection()?.offered())
+    }
+
     /// Asks for topics (all, if `None`) without creating any.
     pub fn describe(&mut self, topics: Option<&[String]>) -> Result<MetadataResponse, ClientError> {
         let named = |name: &String| MetadataRequestTopic {
@@ -120,7 +143,21 @@ impl Cluster {
     /// The partitions of a topic and their leaders, by index. Waits until every partition has a
     /// leader, as right after the creation of a topic.
     pub fn leaders(&mut self, topic: &str, create: bool) -> Result<Vec<Leadership>, ClientError> {
-        let mut retry = Retry::lasting(if create { CREATION_FOR } else { RETRY_FOR });
+        self.leaders_in_time(topic, create, create)
+    }
+
+    /// The same for a topic that was just created: a broker may take a while to hear of it.
+    pub fn leaders_of_new(&mut self, topic: &str) -> Result<Vec<Leadership>, ClientError> {
+        self.leaders_in_time(topic, false, true)
+    }
+
+    fn leaders_in_time(
+        &mut self,
+        topic: &str,
+        create: bool,
+        is_new: bool,
+    ) -> Result<Vec<Leadership>, ClientError> {
+        let mut retry = Retry::lasting(if is_new { CREATION_FOR } else { RETRY_FOR });
         loop {
             let error = match self.leaders_once(topic, create) {
                 Ok(leaders) => return Ok(leaders),
@@ -129,7 +166,7 @@ impl Cluster {
             let unknown = ErrorCode::UnknownTopicOrPartition.code();
             let is_unknown =
                 matches!(&error, ClientError::Refused { code, .. } if *code == unknown);
-            if !error.is_retriable() || (is_unknown && !create) || !retry.pause() {
+            if !error.is_retriable() || (is_unknown && !is_new) || !retry.pause() {
                 return Err(error);
             }
         }
@@ -175,7 +212,11 @@ impl Cluster {
             None => Err(ClientError::Refused {
                 what: format!("broker {broker}"),
                 code: ErrorCode::LeaderNotAvailable.code(),
-                message: Some("the cluster's metadata does not name it".to_string()),
+                message: Some(
+                    "the cluster's metadata does not name it; `furlong cluster describe` names \
+                     the brokers"
+                        .to_string(),
+                ),
             }),
         }
     }

@@ -111,6 +111,14 @@ impl Connection {
         Ok(())
     }
 
+    /// What the broker speaks: number of the API, first and last version.
+    #[must_use]
+    pub fn offered(&self) -> Vec<(i16, i16, i16)> {
+        let offered = self.offered.iter();
+        let plain = offered.map(|(key, versions)| (*key, *versions.start(), *versions.end()));
+        plain.collect()
+    }
+
     /// The newest version of `R` that both sides speak.
     pub fn version_of<R: Request>(&self) -> Result<i16, ClientError> {
         let ours = spoken::<R>();

@@ -52,6 +52,19 @@ pub enum Start {
     At(i64),
     /// So many records before the end.
     BeforeEnd(i64),
+    /// At the first record of this moment or later, in milliseconds since 1970.
+    Time(i64),
+}
+
+/// Where to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// Nowhere: what is written later is read, too.
+    Never,
+    /// At the end as it was at the start.
+    End,
+    /// Before the first record of this moment or later, or else at the end as it was at the start.
+    Time(i64),
 }
 
 /// What to consume.
@@ -63,8 +76,8 @@ pub struct ConsumerOptions {
     pub partition: Option<i32>,
     /// Where to begin.
     pub start: Start,
-    /// Stop at the end as it was at the start.
-    pub exit_at_end: bool,
+    /// Where to end.
+    pub until: Until,
 }
 
 /// Batches of one partition.
@@ -221,9 +234,27 @@ fn first_positions(
     }
     let begins = list_offsets(cluster, &options.topic, &partitions, EARLIEST)?;
     let ends = list_offsets(cluster, &options.topic, &partitions, LATEST)?;
+    let at_time = |cluster: &mut Cluster, moment| -> Result<BTreeMap<i32, i64>, ClientError> {
+        let mut found = list_offsets(cluster, &options.topic, &partitions, moment)?;
+        // Where no record is that late, the next one will be.
+        found.retain(|_, offset| *offset >= 0);
+        Ok(partitions
+            .iter()
+            .map(|one| (*one, found.get(one).copied().unwrap_or(ends[one])))
+            .collect())
+    };
+    let starts = match options.start {
+        Start::Time(moment) => at_time(cluster, moment)?,
+        _ => BTreeMap::new(),
+    };
+    let stops = match options.until {
+        Until::Time(moment) => at_time(cluster, moment)?,
+        _ => BTreeMap::new(),
+    };
     let place = |partition: &i32| {
         let (begin, end) = (begins[partition], ends[partition]);
         let next = match options.start {
+            Start::Time(_) => starts[partition],
             Start::Beginning => begin,
             Start::End => end,
             Start::BeforeEnd(count) => end.saturating_sub(count).max(begin),
@@ -241,7 +272,11 @@ fn first_positions(
                 });
             }
         };
-        let end = if options.exit_at_end { end } else { i64::MAX };
+        let end = match options.until {
+            Until::Never => i64::MAX,
+            Until::End => end,
+            Until::Time(_) => stops[partition],
+        };
         Ok((*partition, Position { next, end }))
     };
     partitions.iter().map(place).collect()

@@ -23,7 +23,9 @@ use crate::wire::protocol::produce::{
     PartitionProduceResponse, ProduceRequest, ProduceResponse, TopicProduceResponse,
 };
 use crate::wire::protocol::{ApiKey, Message, decode_request_header, encode_response};
-use crate::wire::record::{BatchHeader, BatchRules, patch_offsets, split_batches, validate_batch};
+use crate::wire::record::{
+    BatchHeader, BatchRules, patch_offsets, records, split_batches, validate_batch,
+};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -58,6 +60,8 @@ pub(crate) struct State {
     pub(crate) fetches_left: Option<u64>,
     /// Answers ApiVersions 3 as brokers did that only knew older ones.
     pub(crate) is_old: bool,
+    /// Answers to Metadata that do not know the topic yet.
+    pub(crate) unknown_metadata: u64,
     next_sequence: BTreeMap<(i32, i64), i32>,
     port: i32,
 }
@@ -181,14 +185,16 @@ fn metadata(state: &mut State, request: MetadataRequest) -> Option<MetadataRespo
             ..MetadataResponsePartition::default()
         });
     let partitions: Vec<_> = partitions.collect();
+    let is_known = state.unknown_metadata == 0;
+    state.unknown_metadata = state.unknown_metadata.saturating_sub(1);
     let topic_of = |name: &str| MetadataResponseTopic {
-        error_code: if name == TOPIC {
+        error_code: if name == TOPIC && is_known {
             0
         } else {
             ErrorCode::UnknownTopicOrPartition.code()
         },
         name: Some(name.into()),
-        partitions: if name == TOPIC {
+        partitions: if name == TOPIC && is_known {
             partitions.clone()
         } else {
             Vec::new()
@@ -224,6 +230,20 @@ fn end_of(log: &[Bytes]) -> i64 {
     })
 }
 
+/// The first offset whose record is of this moment or later, -1 if there is none.
+fn offset_at(log: &[Bytes], moment: i64) -> i64 {
+    for batch in log {
+        let opened = records(batch, 1 << 30).expect("stored batches are sound");
+        for record in &opened {
+            let record = record.expect("stored records are sound");
+            if record.timestamp >= moment {
+                return record.offset;
+            }
+        }
+    }
+    -1
+}
+
 fn list_offsets(state: &mut State, request: ListOffsetsRequest) -> Option<ListOffsetsResponse> {
     let asked = request
         .topics
@@ -231,10 +251,10 @@ fn list_offsets(state: &mut State, request: ListOffsetsRequest) -> Option<ListOf
         .flat_map(|topic| topic.partitions);
     let partitions = asked.map(|one| ListOffsetsPartitionResponse {
         partition_index: one.partition_index,
-        offset: if one.timestamp == -1 {
-            end_of(&state.logs[&one.partition_index])
-        } else {
-            0
+        offset: match one.timestamp {
+            -1 => end_of(&state.logs[&one.partition_index]),
+            -2 => 0,
+            moment => offset_at(&state.logs[&one.partition_index], moment),
         },
         ..ListOffsetsPartitionResponse::default()
     });

@@ -34,6 +34,15 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// Longest pause before a retry.
 const RETRY_PAUSE_MAX: Duration = Duration::from_secs(1);
 
+/// The wall clock, in milliseconds since 1970.
+#[must_use]
+pub fn now_ms() -> i64 {
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::SystemTime::UNIX_EPOCH)
+        .unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
 /// Pauses between retries, and when to give up.
 #[derive(Clone, Debug)]
 pub struct Retry {

@@ -175,11 +175,23 @@ impl Producer {
         key: Option<&[u8]>,
         value: Option<&[u8]>,
     ) {
+        self.append_with_headers(place, timestamp, key, value, &[]);
+    }
+
+    /// The same with headers: names and values.
+    pub fn append_with_headers(
+        &mut self,
+        place: usize,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[(&[u8], Option<&[u8]>)],
+    ) {
         if self.failure.is_some() {
             self.tally.failed += 1;
             return;
         }
-        let coming = BatchBuilder::record_bytes_max(key, value);
+        let coming = BatchBuilder::record_bytes_max(key, value) + headers_bytes_max(headers);
         if coming > RECORD_BYTES_MAX {
             self.tally.failed += 1;
             self.fail(format!(
@@ -201,7 +213,7 @@ impl Producer {
             .open
             .get_or_insert_with(|| BatchBuilder::with_capacity(codec, BATCH_BYTES));
         let before = builder.size_bytes();
-        builder.append(timestamp, key, value, &[]);
+        builder.append(timestamp, key, value, headers);
         self.open_bytes += builder.size_bytes() - before;
         if self.open_bytes > OPEN_BYTES_MAX {
             self.send_open();
@@ -533,6 +545,16 @@ impl Producer {
             }
         }
     }
+}
+
+/// The most bytes that headers take in a record: each name and value with its length before it, and
+/// their number.
+fn headers_bytes_max(headers: &[(&[u8], Option<&[u8]>)]) -> usize {
+    const LENGTH_BYTES_MAX: usize = 5;
+    let one = |(name, value): &(&[u8], Option<&[u8]>)| {
+        2 * LENGTH_BYTES_MAX + name.len() + value.map_or(0, <[u8]>::len)
+    };
+    headers.iter().map(one).sum::<usize>() + LENGTH_BYTES_MAX
 }
 
 impl Partition {

@@ -6,7 +6,7 @@
 
 use super::cluster::Cluster;
 use super::connection::Connection;
-use super::consumer::{Consumer, ConsumerOptions, Start, list_offsets};
+use super::consumer::{Consumer, ConsumerOptions, Start, Until, list_offsets};
 use super::fake_broker::{FakeBroker, Fault, TOPIC};
 use super::producer::{Producer, ProducerOptions, RECORD_BYTES_MAX};
 use crate::cli::error::ClientError;
@@ -155,7 +155,7 @@ fn consume(broker: &FakeBroker, adjust: impl FnOnce(&mut ConsumerOptions)) -> Ve
         topic: TOPIC.to_string(),
         partition: None,
         start: Start::Beginning,
-        exit_at_end: true,
+        until: Until::End,
     };
     adjust(&mut options);
     let cluster = Cluster::connect(&broker.address).unwrap();
@@ -193,6 +193,19 @@ fn what_was_produced_is_consumed_through_lost_connections() {
 }
 
 #[test]
+fn a_topic_that_was_just_created_may_be_unknown_for_a_while() {
+    let broker = FakeBroker::start(2);
+    broker.with(|state| state.unknown_metadata = 3);
+    let mut cluster = Cluster::connect(&broker.address).unwrap();
+    assert!(
+        cluster.leaders(TOPIC, false).is_err(),
+        "nobody said that it is new"
+    );
+    assert_eq!(cluster.leaders_of_new(TOPIC).unwrap().len(), 2);
+    assert_eq!(broker.with(|state| state.unknown_metadata), 0);
+}
+
+#[test]
 fn consuming_begins_where_it_is_told() {
     let broker = FakeBroker::start(2);
     send(&mut producer(&broker, |_| {}), 20);
@@ -205,7 +218,7 @@ fn consuming_begins_where_it_is_told() {
     assert_eq!(last_three, [all[0][7..].to_vec(), all[1][7..].to_vec()]);
     assert_eq!(
         consume(&broker, |options| options.start = Start::End),
-        vec![Vec::<u32>::new(); 2]
+        [Vec::<u32>::new(), Vec::new()]
     );
     let mut cluster = Cluster::connect(&broker.address).unwrap();
     let ends = list_offsets(&mut cluster, TOPIC, &[0, 1], -1).unwrap();
@@ -221,7 +234,7 @@ fn places_that_do_not_exist_are_sentences() {
             topic,
             partition,
             start,
-            exit_at_end: true,
+            until: Until::End,
         };
         let cluster = Cluster::connect(&broker.address).unwrap();
         Consumer::new(cluster, options)
@@ -259,7 +272,7 @@ fn a_damaged_batch_is_never_handed_out() {
         topic: TOPIC.to_string(),
         partition: None,
         start: Start::Beginning,
-        exit_at_end: true,
+        until: Until::End,
     };
     let cluster = Cluster::connect(&broker.address).unwrap();
     let mut consumer = Consumer::new(cluster, options).unwrap();

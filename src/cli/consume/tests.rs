@@ -58,13 +58,37 @@ fn sorted(text: &str) -> Vec<&str> {
     lines
 }
 
+fn range(more: &[&str]) -> Result<(Start, Until), String> {
+    let words = ["consume", TOPIC].iter().chain(more);
+    Consuming::parse_from(words).arguments.range(1_000_000)
+}
+
 #[test]
-fn starts_are_words_offsets_and_distances() {
-    assert_eq!(parse_start("beginning"), Ok(Start::Beginning));
-    assert_eq!(parse_start("end"), Ok(Start::End));
-    assert_eq!(parse_start("17"), Ok(Start::At(17)));
-    assert_eq!(parse_start("-3"), Ok(Start::BeforeEnd(3)));
-    assert!(parse_start("soon").is_err());
+fn ranges_are_words_offsets_distances_and_times() {
+    for (words, start, until) in [
+        (&[][..], Start::Beginning, Until::Never),
+        (&["-o", "end"], Start::End, Until::Never),
+        (&["-o", "17", "-e"], Start::At(17), Until::End),
+        (&["-o", "-3"], Start::BeforeEnd(3), Until::Never),
+        (&["--tail", "3"], Start::BeforeEnd(3), Until::Never),
+        (&["-o", "s@500"], Start::Time(500), Until::Never),
+        (
+            &["--from", "-1s", "--until", "now"],
+            Start::Time(999_000),
+            Until::Time(1_000_000),
+        ),
+        (
+            &["-o", "beginning", "-o", "e@7"],
+            Start::Beginning,
+            Until::Time(7),
+        ),
+    ] {
+        assert_eq!(range(words), Ok((start, until)), "{words:?}");
+    }
+    assert!(range(&["-o", "soon"]).is_err());
+    assert!(range(&["-o", "s@soon"]).is_err());
+    assert!(range(&["-o", "5", "-o", "6"]).is_err());
+    assert!(range(&["-o", "5", "--tail", "6"]).is_err());
 }
 
 #[test]
@@ -150,4 +174,67 @@ fn output_that_nobody_reads_ends_in_peace() {
     let words = ["consume", "-b", &broker.address, TOPIC];
     let stop = consume(&Consuming::parse_from(words).arguments, Closed);
     assert!(matches!(stop, Err(Stop::Closed)));
+}
+
+#[test]
+fn times_choose_the_first_and_the_last_record() {
+    let broker = FakeBroker::start(1);
+    let lines = "{\"ts\":100,\"payload\":\"a\"}\n{\"ts\":200,\"payload\":\"b\"}\n{\"ts\":300,\
+                 \"payload\":\"c\"}\n";
+    produce_text(&broker, lines.as_bytes(), &["--json"]).unwrap();
+    assert_eq!(consumed(&broker, &["--from", "150"]), "b\nc\n");
+    assert_eq!(
+        consumed(&broker, &["--from", "200", "--until", "300"]),
+        "b\n"
+    );
+    assert_eq!(consumed(&broker, &["--until", "101"]), "a\n");
+    assert_eq!(consumed(&broker, &["--from", "301"]), "");
+    assert_eq!(consumed(&broker, &["--until", "100"]), "");
+}
+
+#[test]
+fn json_goes_around() {
+    let broker = FakeBroker::start(3);
+    let text = "{\"topic\":\"garden\",\"partition\":2,\"offset\":0,\"tstype\":\"create\",\"ts\":17,\
+                \"headers\":[\"a\",\"1\",\"b\",null,\"c\",{\"base64\":\"/w==\"}],\"key\":\"k\",\
+                \"payload_base64\":\"AP8=\"}\n{\"topic\":\"garden\",\"partition\":2,\"offset\":1,\
+                \"tstype\":\"create\",\"ts\":18,\"headers\":[],\"key\":null,\"payload\":null}\n";
+    produce_text(&broker, text.as_bytes(), &["--json"]).unwrap();
+    assert_eq!(consumed(&broker, &["--format", "json"]), text);
+    let refused = produce_text(&broker, b"{\"partition\":3}\n", &["--json"]).unwrap_err();
+    assert!(
+        refused.to_string().contains("line 1 of the input"),
+        "{refused}"
+    );
+    let refused = produce_text(&broker, b"peas\n", &["--json"]).unwrap_err();
+    assert!(refused.to_string().contains("no JSON"), "{refused}");
+}
+
+#[test]
+fn keys_headers_and_empty_values() {
+    let broker = FakeBroker::start(1);
+    let more = ["-k", "bed", "-H", "a=1", "-H", "b", "-Z", "-D", ";"];
+    produce_text(&broker, b"peas;;beans", &more).unwrap();
+    assert_eq!(
+        consumed(&broker, &["-f", "%t %p %o %k %K %s %S %h\\n", "-Z", "NULL"]),
+        "garden 0 0 bed 3 peas 4 a=1,b=NULL\n\
+         garden 0 1 bed 3 NULL -1 a=1,b=NULL\n\
+         garden 0 2 bed 3 beans 5 a=1,b=NULL\n"
+    );
+    assert_eq!(consumed(&broker, &["-D", "|", "-Z", "-"]), "peas|-|beans|");
+}
+
+#[test]
+fn files_follow_each_other_and_may_be_whole_records() {
+    let directory = tempfile::tempdir().unwrap();
+    let (one, two) = (directory.path().join("one"), directory.path().join("two"));
+    std::fs::write(&one, "a\nb").unwrap();
+    std::fs::write(&two, "c\nd\n").unwrap();
+    let second = two.to_str().unwrap();
+    let broker = FakeBroker::start(1);
+    produce_file(&broker, &one, &["--file", second]).unwrap();
+    assert_eq!(consumed(&broker, &[]), "a\nb\nc\nd\n");
+    let broker = FakeBroker::start(1);
+    produce_file(&broker, &one, &["--file", second, "--whole"]).unwrap();
+    assert_eq!(consumed(&broker, &["-D", "|"]), "a\nb|c\nd\n|");
 }

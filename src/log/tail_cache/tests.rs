@@ -16,7 +16,6 @@ fn buffer(byte: u8, len: usize) -> BlockBuffer {
 
 /// A log that is written in rounds, each of which begins with the block that the one before it
 /// left unfinished.
-#[derive(Default)]
 struct Writer {
     cache: TailCache,
     pool: BufferPool,
@@ -26,6 +25,19 @@ struct Writer {
     /// Round starts of the segment: position and offset.
     starts: Vec<(u64, Offset)>,
     next_offset: Offset,
+}
+
+impl Default for Writer {
+    fn default() -> Writer {
+        Writer {
+            cache: TailCache::default(),
+            pool: BufferPool::new(4 * WRITE_BYTES_MAX),
+            segment: 0,
+            file: Vec::new(),
+            starts: Vec::new(),
+            next_offset: 0,
+        }
+    }
 }
 
 impl Writer {
@@ -229,7 +241,7 @@ fn the_oldest_goes_first_and_serves_the_next_round() {
 
 #[test]
 fn a_buffer_that_is_mostly_empty_is_not_kept() {
-    let (mut cache, mut pool) = (TailCache::default(), BufferPool::default());
+    let (mut cache, mut pool) = (TailCache::default(), BufferPool::new(4 * WRITE_BYTES_MAX));
     cache.insert(0, 0, 100_000, buffer(1, WRITE_BYTES_MAX), &mut pool);
     assert!(
         cache.held_bytes() <= 2 * 100_000 + BLOCK_BYTES,

@@ -4,6 +4,7 @@
 
 use super::*;
 use crate::io::cgroup::Limits;
+use crate::io::memory_limit::{MemoryLimit, MemorySource};
 use crate::io::process::Limit;
 
 fn good() -> Machine {
@@ -18,7 +19,10 @@ fn good() -> Machine {
         cpus_online: Some(4),
         cpus_allowed: 2,
         limits: Limits::default(),
-        memory_bytes: 3 << 30,
+        memory: MemoryLimit {
+            bytes: 3 << 30,
+            source: MemorySource::Physical,
+        },
         clock_source: Some("tsc".into()),
         wall_ms: WALL_MS_PLAUSIBLE_MIN,
         autogrouped: false,
@@ -29,6 +33,35 @@ fn good() -> Machine {
 fn text(found: &[Finding]) -> String {
     let lines: Vec<String> = found.iter().map(Finding::to_string).collect();
     lines.join("\n")
+}
+
+#[test]
+fn the_start_says_whether_the_buffers_are_registered() {
+    let lent = |bytes| crate::io::lent_memory::LentMemory::new(bytes).expect("mapped");
+    let mut ring =
+        crate::io::ring::Ring::new(&crate::io::placement::CpuMask::of_process().expect("known"))
+            .expect("a ring");
+    let none = ring.registered();
+    ring.register(&lent(1 << 20));
+    let whole = ring.registered();
+    let said = of_buffers(&[whole, whole], 1 << 20).to_string();
+    assert!(said.contains("(1 MiB each) are registered"), "{said}");
+    let refused = {
+        let mut none = none;
+        none.refused = Some(12);
+        none
+    };
+    let said = of_buffers(&[whole, refused], 1 << 20).to_string();
+    assert!(
+        said.contains("(2 MiB together) 1 MiB could be registered"),
+        "{said}"
+    );
+    assert!(
+        said.contains("Cannot allocate memory") && said.contains("warning: "),
+        "{said}"
+    );
+    let said = of_buffers(&[refused], 1 << 20).to_string();
+    assert!(said.contains("none could be registered"), "{said}");
 }
 
 #[track_caller]
@@ -46,7 +79,7 @@ fn a_good_machine_gives_facts_alone() {
     for words in [
         "Linux 6.18.0; io_uring works; clock tsc",
         "CPUs: 2 of 4 may be used, with no quota",
-        "memory: 3 GiB; locked memory: unlimited",
+        "locked memory: unlimited; descriptors: ",
         "100512 (enough for about 25000 partitions)",
     ] {
         assert!(said.contains(words), "{said}");
@@ -92,17 +125,6 @@ fn a_machine_without_a_ring_cannot_serve() {
     assert_eq!(
         obstacles,
         ["cannot serve: io_uring is refused: for a reason"]
-    );
-}
-
-#[test]
-fn the_limit_of_a_group_is_named_as_such() {
-    let mut machine = good();
-    machine.limits.memory_bytes = Some(3 << 30);
-    let said = text(&of_machine(&machine, 2));
-    assert!(
-        said.contains("memory: 3 GiB by the control group"),
-        "{said}"
     );
 }
 

@@ -10,7 +10,7 @@ use std::ops::RangeInclusive;
 use bytestring::ByteString;
 
 use super::{ApiError, Arrival, Reply, resource};
-use crate::config::definition::{ConfigSource, DescribedConfig};
+use crate::config::definition::DescribedConfig;
 use crate::config::{broker, topic};
 use crate::control::request::{ConfigResource, Refusal};
 use crate::model::error_code::ErrorCode;
@@ -49,17 +49,7 @@ fn describe(
                 message: ByteString::from_static("there is no such topic"),
             }),
         },
-        ConfigResource::Broker(None) => {
-            // What is set for all brokers, and nothing else (Kafka's answer to the empty name).
-            let mut described = broker::describe(layers);
-            described.retain(|config| {
-                let sources = config.synonyms.iter().map(|synonym| synonym.source);
-                sources
-                    .into_iter()
-                    .any(|source| source == ConfigSource::DynamicDefaultBroker)
-            });
-            Ok(described)
-        }
+        ConfigResource::Broker(None) => Ok(broker::describe_every_broker(layers)),
         ConfigResource::Broker(Some(id)) if id == shard.config.node_id => {
             Ok(broker::describe(layers))
         }

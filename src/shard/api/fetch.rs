@@ -10,23 +10,21 @@
 //! Runs on: the shard that accepted the connection.
 //! Bounded by: the frame, `FETCH_RESPONSE_BYTES_MAX`.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
-use bytestring::ByteString;
 
 use super::{ApiError, Arrival, Reply};
 use crate::limits::FETCH_RESPONSE_BYTES_MAX;
 use crate::model::error_code::ErrorCode;
-use crate::model::ids::{ShardId, TopicPartition, Uuid};
+use crate::model::ids::{ShardId, TopicPartition};
 use crate::model::time::MonotonicUs;
 use crate::partition::{FetchAt, Fetched};
 use crate::shard::contract::Effects;
 use crate::shard::machine::Shard;
 use crate::shard::mesh_message::MeshMessage;
-use crate::shard::parts::PLACES_MAX;
 use crate::shard::parts::fetch::{FetchParts, FetchRead, FetchResult, FetchedParts};
+use crate::shard::parts::{AnswerPlace, PLACES_MAX};
 use crate::shard::request_table::{Call, Pending};
 use crate::shard::timers::Timer;
 use crate::wire::protocol::fetch::{
@@ -48,7 +46,7 @@ const READ_COMMITTED: i8 = 1;
 
 /// Where one shard's part of a fetch is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PartState {
+pub enum PartState {
     /// Its answer is awaited.
     Gathering,
     /// It has told what there is, and waits for more.
@@ -64,11 +62,10 @@ enum PartState {
 
 /// A fetch whose reads are under way, or that waits for more.
 pub struct FetchPending {
-    /// Name, id and number of partitions of each topic, in the order of the request.
-    topics: Vec<(ByteString, Uuid, usize)>,
-    /// One for each partition, in the order of the request.
-    partitions: Vec<PartitionData>,
-    parts: BTreeMap<ShardId, PartState>,
+    /// What is known of the answer.
+    answer: FetchResponse,
+    /// By rising shard.
+    parts: Vec<(ShardId, PartState)>,
     max_bytes: usize,
     min_bytes: u64,
     deadline: Option<MonotonicUs>,
@@ -80,7 +77,8 @@ pub struct FetchPending {
 
 /// Hands the reads to the shards of their partitions.
 pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiError> {
-    let request: FetchRequest = arrival.decode()?;
+    let mut request = shard.spares.fetch_requests.take();
+    arrival.decode_over(&mut request)?;
     let call = arrival.call;
     if names_session(&request) {
         return call.reply(&FetchResponse {
@@ -88,44 +86,40 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
             ..FetchResponse::default()
         });
     }
-    let (mut pending, reads) = plan(shard, &call, &request);
-    if pending.partitions.len() > PLACES_MAX {
+    let topics = request.topics.iter();
+    if topics.map(|topic| topic.partitions.len()).sum::<usize>() > PLACES_MAX {
         return Ok(Reply::Close);
     }
-    if reads.is_empty() {
-        return conclude(&call, pending);
-    }
-    let number = shard.requests.next_number();
+    let mut reads = std::mem::take(&mut shard.spares.reads_by_shard);
+    reads.resize_with(usize::from(shard.config.shard_count), Vec::new);
+    let mut pending = new_pending(shard, &request);
+    plan(shard, &call, &mut request, &mut pending.answer, &mut reads);
     let max_wait_ms = u64::try_from(request.max_wait_ms).unwrap_or(0);
-    let frame_bytes = shard.connections.frame_bytes_of(call.slot);
-    let wait = max_wait_ms > 0 && pending.min_bytes > 0 && shard.memory.park(frame_bytes);
-    if wait {
-        pending.parked_bytes = frame_bytes;
-        let deadline = arrival.now.after_ms(max_wait_ms);
-        shard.timers.insert(deadline, Timer::Request(number));
-        pending.deadline = Some(deadline);
+    shard.spares.fetch_requests.give(request);
+    let reply = if reads.iter().all(Vec::is_empty) {
+        conclude(shard, &call, pending, arrival.effects)
     } else {
-        pending.is_over = true;
+        begin(shard, &mut arrival, pending, max_wait_ms, &mut reads)
+    };
+    shard.spares.reads_by_shard = reads;
+    reply
+}
+
+fn new_pending(shard: &mut Shard, request: &FetchRequest) -> FetchPending {
+    let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0);
+    let max_bytes = max_bytes
+        .min(FETCH_RESPONSE_BYTES_MAX)
+        .min(shard.answer_bytes_max());
+    let min_bytes = u64::try_from(request.min_bytes).unwrap_or(0);
+    FetchPending {
+        answer: shard.spares.fetch_answers.take(),
+        parts: shard.spares.part_states.take(),
+        max_bytes,
+        min_bytes: min_bytes.min(u64::try_from(max_bytes).unwrap_or(u64::MAX)),
+        deadline: None,
+        is_over: false,
+        parked_bytes: 0,
     }
-    let shards = reads.len();
-    for (owner, reads) in reads {
-        pending.parts.insert(owner, PartState::Gathering);
-        let body = FetchParts {
-            max_bytes: pending.max_bytes.div_ceil(shards),
-            min_bytes: pending.min_bytes,
-            wait,
-            shared: shards > 1,
-            reads,
-        };
-        let message = MeshMessage::Fetch {
-            request: number,
-            body,
-        };
-        shard.send(owner, message, arrival.effects);
-    }
-    shard.connections.note_request(call.slot, number);
-    shard.requests.insert(number, call, Pending::Fetch(pending));
-    Ok(Reply::Pending)
 }
 
 /// True if the request goes on with a session: there are none here. Epochs 0 and -1 ask for a new
@@ -143,47 +137,82 @@ fn claims_to_be_replica(request: &FetchRequest) -> bool {
 fn plan(
     shard: &Shard,
     call: &Call,
-    request: &FetchRequest,
-) -> (FetchPending, BTreeMap<ShardId, Vec<FetchRead>>) {
-    let max_bytes = usize::try_from(request.max_bytes).unwrap_or(0);
-    let max_bytes = max_bytes
-        .min(FETCH_RESPONSE_BYTES_MAX)
-        .min(shard.answer_bytes_max());
-    let min_bytes = u64::try_from(request.min_bytes).unwrap_or(0);
-    let mut pending = FetchPending {
-        topics: Vec::with_capacity(request.topics.len()),
-        partitions: Vec::new(),
-        parts: BTreeMap::new(),
-        max_bytes,
-        min_bytes: min_bytes.min(u64::try_from(max_bytes).unwrap_or(u64::MAX)),
-        deadline: None,
-        is_over: false,
-        parked_bytes: 0,
-    };
-    let mut reads: BTreeMap<ShardId, Vec<FetchRead>> = BTreeMap::new();
-    for topic in &request.topics {
-        let count = topic.partitions.len();
-        let named = (topic.topic.clone(), topic.topic_id, count);
-        pending.topics.push(named);
+    request: &mut FetchRequest,
+    answer: &mut FetchResponse,
+    reads: &mut [Vec<FetchRead>],
+) {
+    let is_committed = request.isolation_level == READ_COMMITTED;
+    let is_replica = claims_to_be_replica(request);
+    let topic_count = request.topics.len();
+    answer
+        .responses
+        .resize_with(topic_count, FetchableTopicResponse::default);
+    let topics = request.topics.iter_mut().zip(&mut answer.responses);
+    for (place, (topic, answers)) in topics.enumerate() {
         for partition in &topic.partitions {
-            let place = pending.partitions.len();
-            let mut answer = unanswered(request, partition.partition);
-            let routed = if claims_to_be_replica(request) {
+            let mut answer = unanswered(is_committed, partition.partition);
+            let routed = if is_replica {
                 Err(ErrorCode::TopicAuthorizationFailed)
             } else {
                 route(shard, call.version, topic, partition)
             };
             match routed {
                 Ok((at, owner)) => {
-                    let read = read(place, at, partition);
-                    reads.entry(owner).or_default().push(read);
+                    let place = AnswerPlace {
+                        topic: place,
+                        partition: answers.partitions.len(),
+                    };
+                    reads[usize::from(owner.0)].push(read(place, at, partition));
                 }
                 Err(code) => answer.error_code = code.code(),
             }
-            pending.partitions.push(answer);
+            answers.partitions.push(answer);
         }
+        answers.topic = std::mem::take(&mut topic.topic);
+        answers.topic_id = topic.topic_id;
     }
-    (pending, reads)
+}
+
+/// Sends each shard its reads. The fetch waits for enough bytes if it wants to and may.
+fn begin(
+    shard: &mut Shard,
+    arrival: &mut Arrival<'_>,
+    mut pending: FetchPending,
+    max_wait_ms: u64,
+    by_shard: &mut [Vec<FetchRead>],
+) -> Result<Reply, ApiError> {
+    let call = arrival.call;
+    let number = shard.requests.next_number();
+    let frame_bytes = shard.connections.frame_bytes_of(call.slot);
+    let wait = max_wait_ms > 0 && pending.min_bytes > 0 && shard.memory.park(frame_bytes);
+    if wait {
+        pending.parked_bytes = frame_bytes;
+        let deadline = arrival.now.after_ms(max_wait_ms);
+        shard.timers.insert(deadline, Timer::Request(number));
+        pending.deadline = Some(deadline);
+    } else {
+        pending.is_over = true;
+    }
+    let shards = by_shard.iter().filter(|list| !list.is_empty()).count();
+    for (owner, list) in (0u16..).zip(by_shard) {
+        if list.is_empty() {
+            continue;
+        }
+        let owner = ShardId(owner);
+        pending.parts.push((owner, PartState::Gathering));
+        let body = FetchParts {
+            max_bytes: pending.max_bytes.div_ceil(shards),
+            min_bytes: pending.min_bytes,
+            wait,
+            shared: shards > 1,
+            reads: std::mem::replace(list, shard.spares.reads.take()),
+        };
+        let request = number;
+        shard.send(owner, MeshMessage::Fetch { request, body }, arrival.effects);
+    }
+    shard.connections.note_request(call.slot, number);
+    shard.requests.insert(number, call, Pending::Fetch(pending));
+    Ok(Reply::Pending)
 }
 
 fn route(
@@ -202,7 +231,7 @@ fn route(
     shard.route(image, partition.partition)
 }
 
-fn read(place: usize, at: TopicPartition, partition: &FetchPartition) -> FetchRead {
+fn read(place: AnswerPlace, at: TopicPartition, partition: &FetchPartition) -> FetchRead {
     FetchRead {
         place,
         at,
@@ -215,8 +244,7 @@ fn read(place: usize, at: TopicPartition, partition: &FetchPartition) -> FetchRe
     }
 }
 
-fn unanswered(request: &FetchRequest, index: i32) -> PartitionData {
-    let is_committed = request.isolation_level == READ_COMMITTED;
+fn unanswered(is_committed: bool, index: i32) -> PartitionData {
     PartitionData {
         partition_index: index,
         high_watermark: -1,
@@ -230,39 +258,34 @@ fn unanswered(request: &FetchRequest, index: i32) -> PartitionData {
 }
 
 /// Makes the answer: no more bytes than the client allows, except for the first batch.
-fn conclude(call: &Call, pending: FetchPending) -> Result<Reply, ApiError> {
+fn conclude(
+    shard: &mut Shard,
+    call: &Call,
+    mut pending: FetchPending,
+    effects: &mut Effects,
+) -> Result<Reply, ApiError> {
     let mut used_bytes = 0usize;
-    let max_bytes = pending.max_bytes;
-    let fitting = pending.partitions.into_iter().map(|mut partition| {
+    let topics = pending.answer.responses.iter_mut();
+    for partition in topics.flat_map(|topic| &mut topic.partitions) {
         let bytes = partition.records.as_ref().map_or(0, Bytes::len);
         let total = used_bytes.saturating_add(bytes);
-        if used_bytes > 0 && total > max_bytes {
+        if used_bytes > 0 && total > pending.max_bytes {
             partition.records = Some(Bytes::new());
         } else {
             used_bytes = total;
         }
-        partition
-    });
-    let fitting: Vec<PartitionData> = fitting.collect();
-    let mut partitions = fitting.into_iter();
-    let responses =
-        pending
-            .topics
-            .into_iter()
-            .map(|(topic, topic_id, count)| FetchableTopicResponse {
-                topic,
-                topic_id,
-                partitions: partitions.by_ref().take(count).collect(),
-            });
-    call.reply(&FetchResponse {
-        responses: responses.collect(),
-        ..FetchResponse::default()
-    })
+    }
+    let spares = &mut shard.spares;
+    let parts = spares.encode(call.correlation_id, call.version, &pending.answer, effects);
+    spares.fetch_answers.give(pending.answer);
+    spares.part_states.give(pending.parts);
+    parts.map(Reply::Send)
 }
 
 impl FetchPending {
     fn take_result(&mut self, version: i16, one: FetchResult) {
-        let answer = &mut self.partitions[one.place];
+        let AnswerPlace { topic, partition } = one.place;
+        let answer = &mut self.answer.responses[topic].partitions[partition];
         match one.result {
             Ok(fetched) => take_success(answer, version, fetched),
             Err(error) => {
@@ -273,8 +296,8 @@ impl FetchPending {
     }
 
     fn available_bytes(&self) -> u64 {
-        let states = self.parts.values();
-        let bytes = states.map(|state| match state {
+        let states = self.parts.iter();
+        let bytes = states.map(|(_, state)| match state {
             PartState::Waiting { bytes, .. } => *bytes,
             PartState::Gathering | PartState::Final => 0,
         });
@@ -282,22 +305,27 @@ impl FetchPending {
     }
 
     fn is_gathering(&self) -> bool {
-        self.parts
-            .values()
-            .any(|state| *state == PartState::Gathering)
+        let mut states = self.parts.iter();
+        states.any(|(_, state)| *state == PartState::Gathering)
+    }
+
+    fn state_mut(&mut self, shard: ShardId) -> Option<&mut PartState> {
+        let mut parts = self.parts.iter_mut();
+        parts.find_map(|(owner, state)| (*owner == shard).then_some(state))
     }
 
     /// Drops the records of parts that wait: no memory is held for as long as a client likes.
     fn strip(&mut self) {
         let mut has_dropped = false;
-        for state in self.parts.values_mut() {
+        for (_, state) in &mut self.parts {
             if let PartState::Waiting { bytes, is_stale } = state {
                 *is_stale |= *bytes > 0;
                 has_dropped |= *is_stale;
             }
         }
         if has_dropped {
-            for partition in &mut self.partitions {
+            let topics = self.answer.responses.iter_mut();
+            for partition in topics.flat_map(|topic| &mut topic.partitions) {
                 partition.records = Some(Bytes::new());
             }
         }
@@ -325,7 +353,7 @@ impl Shard {
         &mut self,
         from: ShardId,
         request: u64,
-        body: FetchedParts,
+        mut body: FetchedParts,
         effects: &mut Effects,
     ) {
         let Some((call, Pending::Fetch(pending))) = self.requests.get_mut(request) else {
@@ -341,11 +369,14 @@ impl Shard {
                 is_stale: false,
             }
         };
-        pending.parts.insert(from, state);
+        if let Some(known) = pending.state_mut(from) {
+            *known = state;
+        }
         let version = call.version;
-        for one in body.results {
+        for one in body.results.drain(..) {
             pending.take_result(version, one);
         }
+        self.spares.results.give(body.results);
         self.advance_fetch(request, effects);
     }
 
@@ -360,10 +391,9 @@ impl Shard {
         let Some((_, Pending::Fetch(pending))) = self.requests.get_mut(request) else {
             return;
         };
-        if let Some(PartState::Waiting { .. }) = pending.parts.get(&from) {
+        if let Some(state @ PartState::Waiting { .. }) = pending.state_mut(from) {
             let is_stale = true;
-            let state = PartState::Waiting { bytes, is_stale };
-            pending.parts.insert(from, state);
+            *state = PartState::Waiting { bytes, is_stale };
             self.advance_fetch(request, effects);
         }
     }
@@ -445,32 +475,31 @@ impl Shard {
             self.memory.unpark(pending.parked_bytes);
             pending.max_bytes = pending.max_bytes.min(self.answer_bytes_max());
             if call.version >= LEADER_FROM {
-                self.name_fetch_leaders(call.version, &mut pending);
+                self.name_fetch_leaders(call.version, &mut pending.answer);
             }
-            let reply = conclude(&call, pending);
+            let reply = conclude(self, &call, pending, effects);
             self.conclude(call.slot, reply, effects);
         }
     }
 
     /// Tells clients of partitions that moved, or whose leader epoch is not theirs, who leads them.
-    fn name_fetch_leaders(&self, version: i16, pending: &mut FetchPending) {
+    fn name_fetch_leaders(&self, version: i16, answer: &mut FetchResponse) {
         let moved = [
             ErrorCode::NotLeaderOrFollower.code(),
             ErrorCode::FencedLeaderEpoch.code(),
         ];
-        let mut partitions = pending.partitions.iter_mut();
-        for (name, topic_id, count) in &pending.topics {
-            let topic = if version >= IDS_FROM {
-                self.image().topic_by_id(*topic_id)
+        for topic in &mut answer.responses {
+            let image = if version >= IDS_FROM {
+                self.image().topic_by_id(topic.topic_id)
             } else {
-                self.image().topics.get(name)
+                self.image().topics.get(&topic.topic)
             };
-            for answer in partitions.by_ref().take(*count) {
+            for answer in &mut topic.partitions {
                 if !moved.contains(&answer.error_code) {
                     continue;
                 }
                 let index = usize::try_from(answer.partition_index).ok();
-                let image = topic.and_then(|topic| topic.partitions.get(index?));
+                let image = image.and_then(|topic| topic.partitions.get(index?));
                 if let Some(image) = image {
                     answer.current_leader = LeaderIdAndEpoch {
                         leader_id: image.leader.map_or(-1, |leader| leader.0),

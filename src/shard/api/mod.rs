@@ -85,6 +85,11 @@ impl Arrival<'_> {
     pub fn decode<M: Message>(&mut self) -> Result<M, ApiError> {
         Ok(M::decode(&mut self.body, self.call.version)?)
     }
+
+    /// Decodes the body over another one, whose lists keep their memory.
+    pub fn decode_over<M: Message>(&mut self, message: &mut M) -> Result<(), ApiError> {
+        Ok(message.decode_over(&mut self.body, self.call.version)?)
+    }
 }
 
 impl Call {

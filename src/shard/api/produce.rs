@@ -7,7 +7,6 @@
 //! for that of the next request.
 //! Runs on: the shard that accepted the connection. Bounded by: the frame.
 
-use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -17,15 +16,15 @@ use bytestring::ByteString;
 use super::{ApiError, Arrival, Reply};
 use crate::log::AppendError;
 use crate::model::error_code::ErrorCode;
-use crate::model::ids::{ShardId, TopicPartition, Uuid};
+use crate::model::ids::{ShardId, TopicPartition};
 use crate::model::image::TopicImage;
 use crate::partition::{ProduceError, Produced};
 use crate::replication::min_insync::Acks;
 use crate::shard::contract::Effects;
 use crate::shard::machine::Shard;
 use crate::shard::mesh_message::MeshMessage;
-use crate::shard::parts::PLACES_MAX;
-use crate::shard::parts::produce::{ProduceBatch, ProduceParts, ProduceResult};
+use crate::shard::parts::produce::{ProduceBatch, ProduceParts};
+use crate::shard::parts::{AnswerPlace, PLACES_MAX};
 use crate::shard::request_table::{Call, Pending};
 use crate::wire::protocol::produce::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, PartitionProduceData, PartitionProduceResponse,
@@ -51,62 +50,95 @@ const IDS_FROM: i16 = 13;
 /// A produce request whose appends are under way.
 pub struct ProducePending {
     acks: Acks,
-    /// Name, id and number of partitions of each topic, in the order of the request.
-    topics: Vec<(ByteString, Uuid, usize)>,
-    /// One for each partition, in the order of the request.
-    partitions: Vec<PartitionProduceResponse>,
+    /// What is known of the answer.
+    answer: ProduceResponse,
     /// Shards that have not answered.
     outstanding: usize,
 }
 
 /// Hands the batches to the shards of their partitions.
 pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiError> {
-    let request: ProduceRequest = arrival.decode()?;
+    let mut request = shard.spares.produce_requests.take();
+    arrival.decode_over(&mut request)?;
     let call = arrival.call;
-    let timeout_ms = u64::try_from(request.timeout_ms).unwrap_or(0);
-    let (mut pending, batches) = plan(shard, &call, request);
-    if pending.partitions.len() > PLACES_MAX {
+    let topics = request.topic_data.iter();
+    if topics
+        .map(|topic| topic.partition_data.len())
+        .sum::<usize>()
+        > PLACES_MAX
+    {
         return Ok(Reply::Close);
     }
-    if batches.is_empty() {
-        return conclude(&call, pending);
-    }
-    pending.outstanding = batches.len();
-    let number = shard.requests.next_number();
-    for (owner, batches) in batches {
+    let timeout_ms = u64::try_from(request.timeout_ms).unwrap_or(0);
+    let mut batches = std::mem::take(&mut shard.spares.batches_by_shard);
+    batches.resize_with(usize::from(shard.config.shard_count), Vec::new);
+    let answer = shard.spares.produce_answers.take();
+    let mut pending = plan(shard, &call, &mut request, answer, &mut batches);
+    shard.spares.produce_requests.give(request);
+    pending.outstanding = batches.iter().filter(|list| !list.is_empty()).count();
+    let reply = if pending.outstanding == 0 {
+        conclude(shard, &call, pending, arrival.effects)
+    } else {
+        let number = shard.requests.next_number();
+        let acks = pending.acks;
+        shard.connections.note_request(call.slot, number);
+        shard
+            .requests
+            .insert(number, call, Pending::Produce(pending));
+        hand_out(
+            shard,
+            number,
+            acks,
+            timeout_ms,
+            &mut batches,
+            arrival.effects,
+        );
+        Ok(Reply::Pending)
+    };
+    shard.spares.batches_by_shard = batches;
+    reply
+}
+
+/// Sends each shard its batches.
+fn hand_out(
+    shard: &mut Shard,
+    request: u64,
+    acks: Acks,
+    timeout_ms: u64,
+    by_shard: &mut [Vec<ProduceBatch>],
+    effects: &mut Effects,
+) {
+    for (owner, list) in (0u16..).zip(by_shard) {
+        if list.is_empty() {
+            continue;
+        }
+        let batches = std::mem::replace(list, shard.spares.batches.take());
         let body = ProduceParts {
-            acks: pending.acks,
+            acks,
             timeout_ms,
             batches,
         };
-        let message = MeshMessage::Produce {
-            request: number,
-            body,
-        };
-        shard.send(owner, message, arrival.effects);
+        let message = MeshMessage::Produce { request, body };
+        shard.send(ShardId(owner), message, effects);
     }
-    shard.connections.note_request(call.slot, number);
-    shard
-        .requests
-        .insert(number, call, Pending::Produce(pending));
-    Ok(Reply::Pending)
 }
 
 /// The frame of the answer, and which batches go to which shard.
 fn plan(
     shard: &Shard,
     call: &Call,
-    request: ProduceRequest,
-) -> (ProducePending, BTreeMap<ShardId, Vec<ProduceBatch>>) {
+    request: &mut ProduceRequest,
+    mut answer: ProduceResponse,
+    batches: &mut [Vec<ProduceBatch>],
+) -> ProducePending {
     let acks = Acks::from_wire(request.acks);
-    let mut pending = ProducePending {
-        acks: acks.unwrap_or(Acks::Leader),
-        topics: Vec::with_capacity(request.topic_data.len()),
-        partitions: Vec::new(),
-        outstanding: 0,
-    };
-    let mut batches: BTreeMap<ShardId, Vec<ProduceBatch>> = BTreeMap::new();
-    for topic in request.topic_data {
+    let topic_count = request.topic_data.len();
+    answer.responses.truncate(topic_count);
+    answer
+        .responses
+        .resize_with(topic_count, TopicProduceResponse::default);
+    let topics = request.topic_data.iter_mut().zip(&mut answer.responses);
+    for (place, (topic, answers)) in topics.enumerate() {
         let image = if call.version >= IDS_FROM {
             let image = shard.image().topic_by_id(topic.topic_id);
             image.ok_or(ErrorCode::UnknownTopicId)
@@ -114,10 +146,9 @@ fn plan(
             let image = shard.image().topics.get(&topic.name);
             image.ok_or(ErrorCode::UnknownTopicOrPartition)
         };
-        let count = topic.partition_data.len();
-        pending.topics.push((topic.name, topic.topic_id, count));
-        for partition in topic.partition_data {
-            let place = pending.partitions.len();
+        answers.name = std::mem::take(&mut topic.name);
+        answers.topic_id = topic.topic_id;
+        for partition in &mut topic.partition_data {
             let mut answer = unanswered(partition.index);
             let admission = match acks {
                 None => refuse(
@@ -128,18 +159,30 @@ fn plan(
             };
             match admission {
                 Ok((at, owner, records)) => {
-                    let batch = ProduceBatch { place, at, records };
-                    batches.entry(owner).or_default().push(batch);
+                    let place = AnswerPlace {
+                        topic: place,
+                        partition: answers.partition_responses.len(),
+                    };
+                    batches[usize::from(owner.0)].push(ProduceBatch {
+                        place,
+                        at,
+                        records,
+                        outcome: None,
+                    });
                 }
                 Err((code, message)) => {
                     answer.error_code = code.code();
                     answer.error_message = message;
                 }
             }
-            pending.partitions.push(answer);
+            answers.partition_responses.push(answer);
         }
     }
-    (pending, batches)
+    ProducePending {
+        acks: acks.unwrap_or(Acks::Leader),
+        answer,
+        outstanding: 0,
+    }
 }
 
 /// A batch that may go to its shard, or the code and message of its refusal.
@@ -155,13 +198,13 @@ fn admit(
     shard: &Shard,
     version: i16,
     topic: Result<&Arc<TopicImage>, ErrorCode>,
-    partition: PartitionProduceData,
+    partition: &mut PartitionProduceData,
 ) -> Admission {
     let topic = topic.map_err(|code| (code, None))?;
     let (at, owner) = shard
         .route(topic, partition.index)
         .map_err(|code| (code, None))?;
-    let records = partition.records.unwrap_or_default();
+    let records = partition.records.take().unwrap_or_default();
     if records.is_empty() {
         return refuse(ErrorCode::InvalidRecord, "there is no record batch");
     }
@@ -199,25 +242,26 @@ fn unanswered(index: i32) -> PartitionProduceResponse {
 }
 
 /// Makes the answer; with `acks=0` there is none.
-fn conclude(call: &Call, pending: ProducePending) -> Result<Reply, ApiError> {
-    if pending.acks == Acks::None {
-        let failed = pending.partitions.iter().any(|one| one.error_code != 0);
-        return Ok(if failed { Reply::Close } else { Reply::Silent });
-    }
-    let mut partitions = pending.partitions.into_iter();
-    let responses =
-        pending
-            .topics
-            .into_iter()
-            .map(|(name, topic_id, count)| TopicProduceResponse {
-                name,
-                topic_id,
-                partition_responses: partitions.by_ref().take(count).collect(),
-            });
-    call.reply(&ProduceResponse {
-        responses: responses.collect(),
-        ..ProduceResponse::default()
-    })
+fn conclude(
+    shard: &mut Shard,
+    call: &Call,
+    pending: ProducePending,
+    effects: &mut Effects,
+) -> Result<Reply, ApiError> {
+    let answer = pending.answer;
+    let reply = if pending.acks == Acks::None {
+        let topics = answer.responses.iter();
+        let mut partitions = topics.flat_map(|topic| &topic.partition_responses);
+        let failed = partitions.any(|one| one.error_code != 0);
+        Ok(if failed { Reply::Close } else { Reply::Silent })
+    } else {
+        let spares = &mut shard.spares;
+        spares
+            .encode(call.correlation_id, call.version, &answer, effects)
+            .map(Reply::Send)
+    };
+    shard.spares.produce_answers.give(answer);
+    reply
 }
 
 impl Shard {
@@ -225,47 +269,53 @@ impl Shard {
     pub(in crate::shard) fn finish_produce(
         &mut self,
         request: u64,
-        results: Vec<ProduceResult>,
+        mut batches: Vec<ProduceBatch>,
         effects: &mut Effects,
     ) {
-        let Some((call, Pending::Produce(mut pending))) = self.requests.remove(request) else {
+        let Some((call, Pending::Produce(pending))) = self.requests.get_mut(request) else {
             return;
         };
-        for one in results {
-            let answer = &mut pending.partitions[one.place];
-            match one.result {
+        for batch in batches.drain(..) {
+            let AnswerPlace { topic, partition } = batch.place;
+            let answer = &mut pending.answer.responses[topic].partition_responses[partition];
+            match batch
+                .outcome
+                .expect("a part comes back when all of it has ended")
+            {
                 Ok(produced) => take_success(answer, produced),
                 Err(error) => take_error(answer, &error),
             }
         }
+        self.spares.batches.give(batches);
         pending.outstanding -= 1;
         if pending.outstanding > 0 {
-            self.requests
-                .insert(request, call, Pending::Produce(pending));
             return;
         }
+        let call = *call;
+        let Some((_, Pending::Produce(mut pending))) = self.requests.remove(request) else {
+            return;
+        };
         if call.version >= LEADER_FROM {
-            self.name_leaders(call.version, &mut pending);
+            self.name_leaders(call.version, &mut pending.answer);
         }
-        let reply = conclude(&call, pending);
+        let reply = conclude(self, &call, pending, effects);
         self.conclude(call.slot, reply, effects);
     }
 
     /// Tells clients of partitions that moved where their leader is (KIP-951).
-    fn name_leaders(&self, version: i16, pending: &mut ProducePending) {
-        let mut partitions = pending.partitions.iter_mut();
-        for (name, topic_id, count) in &pending.topics {
-            let topic = if version >= IDS_FROM {
-                self.image().topic_by_id(*topic_id)
+    fn name_leaders(&self, version: i16, answer: &mut ProduceResponse) {
+        for topic in &mut answer.responses {
+            let image = if version >= IDS_FROM {
+                self.image().topic_by_id(topic.topic_id)
             } else {
-                self.image().topics.get(name)
+                self.image().topics.get(&topic.name)
             };
-            for answer in partitions.by_ref().take(*count) {
+            for answer in &mut topic.partition_responses {
                 if answer.error_code != ErrorCode::NotLeaderOrFollower.code() {
                     continue;
                 }
                 let index = usize::try_from(answer.index).ok();
-                let image = topic.and_then(|topic| topic.partitions.get(index?));
+                let image = image.and_then(|topic| topic.partitions.get(index?));
                 if let Some(image) = image {
                     answer.current_leader = LeaderIdAndEpoch {
                         leader_id: image.leader.map_or(-1, |leader| leader.0),

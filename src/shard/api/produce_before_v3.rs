@@ -29,7 +29,8 @@ pub(super) fn refuse(call: &Call, mut body: Reader) -> Result<Reply, ApiError> {
     if call.version >= 1 {
         answer.write_i32(0);
     }
-    Ok(Reply::Send(answer.finish_frame()?))
+    let (parts, _) = answer.finish_frame()?;
+    Ok(Reply::Send(parts))
 }
 
 fn copy_topics(body: &mut Reader, answer: &mut Writer, version: i16) -> Result<(), ApiError> {

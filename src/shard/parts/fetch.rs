@@ -12,7 +12,7 @@
 
 use bytes::Bytes;
 
-use super::{Part, SubId};
+use super::{AnswerPlace, Part, SubId};
 use crate::model::ids::{ShardId, TopicPartition};
 use crate::partition::{FetchAt, FetchError, FetchStart, Fetched};
 use crate::replication::purgatory::Woken;
@@ -39,8 +39,8 @@ pub struct FetchParts {
 /// A read of one partition.
 #[derive(Clone, Copy, Debug)]
 pub struct FetchRead {
-    /// Comes back with the result.
-    pub place: usize,
+    /// Whose answer it is; comes back with the result.
+    pub place: AnswerPlace,
     /// Where.
     pub at: TopicPartition,
     /// From which offset, by whom.
@@ -62,14 +62,14 @@ pub struct FetchedParts {
 #[derive(Debug)]
 pub struct FetchResult {
     /// Of the read.
-    pub place: usize,
+    pub place: AnswerPlace,
     /// The outcome.
     pub result: Result<Fetched, FetchError>,
 }
 
 /// Where one read is.
 #[derive(Debug)]
-enum ReadState {
+pub enum ReadState {
     /// Not started.
     Queued,
     /// Under way, with this many bytes set aside for it.
@@ -118,11 +118,18 @@ enum Admission {
 }
 
 impl FetchPart {
-    fn new(asker: ShardId, request: u64, body: FetchParts) -> FetchPart {
+    /// A part whose `states` are an empty list.
+    fn new(
+        asker: ShardId,
+        request: u64,
+        body: FetchParts,
+        mut states: Vec<ReadState>,
+    ) -> FetchPart {
+        states.resize_with(body.reads.len(), || ReadState::Queued);
         FetchPart {
             asker,
             request,
-            states: body.reads.iter().map(|_| ReadState::Queued).collect(),
+            states,
             body,
             next: 0,
             reading: 0,
@@ -181,9 +188,10 @@ impl FetchPart {
         self.states[place] = ReadState::Ended(result);
     }
 
-    fn take_results(&mut self) -> Vec<FetchResult> {
+    /// Puts the results into an empty list; the part has none then.
+    fn take_results(&mut self, results: &mut Vec<FetchResult>) {
         let reads = self.body.reads.iter();
-        let results = reads
+        let ended = reads
             .zip(self.states.drain(..))
             .filter_map(|(read, state)| match state {
                 ReadState::Ended(result) => Some(FetchResult {
@@ -192,9 +200,8 @@ impl FetchPart {
                 }),
                 ReadState::Queued | ReadState::Reading(_) => None,
             });
-        let results: Vec<FetchResult> = results.collect();
+        results.extend(ended);
         assert_eq!(results.len(), self.body.reads.len());
-        results
     }
 }
 
@@ -209,29 +216,33 @@ impl Shard {
     ) {
         let number = self.parts.next_number();
         if body.wait {
-            body.wait = self.park(number, &body.reads);
+            body.wait = self.park(number, &body.reads, effects);
         }
-        let part = FetchPart::new(asker, request, body);
+        let states = self.spares.read_states.take();
+        let part = FetchPart::new(asker, request, body, states);
         self.pump_fetch(number, part, effects);
     }
 
     /// Sets a watch in every partition. False if one of them cannot be watched.
-    fn park(&mut self, number: u64, reads: &[FetchRead]) -> bool {
+    fn park(&mut self, number: u64, reads: &[FetchRead], effects: &mut Effects) -> bool {
         for read in reads {
             let room = u64::try_from(read.max_bytes).unwrap_or(u64::MAX);
-            let is_parked =
-                self.on_partition(read.at, |partition, _| partition.handle_park(number, room));
+            let is_parked = self.on_partition(read.at, &mut effects.disk, |partition, _, _| {
+                partition.handle_park(number, room)
+            });
             if is_parked != Some(true) {
-                self.unpark(number, reads);
+                self.unpark(number, reads, effects);
                 return false;
             }
         }
         true
     }
 
-    fn unpark(&mut self, number: u64, reads: &[FetchRead]) {
+    fn unpark(&mut self, number: u64, reads: &[FetchRead], effects: &mut Effects) {
         for read in reads {
-            self.on_partition(read.at, |partition, _| partition.handle_unpark(number));
+            self.on_partition(read.at, &mut effects.disk, |partition, _, _| {
+                partition.handle_unpark(number)
+            });
         }
     }
 
@@ -242,7 +253,7 @@ impl Shard {
                 let Some(limit) = part.allowance() else {
                     break;
                 };
-                match self.admit_read(&part, limit) {
+                match self.admit_read(&part, limit, effects) {
                     Admission::Read(limit) => self.start_read(number, &mut part, limit, effects),
                     Admission::Starve => self.starve_read(number, &mut part, effects),
                     Admission::AwaitOwn => break,
@@ -261,22 +272,24 @@ impl Shard {
             let read_bytes = u64::try_from(part.used_bytes).unwrap_or(u64::MAX);
             let is_final = !part.body.wait || part.has_news() || read_bytes >= part.body.min_bytes;
             if is_final {
-                self.unpark(number, &part.body.reads);
+                self.unpark(number, &part.body.reads, effects);
             } else if part.available_bytes() >= part.body.min_bytes {
-                self.unpark(number, &part.body.reads);
+                self.unpark(number, &part.body.reads, effects);
                 part.restart();
                 continue;
             }
-            let answer = MeshMessage::Fetched {
-                request: part.request,
-                body: FetchedParts {
-                    is_final,
-                    results: part.take_results(),
-                },
-            };
+            let mut results = self.spares.results.take();
+            part.take_results(&mut results);
+            let body = FetchedParts { is_final, results };
+            let request = part.request;
+            let answer = MeshMessage::Fetched { request, body };
             self.send(part.asker, answer, effects);
-            if !is_final {
-                part.states = part.body.reads.iter().map(|_| ReadState::Queued).collect();
+            if is_final {
+                self.spares.read_states.give(part.states);
+                self.spares.reads.give(part.body.reads);
+            } else {
+                let count = part.body.reads.len();
+                part.states.resize_with(count, || ReadState::Queued);
                 part.is_parked = true;
                 self.parts.insert(number, Part::Fetch(part));
             }
@@ -286,7 +299,7 @@ impl Shard {
 
     /// Decides whether there is memory for the next read of a part. What is in memory anyway needs
     /// none.
-    fn admit_read(&mut self, part: &FetchPart, limit: usize) -> Admission {
+    fn admit_read(&mut self, part: &FetchPart, limit: usize, effects: &mut Effects) -> Admission {
         let read = part.body.reads[part.next];
         let slot = self.partitions.slot(read.at);
         let partition = slot.and_then(|slot| self.partitions.get(slot));
@@ -294,7 +307,7 @@ impl Shard {
             return Admission::Read(limit);
         }
         if self.memory.is_read_short() {
-            self.drop_read_ahead();
+            self.drop_read_ahead(&mut effects.disk);
         }
         match self.memory.read_room() {
             ReadRoom::Bytes(room) => Admission::Read(limit.min(room)),
@@ -339,10 +352,10 @@ impl Shard {
         };
         let has_first = part.has_first;
         let may_read_ahead = self.memory.may_read_ahead();
-        let started = self.on_partition(read.at, |partition, _| {
+        let started = self.on_partition(read.at, &mut effects.disk, |partition, disk, _| {
             partition.handle_read_ahead(may_read_ahead);
             let is_first = !has_first && partition.has_records_at(read.from.offset);
-            partition.handle_fetch(sub.pack(), read.from, limit, is_first, &mut effects.disk)
+            partition.handle_fetch(sub.pack(), read.from, limit, is_first, disk)
         });
         match started.unwrap_or(Err(FetchError::NotLeader)) {
             Ok(FetchStart::Started) => {
@@ -420,16 +433,21 @@ impl Shard {
     }
 
     /// The asker wants nothing any more.
-    pub(in crate::shard) fn handle_fetch_cancel(&mut self, asker: ShardId, request: u64) {
+    pub(in crate::shard) fn handle_fetch_cancel(
+        &mut self,
+        asker: ShardId,
+        request: u64,
+        effects: &mut Effects,
+    ) {
         let number = self.parts.fetch_number(asker, request);
         let part = number.and_then(|number| Some((number, self.parts.remove(number)?)));
         if let Some((number, Part::Fetch(part))) = part {
-            self.unpark(number, &part.body.reads);
+            self.unpark(number, &part.body.reads, effects);
         }
     }
 
     fn look_again(&mut self, number: u64, mut part: FetchPart, effects: &mut Effects) {
-        self.unpark(number, &part.body.reads);
+        self.unpark(number, &part.body.reads, effects);
         part.restart();
         self.pump_fetch(number, part, effects);
     }

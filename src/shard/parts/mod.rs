@@ -11,9 +11,8 @@ pub mod fetch;
 pub mod offsets;
 pub mod produce;
 
-use std::collections::BTreeMap;
-
 use crate::model::ids::ShardId;
+use crate::model::number_map::NumberMap;
 use fetch::FetchPart;
 use offsets::OffsetsPart;
 use produce::ProducePart;
@@ -53,6 +52,15 @@ impl SubId {
     }
 }
 
+/// Where the answer of one partition stands in the answer of its request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnswerPlace {
+    /// Which topic.
+    pub topic: usize,
+    /// Which of its partitions.
+    pub partition: usize,
+}
+
 /// A part under way.
 #[derive(Debug)]
 pub enum Part {
@@ -67,9 +75,9 @@ pub enum Part {
 /// All parts under way.
 #[derive(Debug, Default)]
 pub struct PartTable {
-    parts: BTreeMap<u64, Part>,
+    parts: NumberMap<Part>,
     /// Parts of fetches by who asked, since the asker may end them.
-    fetches: BTreeMap<(ShardId, u64), u64>,
+    fetches: NumberMap<u64>,
     next: u64,
 }
 
@@ -94,27 +102,34 @@ impl PartTable {
 
     fn insert(&mut self, number: u64, part: Part) {
         if let Part::Fetch(fetch) = &part {
-            self.fetches.insert((fetch.asker, fetch.request), number);
+            self.fetches
+                .insert(asked_by(fetch.asker, fetch.request), number);
         }
         let before = self.parts.insert(number, part);
         assert!(before.is_none(), "a number is used once");
     }
 
     fn get_mut(&mut self, number: u64) -> Option<&mut Part> {
-        self.parts.get_mut(&number)
+        self.parts.get_mut(number)
     }
 
     fn remove(&mut self, number: u64) -> Option<Part> {
-        let part = self.parts.remove(&number)?;
+        let part = self.parts.remove(number)?;
         if let Part::Fetch(fetch) = &part {
-            self.fetches.remove(&(fetch.asker, fetch.request));
+            self.fetches.remove(asked_by(fetch.asker, fetch.request));
         }
         Some(part)
     }
 
     fn fetch_number(&self, asker: ShardId, request: u64) -> Option<u64> {
-        self.fetches.get(&(asker, request)).copied()
+        self.fetches.get(asked_by(asker, request)).copied()
     }
+}
+
+/// One number for a request and the shard that it came from.
+fn asked_by(asker: ShardId, request: u64) -> u64 {
+    assert!(request < 1 << 48, "a shard counts its requests from 0");
+    u64::from(asker.0) << 48 | request
 }
 
 #[cfg(test)]

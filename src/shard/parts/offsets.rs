@@ -66,12 +66,12 @@ impl Shard {
                 part: number,
                 place,
             };
-            let started = self.on_partition(lookup.at, |partition, _| {
+            let started = self.on_partition(lookup.at, &mut effects.disk, |partition, disk, _| {
                 partition.handle_offset_query(
                     sub.pack(),
                     lookup.query,
                     lookup.current_leader_epoch,
-                    &mut effects.disk,
+                    disk,
                 )
             });
             match started.unwrap_or(Err(FetchError::NotLeader)) {

@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 
-use super::{Part, SubId};
+use super::{AnswerPlace, Part, SubId};
 use crate::limits::PRODUCE_WAIT_MS_MIN;
 use crate::model::ids::{ShardId, TopicPartition};
 use crate::model::time::{MonotonicUs, Now};
@@ -28,31 +28,17 @@ pub struct ProduceParts {
     pub batches: Vec<ProduceBatch>,
 }
 
-/// A batch for one partition.
+/// A batch for one partition. It comes back without its records and with its outcome.
 #[derive(Debug)]
 pub struct ProduceBatch {
-    /// Comes back with the result.
-    pub place: usize,
+    /// Whose answer it is.
+    pub place: AnswerPlace,
     /// Where to.
     pub at: TopicPartition,
     /// The batch.
     pub records: Bytes,
-}
-
-/// How one append ended.
-#[derive(Debug)]
-pub struct ProduceResult {
-    /// Of the batch.
-    pub place: usize,
-    /// The outcome.
-    pub result: Result<Produced, ProduceError>,
-}
-
-/// An append that has not ended.
-#[derive(Clone, Copy, Debug)]
-struct Waiting {
-    place: usize,
-    at: TopicPartition,
+    /// How the append ended, once it has.
+    pub outcome: Option<Result<Produced, ProduceError>>,
 }
 
 /// Appends under way for one request.
@@ -60,8 +46,9 @@ struct Waiting {
 pub struct ProducePart {
     asker: ShardId,
     request: u64,
-    waiting: Vec<Option<Waiting>>,
-    results: Vec<ProduceResult>,
+    batches: Vec<ProduceBatch>,
+    /// Appends that have not ended.
+    waiting: usize,
     deadline: Option<MonotonicUs>,
 }
 
@@ -76,15 +63,12 @@ impl Shard {
         effects: &mut Effects,
     ) {
         let number = self.parts.next_number();
-        let waiting = body.batches.iter().map(|batch| {
-            let (place, at) = (batch.place, batch.at);
-            Some(Waiting { place, at })
-        });
+        let count = body.batches.len();
         let mut part = ProducePart {
             asker,
             request,
-            waiting: waiting.collect(),
-            results: Vec::with_capacity(body.batches.len()),
+            batches: body.batches,
+            waiting: count,
             deadline: None,
         };
         if body.acks == Acks::All {
@@ -93,30 +77,32 @@ impl Shard {
             self.timers.insert(deadline, Timer::Part(number));
         }
         self.parts.insert(number, Part::Produce(part));
-        for (place, batch) in body.batches.into_iter().enumerate() {
+        for place in 0..count {
             let sub = SubId {
                 part: number,
                 place,
             };
-            self.append(now, sub, batch, body.acks, effects);
+            self.append(now, sub, body.acks, effects);
         }
     }
 
-    fn append(
-        &mut self,
-        now: Now,
-        sub: SubId,
-        batch: ProduceBatch,
-        acks: Acks,
-        effects: &mut Effects,
-    ) {
+    fn append(&mut self, now: Now, sub: SubId, acks: Acks, effects: &mut Effects) {
+        let Some(Part::Produce(part)) = self.parts.get_mut(sub.part) else {
+            return;
+        };
+        let batch = &mut part.batches[sub.place];
+        let at = batch.at;
+        let records = std::mem::take(&mut batch.records);
+        if self.partitions.slot(at).is_none() {
+            self.note_refused(at, &records);
+        }
         let append = AppendRequest {
             waiter: sub.pack(),
             acks,
-            records: batch.records,
+            records,
         };
-        let done = self.on_partition(batch.at, |partition, events| {
-            partition.handle_append(now, append, &mut effects.disk, events);
+        let done = self.on_partition(at, &mut effects.disk, |partition, disk, events| {
+            partition.handle_append(now, append, disk, events);
         });
         if done.is_none() {
             self.handle_produced(sub, Err(ProduceError::NotLeader), effects);
@@ -133,12 +119,13 @@ impl Shard {
         let Some(Part::Produce(part)) = self.parts.get_mut(sub.part) else {
             return;
         };
-        let Some(waiting) = part.waiting[sub.place].take() else {
+        let batch = &mut part.batches[sub.place];
+        if batch.outcome.is_some() {
             return;
-        };
-        let place = waiting.place;
-        part.results.push(ProduceResult { place, result });
-        if part.results.len() < part.waiting.len() {
+        }
+        batch.outcome = Some(result);
+        part.waiting -= 1;
+        if part.waiting > 0 {
             return;
         }
         let Some(Part::Produce(part)) = self.parts.remove(sub.part) else {
@@ -149,26 +136,27 @@ impl Shard {
         }
         let answer = MeshMessage::Produced {
             request: part.request,
-            results: part.results,
+            batches: part.batches,
         };
         self.send(part.asker, answer, effects);
     }
 
     /// The time of a part ran out: what has not ended is given up.
-    pub(in crate::shard) fn handle_part_timeout(&mut self, number: u64) {
+    pub(in crate::shard) fn handle_part_timeout(&mut self, number: u64, effects: &mut Effects) {
         let Some(Part::Produce(part)) = self.parts.get_mut(number) else {
             return;
         };
-        let waiting = part.waiting.iter().enumerate();
-        let waiting: Vec<(usize, TopicPartition)> = waiting
-            .filter_map(|(place, append)| Some((place, (*append)?.at)))
+        let batches = part.batches.iter().enumerate();
+        let waiting: Vec<(usize, TopicPartition)> = batches
+            .filter(|(_, batch)| batch.outcome.is_none())
+            .map(|(place, batch)| (place, batch.at))
             .collect();
         for (place, at) in waiting {
             let sub = SubId {
                 part: number,
                 place,
             };
-            self.on_partition(at, |partition, events| {
+            self.on_partition(at, &mut effects.disk, |partition, _, events| {
                 partition.handle_give_up(sub.pack(), events);
             });
         }

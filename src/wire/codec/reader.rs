@@ -166,17 +166,18 @@ impl Reader {
         ByteString::try_from(bytes).map_err(|_| DecodeError::NotUtf8 { field })
     }
 
-    /// An empty vector with room for exactly `count` elements, each of which takes at least
-    /// `element_bytes_min` bytes of this frame. Refuses a count that the remaining bytes cannot
-    /// hold, that passes `limit`, or whose memory the budget of the frame does not cover; nothing
-    /// is reserved then.
+    /// Gives `list` room for exactly `count` elements, unless it has it, each of which takes at
+    /// least `element_bytes_min` bytes of this frame. Refuses a count that the remaining bytes
+    /// cannot hold, that passes `limit`, or whose memory the budget of the frame does not cover;
+    /// nothing is reserved then.
     pub fn reserve<T>(
         &mut self,
         field: &'static str,
+        list: &mut Vec<T>,
         count: usize,
         element_bytes_min: usize,
         limit: usize,
-    ) -> Result<Vec<T>, DecodeError> {
+    ) -> Result<(), DecodeError> {
         if count > self.remaining() / element_bytes_min.max(1) {
             return Err(DecodeError::CountBeyondBytes { field, count });
         }
@@ -188,7 +189,7 @@ impl Reader {
             });
         }
         if count == 0 {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let memory = count
             .saturating_mul(size_of::<T>())
@@ -197,7 +198,8 @@ impl Reader {
             .memory_left
             .checked_sub(memory)
             .ok_or(DecodeError::MemoryBeyondBudget { field })?;
-        Ok(Vec::with_capacity(count))
+        list.reserve_exact(count.saturating_sub(list.len()));
+        Ok(())
     }
 
     /// Reads a section of tagged fields. `known` is given each tag and either decodes its value and

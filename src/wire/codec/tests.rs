@@ -81,12 +81,12 @@ fn a_count_is_checked_against_bytes_then_limit_then_memory() {
     let bytes = vec![0; 1_000_000];
     let mut reader = Reader::with_memory_per_byte(Bytes::from(bytes), 0);
     let count = 500_001;
-    let refused = reader.reserve::<u8>("a", count, 2, usize::MAX);
+    let refused = reader.reserve::<u8>("a", &mut Vec::new(), count, 2, usize::MAX);
     assert_eq!(
         refused,
         Err(DecodeError::CountBeyondBytes { field: "a", count })
     );
-    let refused = reader.reserve::<u8>("a", 500_000, 2, 9);
+    let refused = reader.reserve::<u8>("a", &mut Vec::new(), 500_000, 2, 9);
     assert_eq!(
         refused,
         Err(DecodeError::CountBeyondLimit {
@@ -95,11 +95,12 @@ fn a_count_is_checked_against_bytes_then_limit_then_memory() {
             limit: 9
         })
     );
-    let refused = reader.reserve::<[u8; 64]>("a", 500_000, 2, usize::MAX);
+    let refused = reader.reserve::<[u8; 64]>("a", &mut Vec::new(), 500_000, 2, usize::MAX);
     assert_eq!(refused, Err(DecodeError::MemoryBeyondBudget { field: "a" }));
     let half = DECODED_BYTES_ALLOWANCE / 2;
-    let room = reader
-        .reserve::<u8>("a", half.min(1_000_000), 1, usize::MAX)
+    let mut room: Vec<u8> = Vec::new();
+    reader
+        .reserve("a", &mut room, half.min(1_000_000), 1, usize::MAX)
         .expect("half fits");
     assert!(room.is_empty() && room.capacity() >= 1_000_000);
 }
@@ -134,7 +135,7 @@ fn large_bytes_are_passed_on_and_small_ones_are_copied() {
     writer.write_shared(&small);
     writer.write_shared(&large);
     writer.write_i8(3);
-    let parts = writer.finish_frame().expect("the frame is small");
+    let (parts, _) = writer.finish_frame().expect("the frame is small");
     assert_eq!(parts.len(), 3);
     assert_eq!(parts[1].as_ptr(), large.as_ptr());
     let length = i32::try_from(small.len() + large.len() + 1).expect("small");

@@ -11,16 +11,13 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::EncodeError;
 use crate::limits::WRITER_COPY_BYTES_MAX;
 
-#[derive(Debug)]
-enum Part {
-    Own(BytesMut),
-    Shared(Bytes),
-}
-
 /// Writes a frame from front to back.
 #[derive(Debug, Default)]
 pub struct Writer {
-    parts: Vec<Part>,
+    /// The first part, once it is whole; it stays writable for the length of the frame. An empty
+    /// part stands for it in the list.
+    head: BytesMut,
+    parts: Vec<Bytes>,
     tail: BytesMut,
     parts_bytes: usize,
 }
@@ -30,6 +27,18 @@ impl Writer {
     #[must_use]
     pub fn new() -> Writer {
         Writer::default()
+    }
+
+    /// An empty writer that uses this memory and this list, both of them empty, as far as they
+    /// reach.
+    #[must_use]
+    pub fn reuse(memory: BytesMut, parts: Vec<Bytes>) -> Writer {
+        assert!(memory.is_empty() && parts.is_empty());
+        Writer {
+            parts,
+            tail: memory,
+            ..Writer::default()
+        }
     }
 
     /// Bytes written so far.
@@ -42,29 +51,28 @@ impl Writer {
     #[must_use]
     pub fn finish(mut self) -> Vec<Bytes> {
         self.close_tail();
+        if !self.head.is_empty() {
+            self.parts[0] = self.head.freeze();
+        }
         self.parts
-            .into_iter()
-            .map(|part| match part {
-                Part::Own(bytes) => bytes.freeze(),
-                Part::Shared(bytes) => bytes,
-            })
-            .collect()
     }
 
     /// Closes a frame that was begun with four bytes for its length: writes into them how many
-    /// bytes follow.
-    pub fn finish_frame(mut self) -> Result<Vec<Bytes>, EncodeError> {
+    /// bytes follow. Gives the frame in parts whose concatenation it is (large byte fields are
+    /// parts of their own), and the memory that is left.
+    pub fn finish_frame(mut self) -> Result<(Vec<Bytes>, BytesMut), EncodeError> {
         let length = self
             .size_bytes()
             .checked_sub(4)
             .and_then(|length| i32::try_from(length).ok());
         let length = length.ok_or(EncodeError::TooLong { field: "frame" })?;
         self.close_tail();
-        match self.parts.first_mut() {
-            Some(Part::Own(first)) => first[..4].copy_from_slice(&length.to_be_bytes()),
-            _ => return Err(EncodeError::TooLong { field: "frame" }),
+        if self.head.len() < 4 {
+            return Err(EncodeError::TooLong { field: "frame" });
         }
-        Ok(self.finish())
+        self.head[..4].copy_from_slice(&length.to_be_bytes());
+        self.parts[0] = self.head.freeze();
+        Ok((self.parts, self.tail))
     }
 
     /// Writes raw bytes.
@@ -80,16 +88,14 @@ impl Writer {
         }
         self.close_tail();
         self.parts_bytes += bytes.len();
-        self.parts.push(Part::Shared(bytes.clone()));
+        self.parts.push(bytes.clone());
     }
 
     /// Appends all that another writer holds.
     pub fn write_all(&mut self, other: Writer) {
-        for part in other.parts {
-            match part {
-                Part::Own(bytes) => self.write_raw(&bytes),
-                Part::Shared(bytes) => self.write_shared(&bytes),
-            }
+        self.write_raw(&other.head);
+        for part in &other.parts {
+            self.write_shared(part);
         }
         self.write_raw(&other.tail);
     }
@@ -203,6 +209,11 @@ impl Writer {
         }
         let part = self.tail.split();
         self.parts_bytes += part.len();
-        self.parts.push(Part::Own(part));
+        if self.parts.is_empty() {
+            self.head = part;
+            self.parts.push(Bytes::new());
+        } else {
+            self.parts.push(part.freeze());
+        }
     }
 }

@@ -8,7 +8,7 @@
 //! what the broker speaks.
 //! Runs on: every core. Bounded by: `limits::FRAME_BYTES_MAX` (checked by whoever receives).
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use bytestring::ByteString;
 
 use super::{ApiKey, Message, Request};
@@ -83,7 +83,8 @@ pub fn encode_request<M: Request>(
         writer.write_unsigned_varint(0);
     }
     body.encode(&mut writer, version)?;
-    writer.finish_frame()
+    let (parts, _) = writer.finish_frame()?;
+    Ok(parts)
 }
 
 /// Writes a whole response with its length prefix.
@@ -92,7 +93,17 @@ pub fn encode_response<M: Message>(
     version: i16,
     body: &M,
 ) -> Result<Vec<Bytes>, EncodeError> {
-    let mut writer = Writer::new();
+    let (parts, _) = encode_response_into(correlation_id, version, body, Writer::new())?;
+    Ok(parts)
+}
+
+/// Likewise, with a writer that may have memory already. Gives also the memory that is left.
+pub fn encode_response_into<M: Message>(
+    correlation_id: i32,
+    version: i16,
+    body: &M,
+    mut writer: Writer,
+) -> Result<(Vec<Bytes>, BytesMut), EncodeError> {
     writer.write_i32(0);
     writer.write_i32(correlation_id);
     if response_header_is_flexible::<M>(version) {

@@ -10,18 +10,28 @@
 pub mod describe;
 mod frame;
 
+pub mod alter_configs;
 pub mod api_versions;
+pub mod create_partitions;
 pub mod create_topics;
+pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
+pub mod describe_log_dirs;
+pub mod describe_producers;
+pub mod describe_quorum;
+pub mod describe_topic_partitions;
 pub mod fetch;
 pub mod find_coordinator;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;
+pub mod list_config_resources;
 pub mod list_offsets;
 pub mod metadata;
+pub mod offset_for_leader_epoch;
 pub mod produce;
+pub mod update_features;
 
 #[cfg(test)]
 mod tests;
@@ -33,7 +43,7 @@ use describe::{Place, WireStruct};
 
 pub use frame::{
     RequestHeader, decode_request, decode_request_header, decode_response, encode_request,
-    encode_response,
+    encode_response, encode_response_into,
 };
 
 /// The body of a request or a response.
@@ -47,6 +57,12 @@ pub trait Message: Default {
 
     /// Reads a body, which must be all that is left.
     fn decode(reader: &mut Reader, version: i16) -> Result<Self, DecodeError>;
+
+    /// Likewise, over this one, whose lists keep their memory. After an error it is any body.
+    fn decode_over(&mut self, reader: &mut Reader, version: i16) -> Result<(), DecodeError>;
+
+    /// Lets go of what it shares with a frame, and keeps the memory of its lists.
+    fn release(&mut self);
 
     /// Writes a body.
     fn encode(&self, writer: &mut Writer, version: i16) -> Result<(), EncodeError>;
@@ -119,14 +135,34 @@ api_keys! {
     CreateTopics = 19: create_topics::CreateTopicsRequest,
     /// Deletes topics.
     DeleteTopics = 20: delete_topics::DeleteTopicsRequest,
+    /// Removes the oldest records.
+    DeleteRecords = 21: delete_records::DeleteRecordsRequest,
     /// Hands out a producer id.
     InitProducerId = 22: init_producer_id::InitProducerIdRequest,
+    /// Finds where leader epochs end.
+    OffsetForLeaderEpoch = 23: offset_for_leader_epoch::OffsetForLeaderEpochRequest,
     /// Reads configurations.
     DescribeConfigs = 32: describe_configs::DescribeConfigsRequest,
+    /// Replaces configurations.
+    AlterConfigs = 33: alter_configs::AlterConfigsRequest,
+    /// Tells how much each partition takes of the disk.
+    DescribeLogDirs = 35: describe_log_dirs::DescribeLogDirsRequest,
+    /// Adds partitions to topics.
+    CreatePartitions = 37: create_partitions::CreatePartitionsRequest,
     /// Changes configurations.
     IncrementalAlterConfigs = 44: incremental_alter_configs::IncrementalAlterConfigsRequest,
+    /// Tells who votes on the metadata.
+    DescribeQuorum = 55: describe_quorum::DescribeQuorumRequest,
+    /// Changes the levels of features.
+    UpdateFeatures = 57: update_features::UpdateFeaturesRequest,
     /// Names the brokers and the controller.
     DescribeCluster = 60: describe_cluster::DescribeClusterRequest,
+    /// Names the producers that partitions remember.
+    DescribeProducers = 61: describe_producers::DescribeProducersRequest,
+    /// Names the resources that have settings.
+    ListConfigResources = 74: list_config_resources::ListConfigResourcesRequest,
+    /// Describes topics page by page.
+    DescribeTopicPartitions = 75: describe_topic_partitions::DescribeTopicPartitionsRequest,
 }
 
 /// Reads a described message that fills the rest of `reader`.
@@ -134,6 +170,17 @@ pub(crate) fn decode_message<M: Message + WireStruct>(
     reader: &mut Reader,
     version: i16,
 ) -> Result<M, DecodeError> {
+    let mut message = M::default();
+    decode_message_over(&mut message, reader, version)?;
+    Ok(message)
+}
+
+/// Likewise, over another message.
+pub(crate) fn decode_message_over<M: Message + WireStruct>(
+    message: &mut M,
+    reader: &mut Reader,
+    version: i16,
+) -> Result<(), DecodeError> {
     if !M::VERSIONS.contains(&version) {
         return Err(DecodeError::Version {
             api_key: M::API_KEY,
@@ -141,9 +188,8 @@ pub(crate) fn decode_message<M: Message + WireStruct>(
         });
     }
     let place = Place::message(M::LAYOUT.name, version, version >= M::FLEXIBLE_FROM);
-    let message = M::read(reader, place)?;
-    reader.expect_end()?;
-    Ok(message)
+    message.read_over(reader, place)?;
+    reader.expect_end()
 }
 
 /// Writes a described message.

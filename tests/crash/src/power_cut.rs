@@ -33,6 +33,9 @@ const LOG_BYTES_MAX: u64 = 768 * 1024 * 1024;
 const DISK_BYTES: usize = 2048 * 1024 * 1024;
 /// The longest pause of a producer between two requests.
 const PACE: Duration = Duration::from_millis(25);
+/// How often every block of the data directory is shared with a copy, where the file system can:
+/// a write over such a block goes elsewhere and changes the file's metadata.
+const SHARE_EVERY: Duration = Duration::from_millis(100);
 /// A disk tears a write between sectors; some file systems take 4 KiB for atomic in their own
 /// blocks and refuse to mount what was torn there. Then the cut is made again in such pieces.
 const TEARS: [usize; 2] = [512, 4096];
@@ -159,9 +162,14 @@ impl Stage<'_> {
         let load = Load::start(history, PACE);
         load.resume(&broker.address);
         let begun = Instant::now();
+        let mut shared_at = Instant::now();
         while begun.elapsed() < LOAD && self.live.log_bytes() < LOG_BYTES_MAX {
             std::thread::sleep(Duration::from_millis(20));
             broker.check_alive()?;
+            if reflink && shared_at.elapsed() >= SHARE_EVERY {
+                volume.share_blocks_of(&data)?;
+                shared_at = Instant::now();
+            }
         }
         load.hold();
         load.wait_parked()?;

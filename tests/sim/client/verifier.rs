@@ -24,6 +24,9 @@ use super::payload::{Sizes, make};
 use super::{Client, ClientEffect, Context, Phase};
 use crate::history::{BatchFact, Entry, Place};
 
+/// `NOT_LEADER_OR_FOLLOWER`: the partition is not open yet.
+const NOT_OPEN: i16 = 6;
+
 /// What a request was for.
 #[derive(Clone, Copy)]
 enum Tag {
@@ -261,6 +264,8 @@ impl Verifier {
                 context.stats.batches_acked += 1;
                 self.left.insert(place, Left::AskStart);
             }
+            // Not open yet: it is asked again, until the world says that nothing moves any more.
+            Some(answer) if answer.error_code == NOT_OPEN => {}
             other => {
                 let code = other.map(|answer| answer.error_code);
                 let name = context.name(place);
@@ -283,6 +288,7 @@ impl Verifier {
             Some(answer) if answer.error_code == 0 => {
                 self.left.insert(place, Left::Read(answer.offset));
             }
+            Some(answer) if answer.error_code == NOT_OPEN => {}
             other => {
                 let name = context.name(place);
                 context.violation(&format!("{name} has no start at the end: {other:?}"));
@@ -307,6 +313,9 @@ impl Verifier {
             .first()
             .and_then(|topic| topic.partitions.first());
         let name = context.name(place);
+        if answer.is_some_and(|answer| answer.error_code == NOT_OPEN) {
+            return;
+        }
         let Some(answer) = answer.filter(|answer| answer.error_code == 0) else {
             // Retention may take the place that it is about to read.
             let start = answer.is_some_and(|answer| answer.error_code == 1);

@@ -53,7 +53,7 @@ impl Disk {
                     .interrupt(sequence, change, &mut prng);
                 self.prng = prng;
             }
-            DiskOperation::WriteAhead {
+            DiskOperation::WriteZeros {
                 file,
                 position_bytes,
                 len_bytes,
@@ -103,6 +103,11 @@ impl Disk {
                     self.names.change(number, &left, Some(Entry::File(number)));
                 } else if happened {
                     let _ = self.replace(&path, contents);
+                }
+            }
+            DiskOperation::RenameFile { from, to } if happened => {
+                if let Some(Entry::File(number)) = self.names.get(&from) {
+                    self.names.rename_file(sequence, &from, &to, number);
                 }
             }
             DiskOperation::RemoveFile { path } if happened && self.names.get(&path).is_some() => {

@@ -6,6 +6,10 @@
 //! leaves, for every sector, one of the versions it has had since the last flush, and as length one
 //! of the lengths since then.
 
+use std::collections::BTreeSet;
+
+use furlong::limits::BLOCK_BYTES;
+
 use crate::prng::Prng;
 use crate::stats::Stats;
 
@@ -80,6 +84,9 @@ pub struct Inode {
     /// What a reader sees.
     pub current: Vec<u8>,
     durable: Vec<u8>,
+    /// The blocks that were written and flushed with the file. What else lies inside its length is
+    /// a hole, and to write there changes metadata.
+    made: BTreeSet<usize>,
     pending: Vec<(u64, Change)>,
     /// What it would be if no power cut had taken anything.
     untorn: Option<Vec<u8>>,
@@ -91,6 +98,7 @@ impl Inode {
         Inode {
             current: contents.clone(),
             durable: contents,
+            made: BTreeSet::new(),
             pending: Vec::new(),
             untorn: None,
         }
@@ -119,6 +127,16 @@ impl Inode {
         for (sequence, change) in self.pending.drain(..) {
             if sequence < asked {
                 change.apply(&mut self.durable);
+                match change {
+                    Change::SetLength { len } => {
+                        self.made.retain(|block| *block < len.div_ceil(BLOCK_BYTES));
+                    }
+                    Change::Write { position, bytes } => {
+                        let end = position + bytes.len();
+                        let blocks = position / BLOCK_BYTES..end.div_ceil(BLOCK_BYTES);
+                        self.made.extend(blocks);
+                    }
+                }
             } else {
                 rest.push((sequence, change));
             }
@@ -126,25 +144,23 @@ impl Inode {
         self.pending = rest;
     }
 
-    /// The device flushed its cache: bytes that had been written before `asked` are durable where
-    /// the durable file has a place for them. Lengths are not.
+    /// The device flushed its cache: bytes that had been written before `asked` are durable in the
+    /// blocks that were there before. Lengths are not.
     pub fn flush_overwrites(&mut self, asked: u64) {
         let mut is_resized = false;
         for (sequence, change) in std::mem::take(&mut self.pending) {
             is_resized |= matches!(change, Change::SetLength { .. });
             match change {
                 Change::Write { position, bytes } if sequence < asked && !is_resized => {
-                    let room = self.durable.len().saturating_sub(position);
-                    let (inside, outside) = bytes.split_at(room.min(bytes.len()));
-                    let end = position + inside.len();
-                    if !inside.is_empty() {
-                        self.durable[position..end].copy_from_slice(inside);
-                    }
-                    if !outside.is_empty() {
-                        let bytes = outside.to_vec();
-                        let position = end;
-                        self.pending
-                            .push((sequence, Change::Write { position, bytes }));
+                    for (place, block) in bytes.chunks(BLOCK_BYTES).enumerate() {
+                        let position = position + place * BLOCK_BYTES;
+                        let bytes = block.to_vec();
+                        let write = Change::Write { position, bytes };
+                        if self.made.contains(&(position / BLOCK_BYTES)) {
+                            write.apply(&mut self.durable);
+                        } else {
+                            self.pending.push((sequence, write));
+                        }
                     }
                 }
                 other => self.pending.push((sequence, other)),
@@ -278,6 +294,26 @@ mod tests {
             lost |= inode.current.len() == 4096 || inode.current[4096..].contains(&0);
         }
         assert!(lost, "an unflushed write always survived");
+    }
+
+    #[test]
+    fn a_flush_of_the_device_covers_no_hole() {
+        let mut lost = false;
+        for seed in 0..50 {
+            let mut inode = Inode::default();
+            inode.change(1, write(0, 1, 4096));
+            inode.change(2, write(8192, 1, 4096));
+            inode.flush(3);
+            for position in [0, 4096, 8192] {
+                inode.change(4, write(position, 2, 4096));
+            }
+            inode.flush_overwrites(5);
+            inode.power_cut(&mut Prng::new(seed, Salt::Disk), &mut Stats::default());
+            assert_eq!(inode.current[..4096], [2; 4096]);
+            assert_eq!(inode.current[8192..], [2; 4096]);
+            lost |= inode.current[4096..8192].contains(&0);
+        }
+        assert!(lost, "a write into a hole always survived");
     }
 
     #[test]

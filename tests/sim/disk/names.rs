@@ -66,6 +66,13 @@ impl Names {
         });
     }
 
+    /// A file gets another name in its directory: after a power cut it has the old one, the new
+    /// one, or (the two are no transaction here) both or none.
+    pub fn rename_file(&mut self, sequence: u64, from: &str, to: &str, number: u64) {
+        self.change(sequence, from, None);
+        self.change(sequence, to, Some(Entry::File(number)));
+    }
+
     /// A name that is durable at once.
     pub fn change_durably(&mut self, path: &str, to: Option<Entry>) {
         assign(&mut self.current, path, to);

@@ -61,14 +61,26 @@ macro_rules! messages {
                 reader: &mut $crate::wire::codec::Reader,
                 place: $crate::wire::protocol::describe::Place,
             ) -> Result<Self, $crate::wire::codec::DecodeError> {
-                use $crate::wire::protocol::describe::{Rules, WireType};
                 let mut message = Self::default();
+                $crate::wire::protocol::describe::WireType::read_over(
+                    &mut message, reader, place,
+                )?;
+                Ok(message)
+            }
+
+            fn read_over(
+                &mut self,
+                reader: &mut $crate::wire::codec::Reader,
+                place: $crate::wire::protocol::describe::Place,
+            ) -> Result<(), $crate::wire::codec::DecodeError> {
+                use $crate::wire::protocol::describe::{Rules, WireType};
                 $( {
                     const RULES: Rules = $rules;
                     if RULES.in_body(place.version) {
                         let place = place.field(stringify!($field), RULES);
-                        message.$field =
-                            WireType::read(reader, place)?;
+                        WireType::read_over(&mut self.$field, reader, place)?;
+                    } else {
+                        self.$field = $default;
                     }
                 } )*
                 if place.flexible {
@@ -77,8 +89,7 @@ macro_rules! messages {
                             const RULES: Rules = $rules;
                             if RULES.tag_number() == Some(tag) && RULES.covers(place.version) {
                                 let place = place.field(stringify!($field), RULES);
-                                message.$field =
-                                    WireType::read(reader, place)?;
+                                WireType::read_over(&mut self.$field, reader, place)?;
                                 return Ok(true);
                             }
                         } )*
@@ -86,7 +97,11 @@ macro_rules! messages {
                         Ok(false)
                     })?;
                 }
-                Ok(message)
+                Ok(())
+            }
+
+            fn release(&mut self) {
+                $( $crate::wire::protocol::describe::WireType::release(&mut self.$field); )*
             }
 
             fn write(
@@ -161,6 +176,18 @@ macro_rules! api {
                 version: i16,
             ) -> Result<Self, $crate::wire::codec::DecodeError> {
                 $crate::wire::protocol::decode_message(reader, version)
+            }
+
+            fn decode_over(
+                &mut self,
+                reader: &mut $crate::wire::codec::Reader,
+                version: i16,
+            ) -> Result<(), $crate::wire::codec::DecodeError> {
+                $crate::wire::protocol::decode_message_over(self, reader, version)
+            }
+
+            fn release(&mut self) {
+                $crate::wire::protocol::describe::WireType::release(self);
             }
 
             fn encode(

@@ -84,6 +84,12 @@ pub trait WireType: Sized + PartialEq {
     /// Reads a value.
     fn read(reader: &mut Reader, place: Place) -> Result<Self, DecodeError>;
 
+    /// Reads a value over this one, whose lists keep their memory. After an error it is any value.
+    fn read_over(&mut self, reader: &mut Reader, place: Place) -> Result<(), DecodeError>;
+
+    /// Lets go of what it shares with a frame, and keeps the memory of its lists.
+    fn release(&mut self);
+
     /// Writes a value.
     fn write(&self, writer: &mut Writer, place: Place) -> Result<(), EncodeError>;
 }
@@ -106,6 +112,17 @@ macro_rules! fixed_size_types {
             fn read(reader: &mut Reader, _place: Place) -> Result<Self, DecodeError> {
                 reader.$read()
             }
+
+            fn read_over(
+                &mut self,
+                reader: &mut Reader,
+                place: Place,
+            ) -> Result<(), DecodeError> {
+                *self = Self::read(reader, place)?;
+                Ok(())
+            }
+
+            fn release(&mut self) {}
 
             fn write(&self, writer: &mut Writer, _place: Place) -> Result<(), EncodeError> {
                 writer.$write(*self);
@@ -136,6 +153,13 @@ impl WireType for Uuid {
         reader.read_array().map(Uuid)
     }
 
+    fn read_over(&mut self, reader: &mut Reader, place: Place) -> Result<(), DecodeError> {
+        *self = Self::read(reader, place)?;
+        Ok(())
+    }
+
+    fn release(&mut self) {}
+
     fn write(&self, writer: &mut Writer, _place: Place) -> Result<(), EncodeError> {
         writer.write_raw(&self.0);
         Ok(())
@@ -157,6 +181,15 @@ impl WireType for Option<ByteString> {
         }
     }
 
+    fn read_over(&mut self, reader: &mut Reader, place: Place) -> Result<(), DecodeError> {
+        *self = Self::read(reader, place)?;
+        Ok(())
+    }
+
+    fn release(&mut self) {
+        *self = None;
+    }
+
     fn write(&self, writer: &mut Writer, place: Place) -> Result<(), EncodeError> {
         match self {
             Some(text) => text.write(writer, place),
@@ -176,6 +209,15 @@ impl WireType for ByteString {
     fn read(reader: &mut Reader, place: Place) -> Result<Self, DecodeError> {
         let length = reader.read_string_length(place.flexible)?;
         reader.read_text(place.field, length.ok_or(place.null_refused())?)
+    }
+
+    fn read_over(&mut self, reader: &mut Reader, place: Place) -> Result<(), DecodeError> {
+        *self = Self::read(reader, place)?;
+        Ok(())
+    }
+
+    fn release(&mut self) {
+        *self = ByteString::new();
     }
 
     fn write(&self, writer: &mut Writer, place: Place) -> Result<(), EncodeError> {
@@ -200,6 +242,15 @@ impl WireType for Option<Bytes> {
         }
     }
 
+    fn read_over(&mut self, reader: &mut Reader, place: Place) -> Result<(), DecodeError> {
+        *self = Self::read(reader, place)?;
+        Ok(())
+    }
+
+    fn release(&mut self) {
+        *self = None;
+    }
+
     fn write(&self, writer: &mut Writer, place: Place) -> Result<(), EncodeError> {
         match self {
             Some(bytes) => bytes.write(writer, place),
@@ -221,11 +272,40 @@ impl WireType for Bytes {
         reader.read_slice(length.ok_or(place.null_refused())?)
     }
 
+    fn read_over(&mut self, reader: &mut Reader, place: Place) -> Result<(), DecodeError> {
+        *self = Self::read(reader, place)?;
+        Ok(())
+    }
+
+    fn release(&mut self) {
+        *self = Bytes::new();
+    }
+
     fn write(&self, writer: &mut Writer, place: Place) -> Result<(), EncodeError> {
         writer.write_length(place.field, Some(self.len()), place.flexible)?;
         writer.write_shared(self);
         Ok(())
     }
+}
+
+/// Reads so many elements over those that are there.
+fn read_elements<T: WireType>(
+    elements: &mut Vec<T>,
+    count: usize,
+    reader: &mut Reader,
+    place: Place,
+) -> Result<(), DecodeError> {
+    let element = place.element();
+    let bytes_min = T::bytes_min(element);
+    reader.reserve(place.field, elements, count, bytes_min, place.max)?;
+    elements.truncate(count);
+    for value in elements.iter_mut() {
+        value.read_over(reader, element)?;
+    }
+    while elements.len() < count {
+        elements.push(T::read(reader, element)?);
+    }
+    Ok(())
 }
 
 impl<T: WireType> WireType for Option<Vec<T>> {
@@ -243,12 +323,18 @@ impl<T: WireType> WireType for Option<Vec<T>> {
                 Err(place.null_refused())
             };
         };
-        let element = place.element();
-        let mut elements = reader.reserve(place.field, count, T::bytes_min(element), place.max)?;
-        for _ in 0..count {
-            elements.push(T::read(reader, element)?);
-        }
+        let mut elements = Vec::new();
+        read_elements(&mut elements, count, reader, place)?;
         Ok(Some(elements))
+    }
+
+    fn read_over(&mut self, reader: &mut Reader, place: Place) -> Result<(), DecodeError> {
+        *self = Self::read(reader, place)?;
+        Ok(())
+    }
+
+    fn release(&mut self) {
+        *self = None;
     }
 
     fn write(&self, writer: &mut Writer, place: Place) -> Result<(), EncodeError> {
@@ -268,14 +354,19 @@ impl<T: WireType> WireType for Vec<T> {
     }
 
     fn read(reader: &mut Reader, place: Place) -> Result<Self, DecodeError> {
-        let elements = Option::<Vec<T>>::read(
-            reader,
-            Place {
-                nullable: false,
-                ..place
-            },
-        )?;
-        elements.ok_or(place.null_refused())
+        let mut elements = Vec::new();
+        elements.read_over(reader, place)?;
+        Ok(elements)
+    }
+
+    fn read_over(&mut self, reader: &mut Reader, place: Place) -> Result<(), DecodeError> {
+        let count = reader.read_length(place.flexible)?;
+        let count = count.ok_or(place.null_refused())?;
+        read_elements(self, count, reader, place)
+    }
+
+    fn release(&mut self) {
+        self.iter_mut().for_each(WireType::release);
     }
 
     fn write(&self, writer: &mut Writer, place: Place) -> Result<(), EncodeError> {
@@ -299,6 +390,15 @@ impl<T: WireStruct> WireType for Option<T> {
             _ if place.nullable => Ok(None),
             _ => Err(place.null_refused()),
         }
+    }
+
+    fn read_over(&mut self, reader: &mut Reader, place: Place) -> Result<(), DecodeError> {
+        *self = Self::read(reader, place)?;
+        Ok(())
+    }
+
+    fn release(&mut self) {
+        *self = None;
     }
 
     fn write(&self, writer: &mut Writer, place: Place) -> Result<(), EncodeError> {

@@ -103,6 +103,34 @@ impl Volume {
         })
     }
 
+    /// Copies every segment of a data directory in such a way that the copy shares its blocks.
+    pub fn share_blocks_of(&self, data: &Path) -> Result<(), String> {
+        let copies = self.directory.join("copies");
+        fs::create_dir_all(&copies)
+            .map_err(|error| format!("cannot make {}: {error}", copies.display()))?;
+        let list = |directory: &Path| -> Vec<PathBuf> {
+            let entries = fs::read_dir(directory).into_iter().flatten();
+            entries.flatten().map(|entry| entry.path()).collect()
+        };
+        for directory in list(data).into_iter().filter(|path| path.is_dir()) {
+            let name = directory.file_name().unwrap_or_default().to_os_string();
+            let of_log = |path: &PathBuf| path.extension().is_some_and(|ending| ending == "log");
+            // The one that is written to.
+            let Some(log) = list(&directory).into_iter().filter(of_log).max() else {
+                continue;
+            };
+            let mut command = Command::new("cp");
+            command.arg("--reflink=always").arg(&log);
+            // It may have been removed meanwhile.
+            if let Err(sentence) = run(command.arg(copies.join(name)))
+                && log.exists()
+            {
+                return Err(sentence);
+            }
+        }
+        Ok(())
+    }
+
     /// Where it is mounted.
     pub fn directory(&self) -> &Path {
         &self.directory

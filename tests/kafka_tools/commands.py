@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The commands of `furlong` against a broker of Apache Kafka.
+
+A single Apache Kafka (KRaft, broker and controller in one, from the jars that `install` brings) is started on free ports in
+a temporary directory. Every command that talks to a broker runs against it and must say what it says of a Furlong: topics
+made, shown, changed, trimmed and deleted, records in and out with every codec, times, settings of topics and brokers, the
+cluster. At last Kafka is stopped, and `furlong log verify` reads the files that it left.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parent.parent.parent
+JARS = PACKAGE / "target" / "kafka-tools" / "*"
+PATIENCE_S = 120
+
+
+class Failure(Exception):
+    """Something is not as it must be."""
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+class Kafka:
+    """One broker of Apache Kafka."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        self.port, controller = free_port(), free_port()
+        self.address = f"127.0.0.1:{self.port}"
+        self.settings = directory / "server.properties"
+        self.settings.write_text(
+            "process.roles=broker,controller\nnode.id=1\n"
+            f"controller.quorum.voters=1@127.0.0.1:{controller}\n"
+            f"listeners=PLAINTEXT://{self.address},CONTROLLER://127.0.0.1:{controller}\n"
+            "controller.listener.names=CONTROLLER\n"
+            f"log.dirs={directory / 'data'}\n"
+            "offsets.topic.replication.factor=1\nlog.segment.bytes=1048576\n"
+        )
+        java = ["java", "-Xmx400m", "-cp", str(JARS)]
+        made = subprocess.run(
+            [*java, "kafka.tools.StorageTool", "format", "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c", self.settings],
+            capture_output=True, text=True, check=False,
+        )
+        if made.returncode != 0:
+            raise Failure(f"Kafka's directory cannot be made: {made.stdout}{made.stderr}")
+        self.log = open(directory / "broker.log", "w", encoding="utf-8")
+        self.process = subprocess.Popen([*java, "kafka.Kafka", self.settings], stdout=self.log, stderr=self.log)
+        self.wait()
+
+    def wait(self):
+        deadline = time.monotonic() + PATIENCE_S
+        while time.monotonic() < deadline:
+            if self.process.poll() is not None:
+                raise Failure("Kafka ended: " + (self.directory / "broker.log").read_text())
+            with socket.socket() as one:
+                if one.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.2)
+        raise Failure("Kafka does not start")
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise Failure("Kafka does not stop") from None
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+
+
+class Furlong:
+    """The program, pointed at the broker."""
+
+    def __init__(self, program, address):
+        self.program, self.address, self.count = program, address, 0
+
+    def run(self, *words, given="", code=0, local=False):
+        where = [] if local else ["-b", self.address]
+        environment = {**os.environ, "XDG_CONFIG_HOME": "/nonexistent"}
+        done = subprocess.run(
+            [self.program, *words, *where], input=given, capture_output=True, text=True, check=False, env=environment,
+        )
+        if done.returncode != code:
+            raise Failure(f"{words} ended with {done.returncode} instead of {code}: {done.stdout}{done.stderr}")
+        self.count += 1
+        return done.stdout if code == 0 else done.stderr
+
+    def json(self, *words, **more):
+        return json.loads(self.run(*words, "--format", "json", **more))
+
+    def expect(self, expected, *words, **more):
+        found = self.run(*words, **more)
+        if found != expected:
+            raise Failure(f"{words} says {found!r} instead of {expected!r}")
+
+
+def need(is_true, sentence):
+    if not is_true:
+        raise Failure(sentence)
+
+
+def soon(ask, is_right):
+    """Asks until the answer is right: a broker of Kafka hears of a change a moment after it was made."""
+    deadline = time.monotonic() + PATIENCE_S
+    while True:
+        found = ask()
+        if is_right(found) or time.monotonic() > deadline:
+            need(is_right(found), found)
+            return
+        time.sleep(0.1)
+
+
+def topics(furlong):
+    furlong.expect("topic garden could be created\n", "topic", "create", "garden", "-p", "3", "--dry-run")
+    furlong.expect(
+        "created topic garden with 3 partitions\n",
+        "topic", "create", "garden", "-p", "3", "--config", "retention.ms=86400000",
+    )
+    need("exists" in furlong.run("topic", "create", "garden", code=1), "a topic is made twice")
+    furlong.expect("topic garden exists already\n", "topic", "create", "garden", "--if-not-exists")
+    furlong.expect("garden\n", "topic", "list")
+    described = furlong.json("topic", "describe", "garden")[0]
+    # Kafka writes the defaults of its file into every new topic (segment.bytes here).
+    need(described["settings"]["retention.ms"] == "86400000", described)
+    need([one["leader"] for one in described["partitions"]] == [1, 1, 1], described)
+    furlong.expect("changed the partitions of topic garden to 4\n", "topic", "alter", "garden", "-p", "4")
+    soon(lambda: furlong.json("topic", "describe", "garden"), lambda found: len(found[0]["partitions"]) == 4)
+    need("garden" in furlong.run("topic", "alter", "garden", "-p", "2", code=1), "partitions are taken away")
+
+
+def records(furlong):
+    furlong.run("topic", "create", "codecs", "-p", "12")
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"]:
+        for acks in ["all", "1", "0"]:
+            lines = f"21:{codec} {acks}\n"
+            furlong.run("produce", "codecs", "-K", ":", "-H", "a=1", "-z", codec, "--acks", acks, given=lines)
+    found = furlong.run("consume", "codecs", "-e", "-f", "%p %o %k %s %h\\n").splitlines()
+    need(len(found) == 15, found)
+    need(all(line.startswith("0 ") and line.endswith(" a=1") for line in found), found)
+    partitions(furlong)
+    many = "".join(f"line {number} of many, each as long as it must be to fill segments\n" for number in range(200_000))
+    furlong.run("topic", "create", "many", "-p", "5")
+    furlong.run("produce", "many", given=many)
+    back = furlong.run("consume", "many", "-e").splitlines(True)
+    need(sorted(back) == sorted(many.splitlines(True)), "lines are lost or new")
+    objects = "".join(f'{{"partition":2,"ts":{1000 * n},"key":"k{n}","payload":null}}\n' for n in range(1, 6))
+    furlong.run("topic", "create", "times", "-p", "3")
+    furlong.run("produce", "times", "--json", given=objects)
+    furlong.expect("1 2 ", "consume", "times", "-e", "--from", "1500", "--until", "4000", "-f", "%o ")
+    furlong.expect("3 4 ", "consume", "times", "-p", "2", "-e", "--tail", "2", "-f", "%o ")
+    printed = [json.loads(line) for line in furlong.run("consume", "times", "-e", "-J").splitlines()]
+    need([one["key"] for one in printed] == ["k1", "k2", "k3", "k4", "k5"], printed)
+    need("outside the log" in furlong.run("consume", "times", "-p", "2", "-o", "9", "-e", code=1), "offset 9 is there")
+
+
+def partitions(furlong):
+    """Keys of every length go where the Java client puts them."""
+    draw = random.Random(7)
+    keys = ["".join(draw.choices("abcäöü€😀 0123", k=1 + n % 40)) for n in range(3000)]
+    furlong.run("topic", "create", "keys", "-p", "17")
+    furlong.run("produce", "keys", "-K", r"\t", given="".join(f"{key}\tv\n" for key in keys))
+    found = furlong.run("consume", "keys", "-e", "-f", "%p %k\\n")
+    java = ["java", "-cp", str(JARS), str(Path(__file__).with_name("Partitions.java")), "17"]
+    said = subprocess.run(java, input=found, capture_output=True, text=True, check=False, encoding="utf-8")
+    need(said.stdout == f"{len(keys)} keys\n", said.stdout + said.stderr)
+
+
+def trims(furlong):
+    found = furlong.json("topic", "trim", "times", "-p", "2", "--before-offset", "2")
+    need(found == [{"partition": 2, "first_offset": 2, "error": None}], found)
+    furlong.expect("2 3 4 ", "consume", "times", "-e", "-f", "%o ")
+    found = furlong.json("topic", "trim", "times", "--before", "4500")
+    need([one["first_offset"] for one in found] == [0, 0, 4], found)
+    need("partition 2" in furlong.run("topic", "trim", "times", "-p", "2", "--before-offset", "99", code=1), "99 is past")
+    furlong.run("topic", "trim", "times", "--all")
+    furlong.expect("", "consume", "times", "-e")
+
+
+def settings(furlong):
+    def has(name, value, source):
+        soon(
+            lambda: furlong.json("config", "describe", "topic", "garden", name, "-s"),
+            lambda found: (found[0]["value"], found[0]["source"]) == (value, source) and found[0]["synonyms"],
+        )
+
+    furlong.run("config", "alter", "broker", "default", "--set", "log.flush.interval.messages=500")
+    has("flush.messages", "500", "all brokers")
+    furlong.run("config", "alter", "broker", "1", "--set", "log.flush.interval.messages=600")
+    has("flush.messages", "600", "broker")
+    furlong.run("config", "alter", "topic", "garden", "--set", "flush.messages=700", "--append", "cleanup.policy=compact")
+    has("flush.messages", "700", "topic")
+    has("cleanup.policy", "delete,compact", "topic")
+    furlong.run("config", "alter", "topic", "garden", "--delete", "flush.messages", "--subtract", "cleanup.policy=compact")
+    has("flush.messages", "600", "broker")
+    has("cleanup.policy", "delete", "topic")
+    furlong.run("config", "alter", "topic", "garden", "--set", "retention.ms=soon", code=1)
+    node = furlong.json("config", "describe", "broker", "1", "node.id", "-d")[0]
+    need((node["value"], node["read_only"]) == ("1", True) and node["documentation"], node)
+
+
+def cluster(furlong, address):
+    found = furlong.json("cluster", "describe", "--apis")
+    need([one["address"] for one in found["brokers"]] == [address], found)
+    need(len(found["cluster_id"]) == 22 and len(found["apis"]) > 40, found)
+
+
+def ends(furlong):
+    found = furlong.run("topic", "delete", "garden", "nothing", code=1)
+    need("nothing" in found, found)
+    soon(lambda: furlong.run("topic", "list").split(), lambda found: "garden" not in found)
+
+
+def files(furlong, kafka):
+    kafka.stop()
+    reports = furlong.json("log", "verify", str(kafka.directory / "data"), local=True)
+    need(all(one["problems"] == [] for one in reports), reports)
+    many = [one for one in reports if "/many-" in one["directory"]]
+    need(sum(one["records"] for one in many) == 200_000, many)
+    need(any(one["segments"] > 1 for one in many), "nothing rolled")
+    log = Path(many[0]["directory"]) / "00000000000000000000.log"
+    damaged = bytearray(log.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    log.write_bytes(damaged)
+    furlong.run("log", "verify", str(kafka.directory / "data"), code=1, local=True)
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--program", default=str(PACKAGE / "target" / "release" / "furlong"))
+    arguments = arguments.parse_args()
+    directory = Path(tempfile.mkdtemp(prefix="furlong-kafka-"))
+    kafka = None
+    try:
+        kafka = Kafka(directory)
+        furlong = Furlong(arguments.program, kafka.address)
+        topics(furlong)
+        records(furlong)
+        trims(furlong)
+        settings(furlong)
+        cluster(furlong, kafka.address)
+        ends(furlong)
+        files(furlong, kafka)
+        print(f"{furlong.count} commands against Apache Kafka: all as they must be")
+    except Failure as failure:
+        print(f"FAILED: {failure}", file=sys.stderr)
+        return 1
+    finally:
+        if kafka is not None:
+            kafka.end()
+        shutil.rmtree(directory, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

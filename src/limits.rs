@@ -59,6 +59,16 @@ pub const CONNECTIONS_PER_SHARD_MAX: usize = 10_000;
 /// half of it no further request is taken from it.
 pub const OUTBOUND_BYTES_PER_CONNECTION_MAX: usize = 4 * FETCH_RESPONSE_BYTES_MAX;
 
+/// Bytes of a request to the admin port; a longer one is refused.
+pub const ADMIN_REQUEST_BYTES_MAX: usize = 8 * 1024;
+
+/// How long the admin port waits for a request to be whole, for the shards to tell their figures,
+/// and for its answer to be taken, in milliseconds each.
+pub const ADMIN_WAIT_MS_MAX: u64 = 2_000;
+
+/// The longest time of a stage of a request that is told apart from longer ones, in microseconds.
+pub const STAGE_US_MAX: u64 = 120_000_000;
+
 /// Data shards (cores) of one broker.
 pub const SHARDS_MAX: usize = 256;
 

@@ -56,6 +56,10 @@ pub struct ServerConfig {
     pub data_directory: String,
     /// `listeners`: where to listen.
     pub listen: Endpoint,
+    /// `admin.listener`: where figures are told, if anywhere.
+    pub admin: Option<Endpoint>,
+    /// True if it was asked for, and is not only the default.
+    pub admin_is_set: bool,
     /// `advertised.listeners`: what clients are told. Port 0 stands for the port that the system
     /// chose.
     pub advertised: Endpoint,
@@ -112,6 +116,8 @@ impl ServerConfig {
             data_directory: data_directory(&settings)?,
             advertised: listeners::advertised(&settings, &listen)?,
             listen,
+            admin: admin(&settings)?,
+            admin_is_set: settings.contains_key("admin.listener"),
             cores: Some(cores).filter(|cores| *cores > 0),
             nice: number(&settings, "process.nice")?,
             memory_bytes_max: Some(memory_bytes).filter(|bytes| *bytes > 0),
@@ -146,6 +152,27 @@ impl Default for BrokerDefaults {
     fn default() -> BrokerDefaults {
         BrokerDefaults::of(Settings::new()).expect("the built-in defaults pass their own checks")
     }
+}
+
+/// Where figures are told.
+fn admin(settings: &Settings) -> Result<Option<Endpoint>, ConfigError> {
+    let text = text(settings, "admin.listener").trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let parts = text.rsplit_once(':').and_then(|(host, port)| {
+        let port = port.parse().ok()?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let host = host.to_owned();
+        (!host.is_empty()).then_some(Endpoint { host, port })
+    });
+    parts.map(Some).ok_or_else(|| ConfigError::Conflict {
+        sentence: format!(
+            "The setting admin.listener is {text}: give an address and a port, like \
+             127.0.0.1:9644, or nothing for no admin port."
+        )
+        .into(),
+    })
 }
 
 /// What becomes of one setting that was given.

@@ -21,6 +21,7 @@ pub mod file_system;
 pub mod files;
 pub mod flush_file;
 mod frames;
+pub mod http;
 pub mod lent_memory;
 pub mod listener;
 pub mod machine;

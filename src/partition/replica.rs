@@ -147,6 +147,24 @@ impl Partition {
         self.log.log_end_offset()
     }
 
+    /// The first offset.
+    #[must_use]
+    pub fn log_start_offset(&self) -> Offset {
+        self.log.log_start_offset()
+    }
+
+    /// Bytes of its segments.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        self.log.size_bytes()
+    }
+
+    /// How many segments it has.
+    #[must_use]
+    pub fn segment_count(&self) -> usize {
+        self.log.segment_count()
+    }
+
     /// What the opening of its log has found so far, while it is under way.
     #[must_use]
     pub fn opening_report(&self) -> Option<RecoveryReport> {

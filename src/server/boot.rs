@@ -16,6 +16,7 @@ use crate::io::directory_lock::{DirectoryLock, LockError};
 use crate::io::file_system::DeviceFlush;
 use crate::io::files::Files;
 use crate::io::flush_file;
+use crate::io::http::HttpListener;
 use crate::io::memory_limit::MemoryLimit;
 use crate::io::placement::{CpuMask, Placement};
 use crate::io::storage_probe::{DirectIo, Storage};
@@ -216,9 +217,42 @@ pub fn bind(config: &ServerConfig, count: usize) -> Result<Sockets, String> {
     Ok(Sockets { listeners, address })
 }
 
+/// Phase 5: the admin port. `Ok(None)` with the second part a notice, if there is none.
+///
+/// # Errors
+/// A sentence, when the address was asked for and cannot be had.
+pub fn bind_admin(config: &ServerConfig) -> Result<(Option<HttpListener>, String), String> {
+    let Some(wanted) = &config.admin else {
+        let notice = "no admin port: the setting admin.listener is empty".to_owned();
+        return Ok((None, notice));
+    };
+    let (host, port) = (wanted.host.as_str(), wanted.port);
+    let bound = HttpListener::bind(host, port).and_then(|listener| {
+        let address = listener.address()?;
+        Ok((listener, address))
+    });
+    match bound {
+        Ok((listener, address)) => {
+            let notice = format!("figures on http://{address}/metrics");
+            Ok((Some(listener), notice))
+        }
+        Err(error) => {
+            let sentence = format!(
+                "cannot listen for the admin port on {host}:{port}: {error}; choose another \
+                 address with --set admin.listener=HOST:PORT, or none with --set admin.listener="
+            );
+            if config.admin_is_set {
+                return Err(sentence);
+            }
+            Ok((None, sentence))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::io::http::HttpListener;
     use crate::io::memory_limit::MemorySource;
 
     fn config(flags: &[&str]) -> ServerConfig {
@@ -239,6 +273,29 @@ mod tests {
         assert!(data.flush_file.is_none());
         let reason = DeviceFlush::Refused("log.flush.device is false".to_owned());
         assert_eq!(data.storage.device_flush == reason, allowed.device_flush);
+    }
+
+    #[test]
+    fn an_admin_port_in_use_is_refused_if_it_was_asked_for() {
+        let (first, notice) = bind_admin(&config(&["admin.listener=127.0.0.1:0"])).expect("free");
+        let address = first.expect("bound").address().expect("bound");
+        assert_eq!(notice, format!("figures on http://{address}/metrics"));
+        let other = HttpListener::bind("127.0.0.1", 0).expect("free");
+        let taken = other.address().expect("bound");
+        let asked = config(&[&format!("admin.listener={taken}")]);
+        let sentence = bind_admin(&asked).map(|_| ()).expect_err("taken");
+        assert!(
+            sentence.contains("--set admin.listener=HOST:PORT"),
+            "{sentence}"
+        );
+        let by_default = ServerConfig {
+            admin_is_set: false,
+            ..asked
+        };
+        let (none, notice) = bind_admin(&by_default).expect("it serves without");
+        assert!(none.is_none() && notice == sentence);
+        let (none, _) = bind_admin(&config(&["admin.listener="])).expect("none is wanted");
+        assert!(none.is_none());
     }
 
     #[test]

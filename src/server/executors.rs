@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder};
 
+use super::collector::Figures;
 use super::machine_loop::{Crossing, MachineLoop, Report};
 use crate::io::blocking::BlockingThread;
 use crate::io::device_health::DeviceHealth;
@@ -159,6 +160,15 @@ impl Executors {
             shard.0
         };
         self.mesh.send(usize::from(place), Crossing::Stop);
+        self.mesh.flush();
+    }
+
+    /// Asks every machine for its figures.
+    pub fn ask_figures(&mut self, asker: &Sender<Figures>) {
+        for place in 0..=self.shard_count {
+            let asked = Crossing::Figures(asker.clone());
+            self.mesh.send(usize::from(place), asked);
+        }
         self.mesh.flush();
     }
 

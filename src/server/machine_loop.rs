@@ -12,6 +12,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::mpsc::Sender;
 
+use super::collector::Figures;
+use super::stages::StageTimes;
 use crate::io::clock;
 use crate::io::driver::Driver;
 use crate::io::mesh::MeshPort;
@@ -36,6 +38,8 @@ pub enum Report {
     Listening(ShardId),
     /// The process was asked to stop.
     Signal(i32),
+    /// Somebody wants the figures of all executors.
+    Figures(Sender<Figures>),
     /// An executor could not set up its ring.
     NoRing(ShardId, io::Error),
     /// How much of its buffers' memory a data shard could register with its ring.
@@ -49,6 +53,8 @@ pub enum Crossing {
     Message(Box<MeshMessage>),
     /// The main thread asks this machine to stop.
     Stop,
+    /// Somebody wants the figures of this machine.
+    Figures(Sender<Figures>),
 }
 
 /// The loop of one machine.
@@ -62,6 +68,7 @@ pub struct MachineLoop<M> {
     mesh: MeshPort<Crossing>,
     reports: Sender<Report>,
     effects: Effects,
+    stages: StageTimes,
     events: VecDeque<Event>,
     crossings: VecDeque<(usize, Crossing)>,
     stopped: bool,
@@ -89,6 +96,7 @@ impl<M: Machine> MachineLoop<M> {
                 disk: DiskQueue::with_buffers(buffers),
                 ..Effects::default()
             },
+            stages: StageTimes::default(),
             events: VecDeque::new(),
             crossings: VecDeque::new(),
             stopped: false,
@@ -151,6 +159,15 @@ impl<M: Machine> MachineLoop<M> {
                     self.driver.network.stop_listening(&mut self.driver.ring);
                     self.events.push_back(Event::Stop);
                 }
+                Crossing::Figures(asker) => {
+                    let figures = Figures {
+                        shard: self.shard,
+                        numbers: self.machine.numbers(),
+                        stages: self.stages.clone(),
+                    };
+                    // Whoever asked may no longer wait.
+                    let _ = asker.send(figures);
+                }
             }
         }
         while let Some(completion) = self.driver.disk.take_completion() {
@@ -200,6 +217,9 @@ impl<M: Machine> MachineLoop<M> {
             };
             self.mesh
                 .send(usize::from(place), Crossing::Message(message));
+        }
+        for sample in self.effects.stages.drain(..) {
+            self.stages.record(sample);
         }
         for effect in std::mem::take(&mut self.effects.process) {
             self.stopped |= effect == ProcessEffect::Stopped;

@@ -4,15 +4,20 @@
 //! Owns: the order of start and stop. Invariants: no Kafka decision is made here.
 //! Runs on: the main thread and each executor. Bounded by: `limits`.
 
+pub mod admin;
 pub mod boot;
 pub mod check;
+pub mod collector;
 pub mod disk_ahead;
 pub mod executors;
+pub mod exposition;
 pub mod findings;
 pub mod identity;
+pub mod logging;
 pub mod machine_loop;
 pub mod options;
 pub mod serve;
+pub mod stages;
 pub mod start_progress;
 pub mod storage_findings;
 pub mod supervisor;

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::logging::{Format, Level};
 use crate::config::given::{FileForm, GivenSettings};
 use crate::config::server::ServerConfig;
 use crate::config::size::parse_bytes;
@@ -36,6 +37,12 @@ pub struct ServeArguments {
     /// How much memory it may hold, like 512MiB or 2GiB (the setting memory.max.bytes)
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<String>,
+    /// Form of the lines on the standard error
+    #[arg(long, value_enum, default_value_t)]
+    pub log_format: Format,
+    /// The least level of what is said on the standard error
+    #[arg(long, value_enum, default_value_t)]
+    pub log_level: Level,
     /// Any setting; may be given more than once
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub settings: Vec<String>,
@@ -147,6 +154,7 @@ mod tests {
             cores: Some(2),
             memory: Some("1GiB".into()),
             settings: vec!["cores=4".into()],
+            ..ServeArguments::default()
         };
         let config = arguments.settings().expect("settings");
         assert_eq!(config.memory_bytes_max, Some(1 << 30));

@@ -8,10 +8,15 @@
 
 use std::sync::Arc;
 
+use tracing::{error, info, warn};
+
+use super::admin::{self, Readiness};
 use super::boot::{self, DataDirectory, Sockets};
+use super::collector::Collector;
 use super::executors::{Executors, Launch};
-use super::findings;
+use super::findings::{self, Weight};
 use super::identity;
+use super::logging;
 use super::options::ServeArguments;
 use super::start_progress::StartWatch;
 use super::storage_findings::of_storage;
@@ -36,6 +41,7 @@ use crate::shard::machine::{Shard, ShardConfig};
 /// ends the process without waiting for them.
 pub fn serve(arguments: &ServeArguments) -> Result<(), String> {
     let config = arguments.settings()?;
+    logging::set_up(arguments.log_format, arguments.log_level)?;
     boot::check_machine()?;
     let signals = StopSignals::block().map_err(|error| format!("cannot take signals: {error}"))?;
     let (cpus, placement) = boot::place(&config)?;
@@ -49,11 +55,10 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), String> {
     let (memory, memory_notice) = boot::divide_memory(&config, &limit, shard_count)?;
     let mut directory = boot::open_data_directory(&config)?;
     let Sockets { listeners, address } = boot::bind(&config, placement.data.len())?;
-    config
-        .notices
-        .iter()
-        .for_each(|notice| eprintln!("furlong: {notice}"));
-    eprintln!("furlong: {memory_notice}");
+    let (admin_listener, admin_notice) = boot::bind_admin(&config)?;
+    config.notices.iter().for_each(|notice| warn!("{notice}"));
+    info!("{memory_notice}");
+    info!("{admin_notice}");
     tell(&cpus, &placement, nice, &directory);
     end_on_panic();
     let clean_file = directory.flush_file.take().map(Into::into);
@@ -76,9 +81,15 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), String> {
     };
     let executors = Executors::start(launch, make_data, move || ControlShard::new(control))?;
     supervisor::report_signals(signals, &executors)?;
+    let readiness = Readiness::default();
+    if let Some(listener) = admin_listener {
+        let collector = Collector::new(executors.reporter(), usize::from(shard_count) + 1);
+        admin::serve(listener, collector, readiness.clone())?;
+    }
     let path = directory.path.display();
     let ready = format!("furlong is serving on {address} (data in {path}, {shard_count} shards)");
-    supervisor::supervise(executors, StartWatch::new(&address.to_string()), &ready)
+    let watch = StartWatch::new(&address.to_string());
+    supervisor::supervise(executors, watch, &ready, &readiness)
 }
 
 /// Says what was found, a line each.
@@ -98,9 +109,13 @@ fn tell(cpus: &CpuMask, placement: &Placement, nice: Nice, directory: &DataDirec
     ));
     // What matters most stands last, where it is seen.
     found.sort_by_key(|finding| finding.weight);
-    found
-        .iter()
-        .for_each(|finding| eprintln!("furlong: {finding}"));
+    for finding in found {
+        match finding.weight {
+            Weight::Fact => info!("{finding}"),
+            Weight::Warning => warn!("{finding}"),
+            Weight::Obstacle => error!("{finding}"),
+        }
+    }
 }
 
 /// A path from the root, as clients see it.
@@ -162,8 +177,8 @@ fn end_on_panic() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |information| {
         before(information);
-        eprintln!(
-            "furlong: this is a fault of the program, and it ends here. What was acknowledged is \
+        error!(
+            "this is a fault of the program, and it ends here. What was acknowledged is \
             on \
              disk; the next start recovers it."
         );

@@ -3,18 +3,27 @@
 //!
 //! Owns: the order of a stop. Invariants: data shards stop first, all at once, and the control
 //! shard once the last of them has; a fatal report ends the process without waiting for anybody; a
-//! second signal does too. Runs on: the main thread. Bounded by: one report at a time.
+//! second signal, half a second later or more, does too. Runs on: the main thread. Bounded by: one
+//! report at a time.
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::time::{Duration, Instant};
 
+use tracing::{info, warn};
+
+use super::admin::Readiness;
 use super::executors::Executors;
 use super::findings;
 use super::machine_loop::Report;
 use super::start_progress::StartWatch;
 use crate::io::process::StopSignals;
+use crate::io::ring::Registered;
 use crate::model::ids::ShardId;
 use crate::shard::contract::ProcessEffect;
+
+/// Signals that come within this time after the first are the same wish to stop.
+const ONE_WISH: Duration = Duration::from_millis(500);
 
 /// Reports stop signals from a thread of its own, which ends with the process.
 ///
@@ -45,18 +54,20 @@ pub fn supervise(
     mut executors: Executors,
     mut watch: StartWatch,
     ready: &str,
+    readiness: &Readiness,
 ) -> Result<(), String> {
     let mut running: BTreeSet<ShardId> = (0..executors.shard_count()).map(ShardId).collect();
     let mut silent = running.clone();
     let mut ready = Some(ready);
     let mut buffers = Vec::new();
-    let (mut is_ready, mut stopping) = (false, false);
+    let (mut is_ready, mut stopping) = (false, None::<Instant>);
     loop {
         if is_ready
             && silent.is_empty()
             && let Some(ready) = ready.take()
         {
-            eprintln!("furlong: {}", watch.summary());
+            info!("{}", watch.summary());
+            readiness.set(true);
             announce(ready);
         }
         match executors.next_report() {
@@ -65,31 +76,32 @@ pub fn supervise(
                     "the executor of shard {shard} gets no ring: {error}"
                 ));
             }
-            Report::Signal(_) if stopping => {
+            // One wish can come as two signals: some programs tell the process and then its group.
+            Report::Signal(_) if stopping.is_some_and(|since| since.elapsed() < ONE_WISH) => {}
+            Report::Signal(_) if stopping.is_some() => {
                 return Err("asked twice to stop: left before everything was in order".into());
             }
             Report::Signal(_) => {
-                stopping = true;
+                stopping = Some(Instant::now());
+                readiness.set(false);
                 running.iter().for_each(|shard| executors.stop(*shard));
             }
+            Report::Figures(asker) => executors.ask_figures(&asker),
             Report::Buffers(registered) => {
                 buffers.push(registered);
-                if buffers.len() == usize::from(executors.shard_count()) {
-                    let found = findings::of_buffers(&buffers, executors.lent_bytes());
-                    eprintln!("furlong: {found}");
-                }
+                tell_buffers(&buffers, &executors);
             }
             Report::Effect(_, ProcessEffect::Ready) => is_ready = true,
             Report::Effect(shard, ProcessEffect::Recovering { progress }) => {
                 if let Some(line) = watch.take(shard, progress) {
-                    eprintln!("furlong: {line}");
+                    info!("{line}");
                 }
             }
             Report::Listening(shard) => {
                 silent.remove(&shard);
             }
             Report::Effect(shard, ProcessEffect::Notice { sentence }) => {
-                eprintln!("furlong: shard {shard}: {sentence}");
+                warn!(shard = %shard, "shard {shard}: {sentence}");
             }
             Report::Effect(_, ProcessEffect::Fatal { sentence }) => return Err(sentence.into()),
             Report::Effect(ShardId::CONTROL, ProcessEffect::Stopped) => {
@@ -103,6 +115,13 @@ pub fn supervise(
                 }
             }
         }
+    }
+}
+
+/// Says what the executors lent to the kernel, once the last of them has told.
+fn tell_buffers(buffers: &[Registered], executors: &Executors) {
+    if buffers.len() == usize::from(executors.shard_count()) {
+        info!("{}", findings::of_buffers(buffers, executors.lent_bytes()));
     }
 }
 

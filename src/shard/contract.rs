@@ -10,6 +10,8 @@
 use bytes::Bytes;
 
 use super::mesh_message::MeshMessage;
+use super::numbers::ShardNumbers;
+use super::stage::StageSample;
 use super::start_progress::RecoveryProgress;
 use crate::limits::{EFFECTS_PER_TURN_SOFT_MAX, LIST_ENTRIES_KEPT_MAX, LISTS_KEPT_MAX};
 use crate::model::disk::{DiskCompletion, DiskQueue};
@@ -127,6 +129,8 @@ pub struct Effects {
     pub mesh: Vec<MeshEffect>,
     /// For the process.
     pub process: Vec<ProcessEffect>,
+    /// Stages of requests that ended, for the figures.
+    pub stages: Vec<StageSample>,
     /// Emptied lists of `NetworkEffect::Send`, for the next ones.
     pub spare_parts: Vec<Vec<Bytes>>,
 }
@@ -157,6 +161,10 @@ pub trait Machine {
     fn next_deadline(&self) -> Option<MonotonicUs>;
     /// Does what has become due.
     fn handle_timeout(&mut self, now: Now, effects: &mut Effects);
+    /// Its figures, of a machine that has some.
+    fn numbers(&self) -> Option<ShardNumbers> {
+        None
+    }
 }
 
 const _: () = assert!(std::mem::size_of::<NetworkEffect>() <= 64);

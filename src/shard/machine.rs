@@ -17,6 +17,7 @@ use super::fetch_sessions::FetchSessions;
 use super::image_apply::ImageProgress;
 use super::memory::{MemoryUse, ShardMemory};
 use super::mesh_message::MeshMessage;
+use super::numbers::{ApiCounts, ShardNumbers};
 use super::partition_table::PartitionTable;
 use super::parts::PartTable;
 use super::request_table::{Call, Continuation, Pending, RequestTable};
@@ -96,6 +97,7 @@ pub struct Shard {
     pub(super) work: VecDeque<Work>,
     pub(super) producer_ids: ProducerIds,
     pub(super) memory: ShardMemory,
+    pub(super) counts: ApiCounts,
     pub(super) spares: Spares,
 }
 
@@ -120,6 +122,7 @@ impl Shard {
             timers: Timers::default(),
             work: VecDeque::new(),
             producer_ids: ProducerIds::default(),
+            counts: ApiCounts::default(),
             spares: Spares::default(),
         }
     }
@@ -427,6 +430,10 @@ impl Machine for Shard {
         } else {
             Some(0)
         }
+    }
+
+    fn numbers(&self) -> Option<ShardNumbers> {
+        Some(Shard::numbers(self))
     }
 
     fn handle_timeout(&mut self, now: Now, effects: &mut Effects) {

@@ -2,6 +2,7 @@
 //! Starting and stopping: exit codes, and the sentences of a start that cannot be.
 
 use std::net::TcpListener;
+use std::process::Command;
 
 use crate::client::Client;
 use crate::process::{Broker, Ended};
@@ -105,4 +106,14 @@ fn a_data_directory_that_cannot_be_is_named() {
         said.contains("occupied") && !said.contains("panicked"),
         "{said}"
     );
+}
+
+#[test]
+fn two_signals_at_once_are_one_wish_to_stop() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let broker = Broker::start(directory.path());
+    let pid = broker.pid().to_string();
+    let once = Command::new("kill").args(["-INT", &pid]).status();
+    assert!(once.expect("kill is there").success());
+    assert_eq!(broker.stop().code(), Some(0), "it stops in order");
 }

@@ -3,6 +3,7 @@
 //! does to it. Each test has its own broker on a port of the kernel's choosing, in a temporary
 //! directory, killed by its id.
 
+mod admin;
 mod client;
 mod commands;
 mod durability;

@@ -12,6 +12,15 @@ use crate::config::definition::ConfigType::{Int, List, Long, Password, String};
 /// The settings of this part, sorted by name.
 pub(super) const NETWORK_SETTINGS: &[BrokerSetting] = &[
     fixed(
+        "admin.listener",
+        String,
+        Some("127.0.0.1:9644"),
+        Check::Text,
+        Engine,
+        "Where /metrics, /healthz and /readyz are served, like 127.0.0.1:9644; empty for nowhere. \
+         Whoever reaches it can read the figures, so think before it leaves the loopback.",
+    ),
+    fixed(
         "advertised.listeners",
         List,
         None,

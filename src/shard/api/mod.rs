@@ -260,6 +260,9 @@ impl Shard {
             Ok(header) => self.dispatch(now, slot, &header, body, effects),
             Err(error) => Err(ApiError::Decode(error)),
         };
+        if matches!(reply, Err(_) | Ok(Reply::Close)) {
+            self.counts.note_refused();
+        }
         self.conclude(slot, reply, effects);
     }
 
@@ -293,9 +296,12 @@ impl Shard {
             version: header.api_version,
             correlation_id: header.correlation_id,
         };
-        let Some(api) = APIS.iter().find(|api| api.key.code() == header.api_key) else {
+        let place = APIS.iter().position(|api| api.key.code() == header.api_key);
+        let Some(place) = place else {
             return Ok(Reply::Close);
         };
+        let api = &APIS[place];
+        self.counts.note_request(place);
         if api.versions.contains(&header.api_version) {
             let arrival = Arrival {
                 now,

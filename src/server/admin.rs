@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The admin port: whether the broker lives, whether it is ready, and its figures.
+//!
+//! Owns: the paths and the names of the metrics. Invariants: whatever is asked here is read only;
+//! where the exporters that people have for Kafka know a figure, it has their name (kafka_exporter,
+//! and the JMX exporter with Kafka's sample rules); the others begin with `furlong_`.
+//! Runs on: the admin thread. Bounded by: `PARTITIONS_MAX` lines a metric.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::collector::{Collector, Figures};
+use super::exposition::{Exposition, Kind};
+use crate::io::http::{Answer, HttpListener};
+use crate::model::ids::ShardId;
+use crate::shard::numbers::{LogNumbers, ShardNumbers};
+use crate::shard::stage::Stage;
+
+/// Type of Prometheus' text.
+const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The quantiles that are told of each stage.
+const QUANTILES: [(f64, &str); 4] = [(0.5, "0.5"), (0.9, "0.9"), (0.99, "0.99"), (0.999, "0.999")];
+
+/// Whether the broker has recovered and takes requests.
+#[derive(Clone, Debug, Default)]
+pub struct Readiness(Arc<AtomicBool>);
+
+impl Readiness {
+    /// It does, or no longer does.
+    pub fn set(&self, is_ready: bool) {
+        self.0.store(is_ready, Ordering::Release);
+    }
+
+    fn get(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// Answers on that socket until the process ends.
+///
+/// # Errors
+/// A sentence, when no thread can be had.
+pub fn serve(
+    listener: HttpListener,
+    collector: Collector,
+    readiness: Readiness,
+) -> Result<(), String> {
+    listener
+        .serve(move |path| answer(path, &collector, &readiness))
+        .map_err(|error| format!("cannot start the thread of the admin port: {error}"))
+}
+
+fn answer(path: &str, collector: &Collector, readiness: &Readiness) -> Answer {
+    const OK: (u16, &str) = (200, "OK");
+    const NOT_NOW: (u16, &str) = (503, "Service Unavailable");
+    match path {
+        "/readyz" if readiness.get() => Answer::text(OK, "ready"),
+        "/readyz" => Answer::text(NOT_NOW, "not ready: recovering, or stopping"),
+        "/healthz" => {
+            let (there, all) = (collector.collect().len(), collector.executors());
+            if there == all {
+                return Answer::text(OK, "every executor answers");
+            }
+            let line = format!("{there} of {all} executors answer");
+            Answer::text(NOT_NOW, &line)
+        }
+        "/metrics" => Answer {
+            status: OK,
+            content_type: EXPOSITION,
+            body: metrics(&collector.collect(), collector.executors(), readiness.get()),
+        },
+        _ => Answer::text(
+            (404, "Not Found"),
+            "there are /healthz, /readyz and /metrics",
+        ),
+    }
+}
+
+/// All figures as text.
+fn metrics(figures: &[Figures], executors: usize, is_ready: bool) -> String {
+    let mut out = Exposition::default();
+    let version = env!("CARGO_PKG_VERSION");
+    out.metric("furlong_build_info", Kind::Gauge, "The version that runs.")
+        .value(&[("version", version)], 1);
+    out.metric(
+        "furlong_ready",
+        Kind::Gauge,
+        "1 once it has recovered and serves.",
+    )
+    .value(&[], u8::from(is_ready));
+    out.metric(
+        "furlong_executors_answering",
+        Kind::Gauge,
+        "Executors that told their figures in time; fewer than there are is a fault.",
+    )
+    .value(&[], figures.len());
+    out.metric(
+        "furlong_executors",
+        Kind::Gauge,
+        "Executors of this process.",
+    )
+    .value(&[], executors);
+    let shards: Vec<(String, &ShardNumbers)> = figures
+        .iter()
+        .filter_map(|one| Some((one.shard.to_string(), one.numbers.as_ref()?)))
+        .collect();
+    of_shards(&mut out, &shards);
+    of_requests(&mut out, &shards);
+    of_logs(&mut out, &shards);
+    of_stages(&mut out, figures);
+    out.finish()
+}
+
+/// A gauge for each shard: name, help, what it is.
+type ShardGauge = (&'static str, &'static str, fn(&ShardNumbers) -> usize);
+
+const SHARD_GAUGES: [ShardGauge; 8] = [
+    ("furlong_connections", "Client connections.", |shard| {
+        shard.connections
+    }),
+    (
+        "furlong_requests_waiting",
+        "Requests of clients that wait for something.",
+        |shard| shard.requests_waiting,
+    ),
+    (
+        "furlong_fetch_watches",
+        "Waiting fetches, counted once for each partition.",
+        |shard| shard.watches,
+    ),
+    (
+        "furlong_memory_limit_bytes",
+        "What the buffers of a shard may hold.",
+        |shard| shard.memory_total_bytes,
+    ),
+    (
+        "furlong_memory_tail_cache_bytes",
+        "Cached tails of logs.",
+        |shard| shard.memory.tail_cache_bytes,
+    ),
+    (
+        "furlong_memory_append_bytes",
+        "Frames that are not answered, and what is not flushed.",
+        |shard| shard.memory.append_bytes,
+    ),
+    (
+        "furlong_memory_read_bytes",
+        "Reads under way and what was read ahead.",
+        |shard| shard.memory.read_bytes,
+    ),
+    (
+        "furlong_memory_outbound_bytes",
+        "Answers that clients have not taken.",
+        |shard| shard.memory.outbound_bytes,
+    ),
+];
+
+fn of_shards(out: &mut Exposition, shards: &[(String, &ShardNumbers)]) {
+    for (name, help, get) in SHARD_GAUGES {
+        let mut metric = out.metric(name, Kind::Gauge, help);
+        for (shard, numbers) in shards {
+            metric.value(&[("shard", shard)], get(numbers));
+        }
+    }
+    let partitions = shards.iter().map(|(_, shard)| shard.logs.len());
+    out.metric(
+        "kafka_server_replicamanager_partitioncount",
+        Kind::Gauge,
+        "Partitions on this broker.",
+    )
+    .value(&[], partitions.sum::<usize>());
+    let led = shards.iter().flat_map(|(_, shard)| &shard.logs);
+    out.metric(
+        "kafka_server_replicamanager_leadercount",
+        Kind::Gauge,
+        "Partitions that this broker leads.",
+    )
+    .value(&[], led.filter(|log| log.high_watermark.is_some()).count());
+    let closed = shards.iter().flat_map(|(_, shard)| &shard.logs);
+    out.metric(
+        "kafka_server_replicamanager_offlinereplicacount",
+        Kind::Gauge,
+        "Partitions whose log is not open: recovering, or waiting for space.",
+    )
+    .value(&[], closed.filter(|log| !log.is_open).count());
+}
+
+fn of_requests(out: &mut Exposition, shards: &[(String, &ShardNumbers)]) {
+    let mut metric = out.metric(
+        "kafka_network_requestmetrics_requests_total",
+        Kind::Counter,
+        "Requests since the start, by API.",
+    );
+    let places = shards.first().map_or(0, |(_, shard)| shard.requests.len());
+    for place in 0..places {
+        let key = shards[0].1.requests[place].0;
+        let all = shards.iter().map(|(_, shard)| shard.requests[place].1);
+        let name = format!("{key:?}");
+        metric.value(&[("request", &name)], all.sum::<u64>());
+    }
+    let refused = shards.iter().map(|(_, shard)| shard.refused_frames);
+    out.metric(
+        "furlong_refused_frames_total",
+        Kind::Counter,
+        "Frames that were no request which is served; their connections were closed.",
+    )
+    .value(&[], refused.sum::<u64>());
+}
+
+/// A gauge for each partition: name, help, what it is (nothing if it has none).
+type LogGauge = (&'static str, &'static str, fn(&LogNumbers) -> Option<u64>);
+
+fn offset(offset: i64) -> Option<u64> {
+    u64::try_from(offset).ok()
+}
+
+const LOG_GAUGES: [LogGauge; 5] = [
+    (
+        "kafka_topic_partition_current_offset",
+        "High watermark.",
+        |log| offset(log.high_watermark?),
+    ),
+    (
+        "kafka_topic_partition_oldest_offset",
+        "The first offset.",
+        |log| offset(log.log_start_offset),
+    ),
+    (
+        "kafka_log_log_logendoffset",
+        "Offset after the last record.",
+        |log| offset(log.log_end_offset),
+    ),
+    ("kafka_log_log_size", "Bytes of all segments.", |log| {
+        Some(log.size_bytes)
+    }),
+    ("kafka_log_log_numlogsegments", "Segments.", |log| {
+        u64::try_from(log.segments).ok()
+    }),
+];
+
+fn of_logs(out: &mut Exposition, shards: &[(String, &ShardNumbers)]) {
+    let mut logs: Vec<&LogNumbers> = shards.iter().flat_map(|(_, shard)| &shard.logs).collect();
+    logs.sort_by(|one, two| (&one.topic, one.at.partition).cmp(&(&two.topic, two.at.partition)));
+    for (name, help, get) in LOG_GAUGES {
+        let mut metric = out.metric(name, Kind::Gauge, help);
+        for log in &logs {
+            let partition = log.at.partition.to_string();
+            if let Some(value) = get(log) {
+                metric.value(&[("topic", &log.topic), ("partition", &partition)], value);
+            }
+        }
+    }
+}
+
+fn of_stages(out: &mut Exposition, figures: &[Figures]) {
+    let mut metric = out.metric(
+        "furlong_stage_seconds",
+        Kind::Summary,
+        "How long the stages of requests took, since the start.",
+    );
+    let data = figures.iter().filter(|one| one.shard != ShardId::CONTROL);
+    for one in data {
+        let shard = one.shard.to_string();
+        for stage in Stage::ALL {
+            let times = one.stages.of(stage);
+            let labels = [("shard", shard.as_str()), ("stage", stage.name())];
+            for (quantile, name) in QUANTILES {
+                let seconds = times.value_at_quantile(quantile) as f64 / 1e6;
+                let labels = [labels[0], labels[1], ("quantile", name)];
+                metric.value(&labels, seconds);
+            }
+            metric.part("_sum", &labels, one.stages.sum_us(stage) as f64 / 1e6);
+            metric.part("_count", &labels, times.len());
+        }
+    }
+}

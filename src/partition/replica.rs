@@ -153,12 +153,6 @@ impl Partition {
         self.log.log_start_offset()
     }
 
-    /// Bytes of its segments.
-    #[must_use]
-    pub fn size_bytes(&self) -> u64 {
-        self.log.size_bytes()
-    }
-
     /// How many segments it has.
     #[must_use]
     pub fn segment_count(&self) -> usize {

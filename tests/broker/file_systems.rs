@@ -139,11 +139,13 @@ fn btrfs_and_memory_are_refused_and_not_always_direct() {
         make: &["mkfs.btrfs", "-q"],
         kind: "btrfs",
         options: "rw",
+        is_written: false,
     });
     let memory = mounted(Recipe {
         make: &[],
         kind: "tmpfs",
         options: "size=16m",
+        is_written: false,
     });
     for (mounted, kind) in [(btrfs, Kind::Btrfs), (memory, Kind::Memory)] {
         let Some(mounted) = mounted else { continue };

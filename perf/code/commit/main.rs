@@ -44,10 +44,10 @@ use figures::{Figures, Transfer};
 use load::Scenario;
 use measured::Measured;
 use process::Broker;
-use volume::{EXT4, Volume, XFS};
+use volume::{EXT4, Recipe, Volume, XFS};
 
 /// Bytes of the image of a loop device.
-const IMAGE_BYTES: u64 = 12 << 30;
+const IMAGE_BYTES: u64 = 6 << 30;
 
 /// Time for what the broker does in the background after a topic was made.
 const SETTLE: Duration = Duration::from_millis(500);
@@ -150,7 +150,11 @@ fn measure(options: &Options, place: &str, figures: &mut Figures) {
         other => panic!("{other} is no place: disk, ext4 or xfs"),
     };
     let volume = file_system.map(|file_system| {
-        Volume::make(&options.folder, file_system, IMAGE_BYTES)
+        let recipe = Recipe {
+            is_written: true,
+            ..file_system
+        };
+        Volume::make(&options.folder, recipe, IMAGE_BYTES)
             .unwrap_or_else(|sentence| panic!("no loop device: {sentence}"))
     });
     let folder = volume

@@ -30,7 +30,7 @@ use std::time::{Duration, Instant};
 
 use measured::Measured;
 use report::Report;
-use volume::{EXT4, Volume, XFS};
+use volume::{EXT4, Recipe, Volume, XFS};
 
 /// Bytes of the image of a loop device.
 const IMAGE_BYTES: u64 = 3 << 30;
@@ -159,7 +159,11 @@ fn measure_in(options: &Options, place: &str, has_hogs: bool, niceness: &str) ->
         other => panic!("{other} is no place: disk, ext4 or xfs"),
     };
     let volume = file_system.map(|file_system| {
-        Volume::make(&options.folder, file_system, IMAGE_BYTES)
+        let recipe = Recipe {
+            is_written: true,
+            ..file_system
+        };
+        Volume::make(&options.folder, recipe, IMAGE_BYTES)
             .unwrap_or_else(|sentence| panic!("no loop device: {sentence}"))
     });
     let below = volume

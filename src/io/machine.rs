@@ -42,8 +42,6 @@ pub struct Machine {
     pub wall_ms: i64,
     /// True if nice values count only within a session.
     pub autogrouped: bool,
-    /// True if commits may have real-time I/O priority.
-    pub real_time_io: bool,
 }
 
 impl Machine {
@@ -72,7 +70,6 @@ impl Machine {
             clock_source: read("/sys/devices/system/clocksource/clocksource0/current_clocksource"),
             wall_ms: clock::now().wall_ms,
             autogrouped: priority::is_autogrouped(),
-            real_time_io: priority::is_real_time(priority::commit_io_priority()),
         }
     }
 }

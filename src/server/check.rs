@@ -32,17 +32,16 @@ pub fn check(config: &ServerConfig) -> Result<Vec<Finding>, String> {
         Err(sentence) => Finding::obstacle(sentence),
     });
     if let Ok(nice) = priority::raise_nice(config.nice) {
-        let priority = findings::of_priority(nice, machine.autogrouped, machine.real_time_io);
-        found.extend(priority);
+        found.extend(findings::of_priority(nice, machine.autogrouped));
     }
     let path = Path::new(&config.data_directory);
-    found.extend(directory(path, machine.real_time_io));
+    found.extend(directory(path));
     found.sort_by_key(|finding| finding.weight);
     Ok(found)
 }
 
 /// The directory, or where it would be made.
-fn directory(wanted: &Path, real_time_io: bool) -> Vec<Finding> {
+fn directory(wanted: &Path) -> Vec<Finding> {
     let name = wanted.display();
     let Some(there) = nearest(wanted) else {
         return vec![Finding::obstacle(format!(
@@ -57,7 +56,7 @@ fn directory(wanted: &Path, real_time_io: bool) -> Vec<Finding> {
         )));
     }
     found.extend(match Storage::probe(&there) {
-        Ok(storage) => storage_findings::of_storage(&there, &storage, real_time_io),
+        Ok(storage) => storage_findings::of_storage(&there, &storage),
         Err(error) => vec![Finding::obstacle(format!(
             "cannot write in {}: {error}; name another data directory with --data",
             there.display()

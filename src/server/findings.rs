@@ -226,17 +226,11 @@ fn clock_warnings(machine: &Machine) -> Vec<Finding> {
     found
 }
 
-/// What became of the priorities. `real_time_io` is whether commits may have real-time I/O
-/// priority.
+/// What became of the priorities.
 #[must_use]
-pub fn of_priority(nice: Nice, autogrouped: bool, real_time_io: bool) -> Vec<Finding> {
-    let class = if real_time_io {
-        "real-time"
-    } else {
-        "ordinary (real-time needs CAP_SYS_NICE)"
-    };
+pub fn of_priority(nice: Nice, autogrouped: bool) -> Vec<Finding> {
     let mut found = vec![Finding::fact(format!(
-        "priority: nice {}; I/O priority of commits {class}",
+        "priority: nice {}; I/O priority the highest of the ordinary ones",
         nice.now
     ))];
     if nice.is_short() {

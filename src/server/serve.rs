@@ -96,17 +96,8 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), String> {
 fn tell(cpus: &CpuMask, placement: &Placement, nice: Nice, directory: &DataDirectory) {
     let machine = Machine::inspect(cpus);
     let mut found = findings::of_machine(&machine, placement.data.len());
-    let real_time_io = machine.real_time_io;
-    found.extend(findings::of_priority(
-        nice,
-        machine.autogrouped,
-        real_time_io,
-    ));
-    found.extend(of_storage(
-        &directory.path,
-        &directory.storage,
-        real_time_io,
-    ));
+    found.extend(findings::of_priority(nice, machine.autogrouped));
+    found.extend(of_storage(&directory.path, &directory.storage));
     // What matters most stands last, where it is seen.
     found.sort_by_key(|finding| finding.weight);
     for finding in found {

@@ -17,10 +17,9 @@ use crate::limits::BLOCK_BYTES;
 /// A flush that takes longer is worth a warning.
 const FLUSH_SLOW: Duration = Duration::from_millis(10);
 
-/// What was found of the storage, facts first. `real_time_io` is whether commits may have real-time
-/// I/O priority.
+/// What was found of the storage, facts first.
 #[must_use]
-pub fn of_storage(directory: &Path, storage: &Storage, real_time_io: bool) -> Vec<Finding> {
+pub fn of_storage(directory: &Path, storage: &Storage) -> Vec<Finding> {
     let mut found = vec![
         Finding::fact(place(directory, storage)),
         Finding::fact(commits(storage)),
@@ -30,7 +29,7 @@ pub fn of_storage(directory: &Path, storage: &Storage, real_time_io: bool) -> Ve
     found.extend(direct_warning(storage));
     found.extend(mount_warnings(&storage.file_system));
     found.extend(flush_warning(storage));
-    found.extend(scheduler_warning(storage, real_time_io));
+    found.extend(scheduler_note(storage));
     found
 }
 
@@ -179,14 +178,13 @@ fn flush_warning(storage: &Storage) -> Option<Finding> {
     )))
 }
 
-/// Real-time requests go before all others; the broker's own bulk work is of the idle class.
-fn scheduler_warning(storage: &Storage, real_time_io: bool) -> Option<Finding> {
+/// A scheduler that lets a stream of another process go before a commit.
+fn scheduler_note(storage: &Storage) -> Option<Finding> {
     let sorts = |disk: &&Disk| disk.scheduler.as_deref() == Some("mq-deadline");
-    let disk = storage.disks.iter().find(sorts).filter(|_| !real_time_io)?;
-    Some(Finding::warning(format!(
+    let disk = storage.disks.iter().find(sorts)?;
+    Some(Finding::fact(format!(
         "the scheduler of {} sorts by sector, and a commit waits long beside a copy or a backup on \
-         that disk; run those with `ionice -c 3`, or start the broker with CAP_SYS_NICE \
-         (tuning.md, I/O scheduler)",
+         that disk; run those with `ionice -c 3` (tuning.md, I/O scheduler)",
         disk.name
     )))
 }
@@ -216,7 +214,7 @@ mod tests {
     }
 
     fn text(storage: &Storage) -> String {
-        let found = of_storage(Path::new("/data"), storage, false);
+        let found = of_storage(Path::new("/data"), storage);
         let lines: Vec<String> = found.iter().map(Finding::to_string).collect();
         lines.join("\n")
     }
@@ -271,8 +269,8 @@ mod tests {
             assert!(said.contains(words), "{said}");
         }
         good.disks[0].scheduler = Some("mq-deadline".into());
-        assert!(text(&good).contains("warning: the scheduler of vda sorts"));
-        assert_eq!(scheduler_warning(&good, true), None);
+        let said = text(&good);
+        assert!(said.contains("the scheduler of vda sorts") && !said.contains("warning"));
         good.latency = Some(FlushLatency {
             count: 3,
             median: Duration::from_millis(90),

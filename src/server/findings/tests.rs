@@ -26,7 +26,6 @@ fn good() -> Machine {
         clock_source: Some("tsc".into()),
         wall_ms: WALL_MS_PLAUSIBLE_MIN,
         autogrouped: false,
-        real_time_io: true,
     }
 }
 
@@ -134,7 +133,7 @@ fn a_priority_that_is_not_permitted_says_what_to_do() {
         wanted: -10,
         now: 0,
     };
-    let said = text(&of_priority(short, false, false));
+    let said = text(&of_priority(short, false));
     assert!(
         said.contains("warning: nice -10 is not permitted"),
         "{said}"
@@ -143,23 +142,22 @@ fn a_priority_that_is_not_permitted_says_what_to_do() {
         said.contains("Nice=-10") && said.contains("process.nice=0"),
         "{said}"
     );
-    assert!(said.contains("real-time needs CAP_SYS_NICE"), "{said}");
     let granted = Nice {
         wanted: -10,
         now: -10,
     };
-    let said = text(&of_priority(granted, false, true));
+    let said = text(&of_priority(granted, false));
     assert!(
         !said.contains("warning") && said.contains("nice -10"),
         "{said}"
     );
-    let said = text(&of_priority(granted, true, true));
+    let said = text(&of_priority(granted, true));
     assert!(
         said.contains("warning") && said.contains("autogroup"),
         "{said}"
     );
     let left = Nice { wanted: 0, now: 0 };
-    assert!(!text(&of_priority(left, true, true)).contains("warning"));
+    assert!(!text(&of_priority(left, true)).contains("warning"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What `--print-config` tells: every setting, its value, where that comes from, what it does here.
 //!
-//! Owns: [`print`]. Invariants: every setting of the table and every one that was given is told
+//! Owns: [`print()`]. Invariants: every setting of the table and every one that was given is told
 //! once, sorted by name; a value that may be a secret is not.
 //! Runs on: the start of the process. Bounded by: the table and the settings given.
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which names a topic can have.
 //!
-//! Owns: [`check`], [`collision_key`]. Invariants: Kafka's rules: a name is a part of a directory's
-//! name, and a dot and an underscore are the same where metrics are named.
+//! Owns: [`check`], the key of a collision. Invariants: Kafka's rules: a name is a part of a
+//! directory's name, and a dot and an underscore are the same where metrics are named.
 //! Runs on: any core. Bounded by: `TOPIC_NAME_BYTES_MAX`.
 
 use crate::limits::TOPIC_NAME_BYTES_MAX;

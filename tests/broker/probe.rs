@@ -34,7 +34,9 @@ fn a_start_says_what_it_found() {
         assert!(has(words), "{words}: {said:?}");
     }
     assert!(has(&directory), "{said:?}");
-    let memory = said.iter().filter(|line| line.contains(": memory: "));
+    let memory = said
+        .iter()
+        .filter(|line| line.contains(" memory: ") && line.contains("for buffers"));
     assert_eq!(memory.count(), 1, "{said:?}");
     assert!(has("flush latency of 4096 bytes: median "), "{said:?}");
     assert!(said.len() <= 14, "too much: {said:?}");

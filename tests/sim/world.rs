@@ -122,6 +122,8 @@ pub struct World {
     /// Events until the process is to end, and how.
     fate: Option<(u64, Ending)>,
     healed: bool,
+    /// The process that ran when it was healed: what the disk had already refused may reach it yet.
+    healed_incarnation: u32,
     is_traced: bool,
 }
 
@@ -154,6 +156,7 @@ impl World {
             effects: Effects::default(),
             fate: None,
             healed: false,
+            healed_incarnation: 0,
             is_traced: std::env::var_os("FURLONG_SIM_TRACE").is_some(),
             plan,
         };
@@ -198,6 +201,7 @@ impl World {
     /// From now on nothing fails, and the process is restarted once more.
     pub fn heal(&mut self) {
         self.healed = true;
+        self.healed_incarnation = self.incarnation;
         self.disk.heal();
         self.fate = None;
         self.board.phase = Phase::Healed;
@@ -455,7 +459,8 @@ impl World {
         let serves = self.process.as_ref().is_some_and(|it| it.is_ready);
         let full_is_no_reason = self.plan.full_windows == 0 || serves;
         let nothing_failed = full_is_no_reason && self.plan.disk.errors_per_million == 0;
-        if self.healed || nothing_failed {
+        let met_nothing = self.healed && self.incarnation > self.healed_incarnation;
+        if met_nothing || nothing_failed {
             let at = self.now_us;
             let sentence = format!("at {at} us the process gave up: {sentence}");
             self.history.violation(sentence);

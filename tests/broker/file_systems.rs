@@ -9,7 +9,7 @@ use furlong::io::flush_file;
 use furlong::io::storage_probe::{DirectIo, Storage};
 
 use crate::durability::skip;
-use crate::volume::{EXT4, Recipe, Volume, XFS, run};
+use crate::volume::{EXT4, Recipe, Volume, XFS};
 
 /// Enough for the smallest XFS; the image is sparse.
 const IMAGE_BYTES: u64 = 320 << 20;

@@ -17,6 +17,13 @@ pub const FRAME_BYTES_MAX: usize = 100 * 1024 * 1024;
 /// with what really came, so that a lying length field reserves nothing.
 pub const FRAME_BYTES_RESERVED_UNSEEN: usize = 64 * 1024;
 
+/// Pieces of memory that frames were received in and that are kept for the next ones; past it the
+/// one that was given out longest ago is let go.
+pub const FRAME_MEMORY_PIECES_MAX: usize = 64;
+
+/// One part in so many of the memory for receiving is for such pieces.
+pub const FRAME_MEMORY_PART: usize = 4;
+
 /// Memory that is reserved at once for a frame of a connection that has already sent one as large,
 /// in bytes.
 pub const FRAME_BYTES_TRUSTED_MAX: usize = 4 * 1024 * 1024;

@@ -158,9 +158,12 @@ fn run(
     sent: &AtomicUsize,
     waker: &Waker,
 ) {
+    // Zeros are written all the time under load: one buffer, made when it is needed first.
+    let mut zeros = None;
     while let Ok((token, job)) = inbox.recv() {
         let mut opened = None;
-        let result = perform(files, job, &mut opened).map_err(|error| disk_error(&error));
+        let result =
+            perform(files, job, &mut opened, &mut zeros).map_err(|error| disk_error(&error));
         let reply = Reply {
             token,
             result,
@@ -178,6 +181,7 @@ fn perform(
     files: &Files,
     job: Job,
     opened: &mut Option<(FileId, OwnedFd)>,
+    zeros: &mut Option<BlockBuffer>,
 ) -> io::Result<DiskOutcome> {
     let done = |()| DiskOutcome::Done;
     match job {
@@ -197,7 +201,8 @@ fn perform(
         }
         Job::ReplaceFile(path, contents) => files.replace_file(&path, &contents).map(done),
         Job::WriteZeros(file, position_bytes, len_bytes) => {
-            write_zeros(&file, position_bytes, len_bytes).map(done)
+            let zeros = zeros.get_or_insert_with(|| BlockBuffer::zeroed(ZEROS_BYTES_MAX));
+            write_zeros(&file, position_bytes, len_bytes, zeros).map(done)
         }
         Job::RenameFile(from, to) => files.rename_file(&from, &to).map(done),
         Job::RemoveFile(path) => files.remove_file(&path).map(done),
@@ -216,11 +221,15 @@ fn set_length(file: &OwnedFd, len_bytes: u64) -> io::Result<()> {
 }
 
 /// A short request: a commit beside it waits for little.
-fn write_zeros(file: &OwnedFd, position_bytes: u64, len_bytes: u64) -> io::Result<()> {
+fn write_zeros(
+    file: &OwnedFd,
+    position_bytes: u64,
+    len_bytes: u64,
+    zeros: &BlockBuffer,
+) -> io::Result<()> {
     let len_bytes = usize::try_from(len_bytes).unwrap_or(usize::MAX);
     if len_bytes > ZEROS_BYTES_MAX {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
-    let zeros = BlockBuffer::zeroed(len_bytes);
     File::from(file.try_clone()?).write_all_at(&zeros.as_slice()[..len_bytes], position_bytes)
 }

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use io_uring::{opcode, types};
 
 use super::clock;
+use super::frame_memory::FrameMemory;
 use super::frames::{BadLength, FrameReceiver};
 use super::receive_gate::ReceiveGate;
 use super::ring::{Completed, Kind, Ring, Tag};
@@ -144,6 +145,7 @@ impl Connection {
     pub(super) fn take_frame(
         &mut self,
         gate: &mut ReceiveGate,
+        memory: &mut FrameMemory,
         is_congested: bool,
     ) -> Result<Option<Bytes>, BadLength> {
         let queued = self.outbound.queued_bytes();
@@ -160,7 +162,7 @@ impl Connection {
         }
         self.delivered_bytes += std::mem::take(&mut self.received_bytes) + missing;
         self.credits -= 1;
-        self.receiver.take_frame()
+        self.receiver.take_frame(memory)
     }
 
     /// Starts the next receive unless one is under way or a whole frame waits for its credit: then
@@ -169,6 +171,7 @@ impl Connection {
         &mut self,
         ring: &mut Ring,
         gate: &mut ReceiveGate,
+        memory: &mut FrameMemory,
     ) -> Result<(), BadLength> {
         if self.phase != Phase::Open || self.receiving || self.receiver.has_frame()? {
             return Ok(());
@@ -181,7 +184,7 @@ impl Connection {
             self.received_bytes += growth;
             self.grew_at = clock::monotonic_us();
         }
-        let space = self.receiver.space();
+        let space = self.receiver.space(memory);
         let flags = if space.whole { libc::MSG_WAITALL } else { 0 };
         let length = u32::try_from(space.memory.len()).expect("a receive is below 4 GiB");
         let entry = opcode::Recv::new(

@@ -20,6 +20,7 @@ pub mod driver;
 pub mod file_system;
 pub mod files;
 pub mod flush_file;
+mod frame_memory;
 mod frames;
 pub mod http;
 pub mod lent_memory;

@@ -18,11 +18,14 @@ use io_uring::{opcode, types};
 
 use super::clock;
 use super::connection::Connection;
+use super::frame_memory::FrameMemory;
 use super::listener;
 use super::receive_gate::ReceiveGate;
 use super::ring::{Completed, Kind, Ring, Tag};
 use super::slots::Slots;
-use crate::limits::{CONNECTIONS_PER_SHARD_MAX, FRAME_BYTES_MAX, RECEIVE_STALL_MS};
+use crate::limits::{
+    CONNECTIONS_PER_SHARD_MAX, FRAME_BYTES_MAX, FRAME_MEMORY_PART, RECEIVE_STALL_MS,
+};
 use crate::model::ids::ConnectionId;
 use crate::model::memory_budget::MemoryBudget;
 use crate::model::time::MonotonicUs;
@@ -64,6 +67,7 @@ pub struct Network {
     origin: u64,
     frame_bytes_max: usize,
     gate: ReceiveGate,
+    frame_memory: FrameMemory,
     /// When to look for connections that stall while others wait for their memory.
     stall_check_at: Option<MonotonicUs>,
     /// Bytes that wait to be sent on all connections, and their soft bound.
@@ -85,6 +89,7 @@ impl Network {
         frame_bytes_max: usize,
         memory: &MemoryBudget,
     ) -> Network {
+        let kept_bytes_max = memory.receive_bytes / FRAME_MEMORY_PART;
         Network {
             listener,
             listening: false,
@@ -95,7 +100,8 @@ impl Network {
             accepted: 0,
             origin: u64::from(executor) << 48,
             frame_bytes_max: frame_bytes_max.min(FRAME_BYTES_MAX),
-            gate: ReceiveGate::new(memory.receive_bytes),
+            gate: ReceiveGate::new(memory.receive_bytes - kept_bytes_max),
+            frame_memory: FrameMemory::new(kept_bytes_max),
             stall_check_at: None,
             outbound_bytes: 0,
             outbound_bytes_max: memory.outbound_bytes,
@@ -361,7 +367,7 @@ impl Network {
             return;
         };
         loop {
-            match connection.take_frame(&mut self.gate, is_congested) {
+            match connection.take_frame(&mut self.gate, &mut self.frame_memory, is_congested) {
                 Ok(Some(frame)) => {
                     self.events
                         .push_back(NetworkEvent::Frame(connection.id, frame));
@@ -370,7 +376,10 @@ impl Network {
                 Err(_) => return self.end(index),
             }
         }
-        if connection.receive(ring, &mut self.gate).is_err() {
+        if connection
+            .receive(ring, &mut self.gate, &mut self.frame_memory)
+            .is_err()
+        {
             return self.end(index);
         }
         if self.gate.has_waiting() && self.stall_check_at.is_none() {

@@ -8,6 +8,7 @@
 //! bytes and by number, and lent memory is not counted, for it is there anyway. Runs on: the core
 //! of the shard. Bounded by: `MemoryBudget::buffer_bytes`, `BUFFERS_AT_REST_MAX`.
 
+use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
@@ -29,7 +30,8 @@ pub trait BlockLender {
 
 /// Buffers that wait for their next use.
 pub struct BufferPool {
-    free: Vec<BlockBuffer>,
+    /// Those that came back first stand in front.
+    free: VecDeque<BlockBuffer>,
     free_bytes: usize,
     free_bytes_max: usize,
     lender: Option<Box<dyn BlockLender>>,
@@ -43,7 +45,7 @@ impl BufferPool {
     #[must_use]
     pub fn new(free_bytes_max: usize) -> BufferPool {
         BufferPool {
-            free: Vec::new(),
+            free: VecDeque::new(),
             free_bytes: 0,
             free_bytes_max,
             lender: None,
@@ -115,25 +117,30 @@ impl BufferPool {
         let free = self.free.iter().enumerate();
         let fitting = free.filter(|(_, buffer)| fits(buffer));
         let (place, _) = fitting.min_by_key(|(_, buffer)| buffer.len())?;
-        let buffer = self.free.swap_remove(place);
+        let buffer = self.free.remove(place).expect("it was just seen");
         if !buffer.is_lent() {
             self.free_bytes -= buffer.len();
         }
         Some(buffer)
     }
 
-    /// Takes a buffer back.
+    /// Takes a buffer back. Past the bounds those that have waited longest are freed: when rounds
+    /// change their size, what fitted the old ones must not keep out what fits the new ones.
     pub fn give(&mut self, buffer: BlockBuffer) {
-        if self.free.len() >= BUFFERS_AT_REST_MAX || buffer.len() > BUFFER_AT_REST_BYTES_MAX {
+        let is_large = buffer.len() > BUFFER_AT_REST_BYTES_MAX;
+        if is_large || (!buffer.is_lent() && buffer.len() > self.free_bytes_max) {
             return;
         }
         if !buffer.is_lent() {
-            if self.free_bytes + buffer.len() > self.free_bytes_max {
-                return;
-            }
             self.free_bytes += buffer.len();
         }
-        self.free.push(buffer);
+        self.free.push_back(buffer);
+        while self.free_bytes > self.free_bytes_max || self.free.len() > BUFFERS_AT_REST_MAX {
+            let oldest = self.free.pop_front().expect("what waits is in the list");
+            if !oldest.is_lent() {
+                self.free_bytes -= oldest.len();
+            }
+        }
     }
 
     /// The memory of the buffers that wait, lent ones not counted.
@@ -251,6 +258,34 @@ mod tests {
         let kept = (1 << 24) - left.load(Ordering::Relaxed);
         assert_eq!(kept, BUFFERS_AT_REST_MAX * BLOCK_BYTES);
         assert_eq!(pool.free_bytes(), 0, "what is lent is there anyway");
+    }
+
+    #[test]
+    fn buffers_that_nobody_asks_for_make_room_for_those_that_come_back() {
+        let mut pool = BufferPool::new(8 * BLOCK_BYTES);
+        (0..8).for_each(|_| pool.give(BlockBuffer::zeroed(BLOCK_BYTES)));
+        for _ in 0..3 {
+            let large = pool.take(6 * BLOCK_BYTES);
+            pool.give(large);
+            assert_eq!(
+                pool.free_bytes(),
+                8 * BLOCK_BYTES,
+                "two small ones and the large one"
+            );
+        }
+        let large = pool.take(6 * BLOCK_BYTES);
+        assert_eq!(
+            pool.free_bytes(),
+            2 * BLOCK_BYTES,
+            "it was the one that waited"
+        );
+        pool.give(large);
+        pool.give(BlockBuffer::zeroed(9 * BLOCK_BYTES));
+        assert_eq!(
+            pool.free_bytes(),
+            8 * BLOCK_BYTES,
+            "too large to wait at all"
+        );
     }
 
     #[test]

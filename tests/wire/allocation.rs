@@ -8,6 +8,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 struct Counting;
 
@@ -18,7 +19,13 @@ thread_local! {
     static IS_COUNTING: Cell<bool> = const { Cell::new(false) };
     static COUNT: Cell<usize> = const { Cell::new(0) };
     static TRACES: Cell<bool> = const { Cell::new(false) };
+    static IS_LEFT_OUT: Cell<bool> = const { Cell::new(false) };
 }
+
+/// Whether allocations of all threads are numbered, and how many there were.
+static COUNTS_ALL: AtomicBool = AtomicBool::new(false);
+static ALL: AtomicUsize = AtomicUsize::new(0);
+static TRACES_ALL: AtomicBool = AtomicBool::new(false);
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -39,19 +46,32 @@ fn grown(bytes: usize) {
 
 /// Counts an allocation, if somebody wants it, and prints where it comes from, likewise.
 fn note(bytes: usize) {
+    if COUNTS_ALL.load(Ordering::Relaxed) && !IS_LEFT_OUT.try_with(Cell::get).unwrap_or(true) {
+        ALL.fetch_add(1, Ordering::Relaxed);
+        if TRACES_ALL.load(Ordering::Relaxed) {
+            IS_LEFT_OUT.set(true);
+            print_stack(bytes);
+            IS_LEFT_OUT.set(false);
+        }
+    }
     if !IS_COUNTING.try_with(Cell::get).unwrap_or(false) {
         return;
     }
     COUNT.set(COUNT.get() + 1);
     if TRACES.get() {
         IS_COUNTING.set(false);
-        let stack = std::backtrace::Backtrace::force_capture().to_string();
-        let ours = stack.lines().filter(|line| line.contains("src/"));
-        let ours = ours.filter(|line| !line.contains("/rustc/") && !line.contains("tests/"));
-        let places: Vec<&str> = ours.map(str::trim).collect();
-        println!("{bytes} bytes {}", places.join(" <- "));
+        print_stack(bytes);
         IS_COUNTING.set(true);
     }
+}
+
+/// Prints where an allocation comes from.
+fn print_stack(bytes: usize) {
+    let stack = std::backtrace::Backtrace::force_capture().to_string();
+    let ours = stack.lines().filter(|line| line.contains("src/"));
+    let ours = ours.filter(|line| !line.contains("/rustc/") && !line.contains("tests/"));
+    let places: Vec<&str> = ours.map(str::trim).collect();
+    println!("{bytes} bytes {}", places.join(" <- "));
 }
 
 fn shrunk(bytes: usize) {
@@ -117,6 +137,22 @@ pub fn take_count() -> usize {
 /// Prints the stack of each counted allocation from now on, if the environment asks for it.
 pub fn trace() {
     TRACES.set(std::env::var_os("FURLONG_ALLOCATION_TRACES").is_some());
+}
+
+/// This thread does not count when all are counted.
+pub fn leave_this_thread_out() {
+    IS_LEFT_OUT.set(true);
+}
+
+/// Numbers the allocations of all threads, but those that are left out, while `work` runs.
+pub fn counted_everywhere<T>(work: impl FnOnce() -> T) -> (T, usize) {
+    let traces = std::env::var_os("FURLONG_ALLOCATION_TRACES").is_some();
+    TRACES_ALL.store(traces, Ordering::Relaxed);
+    ALL.store(0, Ordering::Relaxed);
+    COUNTS_ALL.store(true, Ordering::Relaxed);
+    let result = work();
+    COUNTS_ALL.store(false, Ordering::Relaxed);
+    (result, ALL.load(Ordering::Relaxed))
 }
 
 #[test]

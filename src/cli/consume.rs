@@ -6,7 +6,7 @@
 //! any more (a closed pipe) ends the command in peace.
 //! Runs on: the caller's thread. Bounded by: one opened batch (`limits::DECOMPRESSED_BYTES_MAX`).
 
-mod json;
+pub(super) mod json;
 mod template;
 
 use super::arguments::{BootstrapArguments, Format, TopicArgument};

@@ -7,15 +7,17 @@
 //! Runs on: the caller's thread. Bounded by: one batch (`limits::RECORD_BATCH_BYTES_MAX`), one
 //! checkpoint file (`limits::SMALL_FILE_BYTES_MAX`).
 
+mod form;
 mod index;
 
+use form::{Item, write};
 use index::Kind;
 
 use super::CliError;
+use super::arguments::FormatArguments;
 use super::batch_file::{BatchFile, Found, is_zero};
 use crate::limits::{DECOMPRESSED_BYTES_MAX, SMALL_FILE_BYTES_MAX};
-use crate::model::topic_config::TimestampType;
-use crate::wire::record::{BatchHeader, BatchRules, RecordView, records, validate_batch};
+use crate::wire::record::{BatchHeader, BatchRules, records, validate_batch};
 use bytes::Bytes;
 use clap::Args;
 use std::fs::{self, File};
@@ -34,6 +36,8 @@ pub struct DumpArguments {
     /// Prints the entries of index files, too
     #[arg(short = 'i', long)]
     entries: bool,
+    #[command(flatten)]
+    format: FormatArguments,
 }
 
 /// What a dump found wrong.
@@ -95,7 +99,7 @@ fn dump_path(
     }
     files.sort();
     if files.is_empty() {
-        writeln!(output, "{}: no files", path.display())?;
+        write(arguments.format.format, &Item::NoFiles(path), output)?;
     }
     files
         .iter()
@@ -110,15 +114,16 @@ fn dump_file(
 ) -> Result<(), DumpError> {
     let unreadable = |error| DumpError::Input(path.to_path_buf(), error);
     let file = File::open(path).map_err(unreadable)?;
-    let size = file.metadata().map_err(unreadable)?.len();
-    writeln!(output, "Dumping {} ({size} bytes)", path.display())?;
+    let format = arguments.format.format;
+    let size_bytes = file.metadata().map_err(unreadable)?.len();
+    write(format, &Item::File { path, size_bytes }, output)?;
     match path.extension().and_then(|ending| ending.to_str()) {
         Some("log") => {
             let mut dump = LogDump {
                 path,
                 position: 0,
                 input: BatchFile::new(file).map_err(unreadable)?,
-                with_records: arguments.records,
+                arguments,
             };
             dump.run(output, findings)
         }
@@ -126,7 +131,7 @@ fn dump_file(
         Some("timeindex") => dump_index(Kind::Time, path, file, arguments, output, findings),
         _ if is_text(path) => {
             for line in String::from_utf8_lossy(&read_small(path, file)?).lines() {
-                writeln!(output, "  {line}")?;
+                write(format, &Item::Line(line), output)?;
             }
             Ok(())
         }
@@ -143,16 +148,10 @@ fn dump_index(
     findings: &mut Findings,
 ) -> Result<(), DumpError> {
     let bytes = read_small(path, file)?;
-    let damage = index::dump(
-        kind,
-        &bytes,
-        base_offset_of(path),
-        arguments.entries,
-        output,
-    )?;
+    let damage = index::dump(kind, &bytes, base_offset_of(path), arguments, output)?;
     if let Some(sentence) = damage {
         let whole = format!("{}: {sentence}", path.display());
-        writeln!(output, "DAMAGED {whole}")?;
+        write(arguments.format.format, &Item::Damage(&whole), output)?;
         findings.damaged.push(whole);
     }
     Ok(())
@@ -188,7 +187,7 @@ struct LogDump<'a> {
     /// Where the batch lies that is looked at.
     position: u64,
     input: BatchFile,
-    with_records: bool,
+    arguments: &'a DumpArguments,
 }
 
 impl LogDump<'_> {
@@ -202,7 +201,8 @@ impl LogDump<'_> {
                 Found::Batch(batch) => batch,
                 Found::End => break,
                 Found::Zeros(zeros) => {
-                    writeln!(output, "position: {} {zeros} bytes of zeros", self.position)?;
+                    let (position, bytes) = (self.position, zeros);
+                    self.write(&Item::Zeros { position, bytes }, output)?;
                     break;
                 }
                 Found::Damage(error) => {
@@ -217,21 +217,30 @@ impl LogDump<'_> {
                 self.damage(&sentence, output, findings)?;
             }
             next_offset = Some(header.last_offset().saturating_add(1));
-            write_batch(&header, self.position, valid.is_ok(), output)?;
+            let item = Item::Batch {
+                header: &header,
+                position: self.position,
+                is_valid: valid.is_ok(),
+            };
+            self.write(&item, output)?;
             if let Err(error) = valid {
                 self.damage(&error.to_string(), output, findings)?;
-            } else if self.with_records {
+            } else if self.arguments.records {
                 self.dump_records(&batch, output, findings)?;
             }
             batches += 1;
             count += i64::from(header.record_count);
         }
-        let end = next_offset.unwrap_or_else(|| base_offset_of(self.path));
-        writeln!(
-            output,
-            "{batches} batches, {count} records, next offset {end}"
-        )?;
-        Ok(())
+        let end = Item::LogEnd {
+            batches,
+            records: count,
+            next_offset: next_offset.unwrap_or_else(|| base_offset_of(self.path)),
+        };
+        Ok(self.write(&end, output)?)
+    }
+
+    fn write(&self, item: &Item<'_>, output: &mut impl Write) -> io::Result<()> {
+        write(self.arguments.format.format, item, output)
     }
 
     fn damage(
@@ -245,7 +254,7 @@ impl LogDump<'_> {
             self.path.display(),
             self.position
         );
-        writeln!(output, "DAMAGED {whole}")?;
+        self.write(&Item::Damage(&whole), output)?;
         findings.damaged.push(whole);
         Ok(())
     }
@@ -260,7 +269,7 @@ impl LogDump<'_> {
             Ok(opened) => {
                 for record in &opened {
                     match record {
-                        Ok(record) => write_record(&record, output)?,
+                        Ok(record) => self.write(&Item::Record(&record), output)?,
                         Err(error) => self.damage(&error.to_string(), output, findings)?,
                     }
                 }
@@ -268,67 +277,6 @@ impl LogDump<'_> {
             }
             Err(error) => self.damage(&error.to_string(), output, findings),
         }
-    }
-}
-
-fn write_batch(
-    header: &BatchHeader,
-    position: u64,
-    is_valid: bool,
-    output: &mut impl Write,
-) -> io::Result<()> {
-    let attributes = header.attributes;
-    let codec = attributes
-        .compression()
-        .map_or("unknown", |codec| codec.name());
-    let time = match attributes.timestamp_type() {
-        TimestampType::CreateTime => "CreateTime",
-        TimestampType::LogAppendTime => "LogAppendTime",
-    };
-    writeln!(
-        output,
-        "baseOffset: {} lastOffset: {} count: {} baseSequence: {} lastSequence: {} \
-         producerId: {} producerEpoch: {} partitionLeaderEpoch: {} isTransactional: {} \
-         isControl: {} position: {position} {time}: {} size: {} magic: {} compresscodec: {codec} \
-         crc: {} isvalid: {is_valid}",
-        header.base_offset,
-        header.last_offset(),
-        header.record_count,
-        header.base_sequence,
-        header.last_sequence(),
-        header.producer_id,
-        header.producer_epoch,
-        header.partition_leader_epoch,
-        attributes.is_transactional(),
-        attributes.is_control(),
-        header.max_timestamp,
-        header.size_bytes(),
-        header.magic,
-        header.crc,
-    )
-}
-
-fn write_record(record: &RecordView<'_>, output: &mut impl Write) -> io::Result<()> {
-    let size =
-        |bytes: Option<&[u8]>| bytes.map_or(-1, |bytes| i64::try_from(bytes.len()).unwrap_or(-1));
-    write!(
-        output,
-        "| offset: {} CreateTime: {} keySize: {} valueSize: {}",
-        record.offset,
-        record.timestamp,
-        size(record.key),
-        size(record.value)
-    )?;
-    for (name, value) in record.headers {
-        write!(output, " header: {}=", name.escape_ascii())?;
-        write!(output, "{}", value.unwrap_or_default().escape_ascii())?;
-    }
-    if let Some(key) = record.key {
-        write!(output, " key: {}", key.escape_ascii())?;
-    }
-    match record.value {
-        Some(value) => writeln!(output, " payload: {}", value.escape_ascii()),
-        None => writeln!(output),
     }
 }
 

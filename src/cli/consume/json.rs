@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A record as one JSON object on a line, with the names that kcat uses.
 //!
-//! Owns: [`write`]. Invariants: nothing of a record is lost: what is no text is written in base64,
+//! Owns: [`write`] and its parts. Invariants: nothing of a record is lost: what is no text is written in base64,
 //! under a name that says so. Runs on: the caller's thread. Bounded by: one record.
 
 use std::io::{self, Write};
@@ -23,25 +23,6 @@ pub(super) fn write(
         TimestampType::CreateTime => "create",
         TimestampType::LogAppendTime => "logappend",
     };
-    let headers: Vec<Value> = record
-        .headers
-        .flat_map(|(name, value)| {
-            let name = String::from_utf8_lossy(name).into_owned();
-            let value = match value.map(std::str::from_utf8) {
-                None => Value::Null,
-                Some(Ok(text)) => Value::from(text),
-                Some(Err(_)) => {
-                    let encoded = base64::encode(value.unwrap_or_default());
-                    Value::Object(
-                        [("base64".to_owned(), encoded.into())]
-                            .into_iter()
-                            .collect(),
-                    )
-                }
-            };
-            [Value::from(name), value]
-        })
-        .collect();
     write!(
         output,
         "{{\"topic\":{},\"partition\":{},\"offset\":{},\"tstype\":\"{tstype}\",\"ts\":{},\
@@ -50,7 +31,7 @@ pub(super) fn write(
         place.partition,
         record.offset,
         record.timestamp,
-        Value::Array(headers),
+        headers(record),
     )?;
     write_bytes("key", record.key, output)?;
     output.write_all(b",")?;
@@ -58,7 +39,33 @@ pub(super) fn write(
     output.write_all(b"}\n")
 }
 
-fn write_bytes(name: &str, bytes: Option<&[u8]>, output: &mut impl Write) -> io::Result<()> {
+/// Names and values of a record's headers, in turn.
+pub(in crate::cli) fn headers(record: &RecordView<'_>) -> Value {
+    let flat = record.headers.flat_map(|(name, value)| {
+        let name = String::from_utf8_lossy(name).into_owned();
+        let value = match value.map(std::str::from_utf8) {
+            None => Value::Null,
+            Some(Ok(text)) => Value::from(text),
+            Some(Err(_)) => {
+                let encoded = base64::encode(value.unwrap_or_default());
+                Value::Object(
+                    [("base64".to_owned(), encoded.into())]
+                        .into_iter()
+                        .collect(),
+                )
+            }
+        };
+        [Value::from(name), value]
+    });
+    Value::Array(flat.collect())
+}
+
+/// A key or a value: as text, where it is text.
+pub(in crate::cli) fn write_bytes(
+    name: &str,
+    bytes: Option<&[u8]>,
+    output: &mut impl Write,
+) -> io::Result<()> {
     match bytes.map(std::str::from_utf8) {
         None => write!(output, "\"{name}\":null"),
         Some(Ok(text)) => write!(output, "\"{name}\":{}", Value::from(text)),

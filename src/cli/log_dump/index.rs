@@ -8,6 +8,9 @@
 
 use std::io::{self, Write};
 
+use super::DumpArguments;
+use super::form::{Item, write};
+
 /// Which index a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -25,7 +28,7 @@ impl Kind {
         }
     }
 
-    fn names(self) -> (&'static str, &'static str) {
+    pub(super) fn names(self) -> (&'static str, &'static str) {
         match self {
             Kind::Offset => ("offset", "position"),
             Kind::Time => ("timestamp", "offset"),
@@ -52,9 +55,10 @@ pub(super) fn dump(
     kind: Kind,
     bytes: &[u8],
     base_offset: i64,
-    with_entries: bool,
+    arguments: &DumpArguments,
     output: &mut impl Write,
 ) -> io::Result<Option<String>> {
+    let format = arguments.format.format;
     let (first, second) = kind.names();
     let whole = bytes.len() - bytes.len() % kind.entry_bytes();
     let mut entries: Vec<&[u8]> = bytes[..whole].chunks_exact(kind.entry_bytes()).collect();
@@ -67,8 +71,9 @@ pub(super) fn dump(
     let mut damage = None;
     for (place, entry) in entries.iter().enumerate() {
         let (a, b) = kind.read(entry, base_offset);
-        if with_entries {
-            writeln!(output, "{first}: {a} {second}: {b}")?;
+        if arguments.entries {
+            let entry = (a, b);
+            write(format, &Item::Entry { kind, entry }, output)?;
         }
         if before.is_some_and(|(c, d)| a < c || b < d) && damage.is_none() {
             damage = Some(format!(
@@ -77,16 +82,13 @@ pub(super) fn dump(
         }
         before = Some((a, b));
     }
-    write!(output, "{} entries", entries.len())?;
-    if let Some((a, b)) = before {
-        write!(output, ", the last one {first} {a}, {second} {b}")?;
-    }
-    if all > entries.len() {
-        write!(output, ", then {} entries of zeros", all - entries.len())?;
-    }
-    if bytes.len() > whole {
-        write!(output, ", {} bytes that are no entry", bytes.len() - whole)?;
-    }
-    writeln!(output)?;
+    let end = Item::IndexEnd {
+        kind,
+        entries: entries.len(),
+        last: before,
+        zero_entries: all - entries.len(),
+        odd_bytes: bytes.len() - whole,
+    };
+    write(format, &end, output)?;
     Ok(damage)
 }

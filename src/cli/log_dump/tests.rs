@@ -4,6 +4,7 @@
 //! Owns: nothing. Invariants: none. Runs on: the test runner. Bounded by: small files.
 
 use super::*;
+use crate::cli::arguments::Format;
 use crate::wire::record::{BatchBuilder, Compression};
 
 fn batch(base_offset: i64, codec: Compression) -> Bytes {
@@ -20,6 +21,10 @@ fn batch(base_offset: i64, codec: Compression) -> Bytes {
 }
 
 fn dump(name: &str, bytes: &[u8]) -> (String, Vec<String>) {
+    dump_as(Format::Table, name, bytes)
+}
+
+fn dump_as(format: Format, name: &str, bytes: &[u8]) -> (String, Vec<String>) {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join(name);
     fs::write(&path, bytes).unwrap();
@@ -27,6 +32,7 @@ fn dump(name: &str, bytes: &[u8]) -> (String, Vec<String>) {
         paths: Vec::new(),
         records: true,
         entries: true,
+        format: FormatArguments { format },
     };
     let (mut output, mut findings) = (Vec::new(), Findings::default());
     // The directory, so that both ways are taken.
@@ -137,6 +143,9 @@ fn a_missing_file_is_a_sentence() {
         paths,
         records: false,
         entries: false,
+        format: FormatArguments {
+            format: Format::Table,
+        },
     })
     .unwrap_err();
     assert!(
@@ -145,4 +154,49 @@ fn a_missing_file_is_a_sentence() {
             .starts_with("/no/such/file.log cannot be read"),
         "{error}"
     );
+}
+
+#[test]
+fn as_json_everything_is_an_object_on_a_line() {
+    let mut log = [batch(40, Compression::Lz4), batch(42, Compression::None)].concat();
+    let (text, damaged) = dump_as(Format::Json, LOG, &log);
+    assert!(damaged.is_empty());
+    let objects = |text: &str| -> Vec<serde_json::Value> {
+        let objects = text.lines().map(serde_json::from_str);
+        objects.map(|object| object.expect("an object")).collect()
+    };
+    let found = objects(&text);
+    let kinds: Vec<&str> = found
+        .iter()
+        .map(|one| one["type"].as_str().unwrap())
+        .collect();
+    let expected = [
+        "file", "batch", "record", "record", "batch", "record", "record", "end",
+    ];
+    assert_eq!(kinds, expected);
+    assert_eq!(found[1]["compresscodec"], "lz4");
+    assert_eq!(found[1]["lastOffset"], 41);
+    assert_eq!(found[2]["payload"], "peas\tand beans");
+    assert_eq!(found[2]["headers"], serde_json::json!(["soil", "clay"]));
+    assert!(found[3]["key"].is_null() && found[3]["payload"].is_null());
+    assert_eq!(found[7]["nextOffset"], 44);
+    let end = log.len() - 1;
+    log[end] ^= 1;
+    let (text, damaged) = dump_as(Format::Json, LOG, &log);
+    let found = objects(&text);
+    let told: Vec<_> = found.iter().filter(|one| one["type"] == "damage").collect();
+    assert_eq!((told.len(), damaged.len()), (1, 1));
+    assert_eq!(told[0]["message"], damaged[0].as_str());
+    let (text, _) = dump_as(
+        Format::Json,
+        "00000000000000000040.index",
+        &[0, 0, 0, 2, 0, 0, 1, 0],
+    );
+    let found = objects(&text);
+    assert_eq!(
+        (&found[1]["offset"], &found[1]["position"]),
+        (&42.into(), &256.into())
+    );
+    let (text, _) = dump_as(Format::Json, "leader-epoch-checkpoint", b"0\n1\n3 40\n");
+    assert_eq!(objects(&text)[3]["text"], "3 40");
 }

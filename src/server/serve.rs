@@ -58,7 +58,11 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), String> {
     let (admin_listener, admin_notice) = boot::bind_admin(&config)?;
     config.notices.iter().for_each(|notice| warn!("{notice}"));
     info!("{memory_notice}");
-    info!("{admin_notice}");
+    if admin_listener.is_none() && config.admin.is_some() {
+        warn!("{admin_notice}");
+    } else {
+        info!("{admin_notice}");
+    }
     tell(&cpus, &placement, nice, &directory);
     end_on_panic();
     let clean_file = directory.flush_file.take().map(Into::into);

@@ -76,6 +76,21 @@ pub const ADMIN_WAIT_MS_MAX: u64 = 2_000;
 /// The longest time of a stage of a request that is told apart from longer ones, in microseconds.
 pub const STAGE_US_MAX: u64 = 120_000_000;
 
+/// Bytes of what a client calls itself that are kept for each connection.
+pub const CLIENT_ID_BYTES_KEPT_MAX: usize = 128;
+
+/// Slow requests that one shard tells one by one in each window; it says how many more there were.
+pub const SLOW_REQUESTS_TOLD_MAX: usize = 10;
+
+/// That window, in milliseconds.
+pub const SLOW_REQUESTS_WINDOW_MS: u64 = 1000;
+
+/// Different error codes of one answer that are counted each under its own number.
+pub const ERROR_CODES_TOLD_MAX: usize = 8;
+
+/// Partitions whose figures are told one by one; those of further topics are told as one.
+pub const METRICS_PARTITIONS_MAX: usize = 10_000;
+
 /// Data shards (cores) of one broker.
 pub const SHARDS_MAX: usize = 256;
 
@@ -398,6 +413,8 @@ const _: () = assert!(RECORD_BATCH_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () = assert!(RECOVERY_READ_BYTES.is_multiple_of(BLOCK_BYTES));
 const _: () = assert!(READ_BYTES_MAX.is_multiple_of(BLOCK_BYTES));
 const _: () = assert!(PARTITIONS_PER_TOPIC_MAX <= PARTITIONS_MAX);
+// The first topic is always told.
+const _: () = assert!(PARTITIONS_PER_TOPIC_MAX <= METRICS_PARTITIONS_MAX);
 // A metadata request that names every topic by its id (18 bytes each, 48 decoded) must fit the
 // memory of its frame.
 const _: () = assert!(

@@ -181,7 +181,7 @@ fn fetch_encode(partitions: i32) -> Box<dyn FnMut()> {
     Box::new(move || {
         let writer = Writer::reuse(BytesMut::with_capacity(1 << 20), Vec::with_capacity(512));
         let encoded = counted(|| encode_response_into(5, 11, black_box(&response), writer));
-        assert!(!encoded.expect("encodes").0.is_empty());
+        assert!(!encoded.expect("encodes").parts.is_empty());
     })
 }
 

@@ -56,6 +56,15 @@ impl<'a> BrokerLayers<'a> {
         self.cluster
     }
 
+    /// The value of a setting that has one name.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&'a str> {
+        let places = [self.own, self.cluster, Some(self.file)];
+        let mut set = places.into_iter().flatten();
+        let value = set.find_map(|settings| settings.get(name));
+        value.map(|value| &**value).or(broker::default_of(name))
+    }
+
     /// Every place where one of these names has a value, the one that counts first.
     pub(super) fn values(&self, names: &[&'static str]) -> Vec<ConfigSynonym> {
         let places = [

@@ -17,6 +17,17 @@ pub fn now() -> Now {
     }
 }
 
+/// The moment now, from one that has just passed: reads the monotonic clock alone.
+#[must_use]
+pub fn now_after(before: &Now) -> Now {
+    let monotonic_us = monotonic_us();
+    let passed_ms = monotonic_us.saturating_sub(before.monotonic_us) / 1000;
+    Now {
+        monotonic_us,
+        wall_ms: before.wall_ms.saturating_add_unsigned(passed_ms),
+    }
+}
+
 /// Reads the monotonic clock alone.
 #[must_use]
 pub fn monotonic_us() -> MonotonicUs {

@@ -8,8 +8,7 @@
 //! one executor.
 //! Bounded by: one frame waiting and `OUTBOUND_BYTES_PER_CONNECTION_MAX` going out.
 
-use std::net::Shutdown;
-use std::net::TcpStream;
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 
 use bytes::Bytes;
@@ -55,6 +54,8 @@ pub(super) struct Connection {
     delivered_bytes: usize,
     /// When the frame that is being received grew last.
     grew_at: MonotonicUs,
+    /// When the last bytes came. No more come while a whole frame waits.
+    received_us: MonotonicUs,
     credits: usize,
     more_waits: bool,
     receiving: bool,
@@ -78,6 +79,7 @@ impl Connection {
             received_bytes: 0,
             delivered_bytes: 0,
             grew_at: 0,
+            received_us: 0,
             credits: 0,
             more_waits: true,
             receiving: false,
@@ -114,6 +116,16 @@ impl Connection {
         assert!(self.is_open(), "the caller looked");
         self.outbound.push(parts);
         self.outbound.queued_bytes() <= OUTBOUND_BYTES_PER_CONNECTION_MAX
+    }
+
+    /// When the frame that waits had come in full.
+    pub(super) fn received_us(&self) -> MonotonicUs {
+        self.received_us
+    }
+
+    /// Where the client is; nothing if it has just gone.
+    pub(super) fn peer(&self) -> Option<SocketAddr> {
+        self.socket.peer_addr().ok()
     }
 
     /// Bytes that are not sent yet.
@@ -210,8 +222,9 @@ impl Connection {
     pub(super) fn handle_received(&mut self, completed: Completed) -> bool {
         self.receiving = false;
         self.more_waits = completed.socket_nonempty;
+        self.received_us = clock::monotonic_us();
         if self.received_bytes > 0 {
-            self.grew_at = clock::monotonic_us();
+            self.grew_at = self.received_us;
         }
         let Ok(len_bytes) = usize::try_from(completed.result) else {
             return matches!(-completed.result, libc::EINTR | libc::EAGAIN);

@@ -11,6 +11,7 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use bytes::Bytes;
@@ -49,8 +50,8 @@ const SLOT_BITS: u32 = 16;
 pub enum NetworkEvent {
     /// A client connected.
     Connected(ConnectionId),
-    /// A whole frame, without its length field.
-    Frame(ConnectionId, Bytes),
+    /// A whole frame, without its length field, and when the last of it had come.
+    Frame(ConnectionId, Bytes, MonotonicUs),
     /// A connection is gone.
     Disconnected(ConnectionId),
 }
@@ -318,6 +319,12 @@ impl Network {
         }
     }
 
+    /// Where the client of a connection is, if it is still there.
+    pub fn peer_of(&mut self, id: ConnectionId) -> Option<SocketAddr> {
+        let (_, connection) = self.find(id)?;
+        connection.peer()
+    }
+
     /// Starts the sends of this turn, gathered by connection, and lets those receive who waited for
     /// memory.
     pub fn flush(&mut self, ring: &mut Ring) {
@@ -369,8 +376,9 @@ impl Network {
         loop {
             match connection.take_frame(&mut self.gate, &mut self.frame_memory, is_congested) {
                 Ok(Some(frame)) => {
+                    let arrived_us = connection.received_us();
                     self.events
-                        .push_back(NetworkEvent::Frame(connection.id, frame));
+                        .push_back(NetworkEvent::Frame(connection.id, frame, arrived_us));
                 }
                 Ok(None) => break,
                 Err(_) => return self.end(index),

@@ -42,6 +42,7 @@ impl PartitionLog {
         rules: AppendRules,
         disk: &mut DiskQueue,
     ) -> Result<Appended, AppendError> {
+        self.now_us = now.monotonic_us;
         match self.phase {
             Phase::Open => {}
             Phase::Failed => return Err(AppendError::Failed),

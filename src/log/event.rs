@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use crate::model::disk::DiskError;
 use crate::model::ids::{LeaderEpoch, Offset, Uuid};
+use crate::model::time::MonotonicUs;
 use crate::wire::record::BatchError;
 
 /// What happened to a log.
@@ -39,6 +40,8 @@ pub enum LogEvent {
     DurableEnd {
         /// The offset after the last durable record.
         offset: Offset,
+        /// The round that made it so: it holds all from the durable end before.
+        round: RoundTimes,
     },
     /// In a relaxed flush mode: a flush ended, so there is room for appends that were refused as
     /// busy.
@@ -86,6 +89,19 @@ pub enum LogEvent {
         /// What happened, to which file, what to do.
         sentence: Box<str>,
     },
+}
+
+/// When a round went through its stages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RoundTimes {
+    /// What had gathered was taken to be written.
+    pub started_us: MonotonicUs,
+    /// All of it was written.
+    pub written_us: MonotonicUs,
+    /// It is durable, as far as the flush mode asks, and so is all before it.
+    pub ended_us: MonotonicUs,
+    /// True if it was flushed; in the relaxed flush modes it is not.
+    pub is_flushed: bool,
 }
 
 /// A record found by its timestamp.

@@ -53,7 +53,7 @@ mod write;
 
 pub use config::{AppendRules, LogConfig};
 pub use event::{
-    AppendError, Appended, LogEvent, LookupStart, ReadError, ReadStart, RecoveryReport,
+    AppendError, Appended, LogEvent, LookupStart, ReadError, ReadStart, RecoveryReport, RoundTimes,
     TimestampedOffset,
 };
 pub use memory::LogMemory;

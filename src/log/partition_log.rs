@@ -119,6 +119,8 @@ pub struct PartitionLog {
     pub(super) damage_met: DamageMet,
     /// When the last segment got its first batch in this process.
     pub(super) active_since: Option<MonotonicUs>,
+    /// The moment of the event that is being handled, for the times of rounds.
+    pub(super) now_us: MonotonicUs,
 }
 
 impl PartitionLog {
@@ -175,6 +177,7 @@ impl PartitionLog {
             points: Points::default(),
             damage_met: DamageMet::default(),
             active_since: None,
+            now_us: 0,
         }
     }
 
@@ -268,6 +271,7 @@ impl PartitionLog {
         disk: &mut DiskQueue,
         events: &mut Vec<LogEvent>,
     ) {
+        self.now_us = now.monotonic_us;
         let pending = self.operations.end(completion.token);
         let result = completion.result;
         match self.phase {
@@ -331,6 +335,7 @@ impl PartitionLog {
 
     /// Rolls by time, applies retention, drops what was read ahead in vain.
     pub fn handle_timeout(&mut self, now: Now, disk: &mut DiskQueue, _events: &mut Vec<LogEvent>) {
+        self.now_us = now.monotonic_us;
         if matches!(self.phase, Phase::Delayed(_)) {
             return self.go_on_delayed(now, disk);
         }

@@ -40,7 +40,8 @@ pub(super) struct Stop {
 
 impl PartitionLog {
     /// Stops in order: everything durable, files exact, clean marker. Ends in `LogEvent::Stopped`.
-    pub fn handle_stop(&mut self, _now: Now, disk: &mut DiskQueue, events: &mut Vec<LogEvent>) {
+    pub fn handle_stop(&mut self, now: Now, disk: &mut DiskQueue, events: &mut Vec<LogEvent>) {
+        self.now_us = now.monotonic_us;
         match &mut self.phase {
             Phase::Opening(opening) => opening.stop_wanted = true,
             Phase::Open => self.start_stop(disk, events),

@@ -10,7 +10,7 @@
 //! core of the partition. Bounded by: `UNFLUSHED_BYTES_MAX`, `ROUNDS_FLUSHING_MAX`.
 
 use super::area::{Area, FlushKind};
-use super::event::LogEvent;
+use super::event::{LogEvent, RoundTimes};
 use super::operations::Pending;
 use super::partition_log::{PartitionLog, Phase, done};
 use super::segment::{Segment, SegmentMark};
@@ -19,7 +19,7 @@ use crate::limits::ROUNDS_FLUSHING_MAX;
 use crate::model::block_buffer::BlockBuffer;
 use crate::model::disk::{DiskError, DiskOperation, DiskOutcome, DiskQueue};
 use crate::model::ids::Offset;
-use crate::model::time::Now;
+use crate::model::time::{MonotonicUs, Now};
 use crate::model::topic_config::FlushMode;
 
 /// Writes of a round whose list is kept for the next one.
@@ -78,6 +78,8 @@ pub(super) struct Round {
     /// What was written where, for the tail cache.
     written: Vec<(u64, BlockBuffer)>,
     error: Option<DiskError>,
+    started_us: MonotonicUs,
+    written_us: MonotonicUs,
     /// Where its writes end.
     write_end: u64,
     mark: SegmentMark,
@@ -181,6 +183,8 @@ impl PartitionLog {
             writes_left: writes.len(),
             written: self.lists.written.pop().unwrap_or_default(),
             error: None,
+            started_us: self.now_us,
+            written_us: self.now_us,
             write_end,
             mark,
             state: RoundState::Flushing,
@@ -235,6 +239,7 @@ impl PartitionLog {
     /// flush mode takes them as they are, and goes on writing.
     fn finish_writes(&mut self, now: Now, disk: &mut DiskQueue, events: &mut Vec<LogEvent>) {
         let mut round = self.round.take().expect("the caller looked");
+        round.written_us = now.monotonic_us;
         if self.config.flush_mode == FlushMode::Always {
             self.flush_round(&round, disk);
             self.flushing.push_back(round);
@@ -317,6 +322,12 @@ impl PartitionLog {
         self.durable_end = round.mark.next_offset;
         events.push(LogEvent::DurableEnd {
             offset: self.durable_end,
+            round: RoundTimes {
+                started_us: round.started_us,
+                written_us: round.written_us,
+                ended_us: now.monotonic_us,
+                is_flushed: round.state == RoundState::Flushed,
+            },
         });
         if round.state == RoundState::Unflushed {
             self.note_unsynced(now, bytes, records.unsigned_abs());

@@ -8,8 +8,9 @@
 use bytes::Bytes;
 
 use super::error::{FetchError, ProduceError};
-use crate::log::RecoveryReport;
+use crate::log::{RecoveryReport, RoundTimes};
 use crate::model::ids::{LeaderEpoch, Offset, Uuid};
+use crate::model::time::MonotonicUs;
 use crate::replication::purgatory::Woken;
 
 /// What happened to a partition.
@@ -38,7 +39,11 @@ pub enum PartitionEvent {
         waiter: u64,
         /// How it ended.
         result: Result<Produced, ProduceError>,
+        /// The round that ended its wait, if it waited for one.
+        waited: Option<AppendWait>,
     },
+    /// A round of writes ended.
+    RoundEnded(RoundTimes),
     /// A read ended.
     Fetched {
         /// The number of the read.
@@ -71,6 +76,15 @@ pub enum PartitionEvent {
         /// What happened, to which file, what to do.
         sentence: Box<str>,
     },
+}
+
+/// What a produce waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppendWait {
+    /// When it came.
+    pub came_us: MonotonicUs,
+    /// The round that made it durable.
+    pub round: RoundTimes,
 }
 
 /// What a producer is told of its batch.

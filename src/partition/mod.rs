@@ -17,9 +17,9 @@ pub mod spec;
 
 pub use admin::ProducerFact;
 pub use error::{DeleteRecordsError, FetchError, ProduceError};
-pub use event::{Fetched, FoundOffset, PartitionEvent, Produced};
+pub use event::{AppendWait, Fetched, FoundOffset, PartitionEvent, Produced};
 pub use fetch::{FetchAt, FetchStart};
 pub use lookup::{OffsetQuery, QueryStart};
 pub use produce::AppendRequest;
-pub use replica::Partition;
+pub use replica::{AppendCounts, Partition};
 pub use spec::PartitionSpec;

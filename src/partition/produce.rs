@@ -11,12 +11,12 @@
 use bytes::Bytes;
 
 use super::error::ProduceError;
-use super::event::{PartitionEvent, Produced};
+use super::event::{AppendWait, PartitionEvent, Produced};
 use super::replica::{Partition, Phase};
-use crate::log::{AppendError, AppendRules, Appended, RefusedProducers};
+use crate::log::{AppendError, AppendRules, Appended, RefusedProducers, RoundTimes};
 use crate::model::disk::DiskQueue;
 use crate::model::ids::Offset;
-use crate::model::time::Now;
+use crate::model::time::{MonotonicUs, Now};
 use crate::replication::min_insync::{Acks, enough_in_sync};
 use crate::wire::record::{BatchError, RecordFault};
 
@@ -25,6 +25,8 @@ use crate::wire::record::{BatchError, RecordFault};
 pub struct AppendRequest {
     /// Comes back with `Produced`.
     pub waiter: u64,
+    /// When it came.
+    pub came_us: MonotonicUs,
     /// What the producer waits for.
     pub acks: Acks,
     /// The batch.
@@ -39,6 +41,7 @@ pub(super) type Pending = AppendRequest;
 pub(super) struct Waiting {
     until: Offset,
     acks: Acks,
+    came_us: MonotonicUs,
     produced: Produced,
 }
 
@@ -76,8 +79,7 @@ impl Partition {
                 self.note_refused(&ProduceError::TimedOut, &pending.records);
             }
         }
-        let result = Err(ProduceError::TimedOut);
-        events.push(PartitionEvent::Produced { waiter, result });
+        events.push(refused(waiter, ProduceError::TimedOut));
     }
 
     fn append(
@@ -87,22 +89,14 @@ impl Partition {
         disk: &mut DiskQueue,
         events: &mut Vec<PartitionEvent>,
     ) {
-        let waiter = request.waiter;
-        let result = match self.try_append(now, &request, disk) {
-            Ok(appended) => {
-                self.wait_for(waiter, request.acks, &appended, events);
-                return;
-            }
-            Err(ProduceError::Append(AppendError::Busy)) => {
-                self.pending.push_back(request);
-                return;
-            }
+        match self.try_append(now, &request, disk) {
+            Ok(appended) => self.wait_for(&request, &appended, events),
+            Err(ProduceError::Append(AppendError::Busy)) => self.pending.push_back(request),
             Err(error) => {
                 self.note_refused(&error, &request.records);
-                Err(error)
+                events.push(refused(request.waiter, error));
             }
-        };
-        events.push(PartitionEvent::Produced { waiter, result });
+        }
     }
 
     /// What is refused and may be sent again: batches behind it must not overtake it.
@@ -141,6 +135,9 @@ impl Partition {
             let bytes = u64::try_from(appended.len_bytes).expect("a usize fits 64 bits");
             self.purgatory
                 .handle_append(appended.last_offset + 1, bytes);
+            let messages = appended.last_offset + 1 - appended.base_offset;
+            self.counts.messages_in += messages.unsigned_abs();
+            self.counts.bytes_in += bytes;
         }
         Ok(appended)
     }
@@ -168,11 +165,11 @@ impl Partition {
 
     fn wait_for(
         &mut self,
-        waiter: u64,
-        acks: Acks,
+        request: &AppendRequest,
         appended: &Appended,
         events: &mut Vec<PartitionEvent>,
     ) {
+        let (waiter, acks) = (request.waiter, request.acks);
         let until = appended.last_offset + 1;
         let produced = Produced {
             base_offset: appended.base_offset,
@@ -190,14 +187,18 @@ impl Partition {
             ),
         };
         if until <= reached {
-            let result = self.confirm(acks, produced);
-            events.push(PartitionEvent::Produced { waiter, result });
+            events.push(PartitionEvent::Produced {
+                waiter,
+                result: self.confirm(acks, produced),
+                waited: None,
+            });
             return;
         }
         queue.push(until, waiter);
         let waiting = Waiting {
             until,
             acks,
+            came_us: request.came_us,
             produced,
         };
         self.waiting.insert(waiter, waiting);
@@ -213,36 +214,40 @@ impl Partition {
         }
     }
 
-    /// The log is durable below `durable_end`.
+    /// The log is durable below `durable_end`, by that round.
     pub(super) fn take_durable_end(
         &mut self,
         now: Now,
         durable_end: Offset,
+        round: RoundTimes,
         disk: &mut DiskQueue,
         events: &mut Vec<PartitionEvent>,
     ) {
+        events.push(PartitionEvent::RoundEnded(round));
         while let Some(waiter) = self.durable_waiters.pop_reached(durable_end) {
-            self.answer(waiter, events);
+            self.answer(waiter, Some(round), events);
         }
         let moved = self
             .leader
             .as_mut()
             .and_then(|leader| leader.handle_durable_end(durable_end));
         if let Some(high_watermark) = moved {
-            self.settle_committed(high_watermark, events);
+            self.settle_committed(high_watermark, Some(round), events);
         }
         self.retry_pending(now, disk, events);
     }
 
-    /// The high watermark moved: confirms what is committed and wakes parked fetches.
+    /// The high watermark moved, by a round or something else: confirms what is committed and wakes
+    /// parked fetches.
     pub(super) fn settle_committed(
         &mut self,
         high_watermark: Offset,
+        round: Option<RoundTimes>,
         events: &mut Vec<PartitionEvent>,
     ) {
         self.log.handle_retention_bound(high_watermark);
         while let Some(waiter) = self.committed_waiters.pop_reached(high_watermark) {
-            self.answer(waiter, events);
+            self.answer(waiter, round, events);
         }
         self.purgatory
             .handle_high_watermark(high_watermark, |woken| {
@@ -265,8 +270,7 @@ impl Partition {
             .or_else(|| self.committed_waiters.pop_lost(from))
         {
             self.waiting.remove(waiter);
-            let result = Err(ProduceError::DiskFull);
-            events.push(PartitionEvent::Produced { waiter, result });
+            events.push(refused(waiter, ProduceError::DiskFull));
         }
         self.retry_pending(now, disk, events);
     }
@@ -279,19 +283,20 @@ impl Partition {
         let pending = std::mem::take(&mut self.pending);
         let waiting = waiting.map(|(waiter, _)| waiter);
         let waiters = waiting.chain(pending.into_iter().map(|pending| pending.waiter));
-        events.extend(waiters.map(|waiter| PartitionEvent::Produced {
-            waiter,
-            result: Err(error.clone()),
-        }));
+        events.extend(waiters.map(|waiter| refused(waiter, error.clone())));
     }
 
-    fn answer(&mut self, waiter: u64, events: &mut Vec<PartitionEvent>) {
+    fn answer(&mut self, waiter: u64, round: Option<RoundTimes>, events: &mut Vec<PartitionEvent>) {
         let waiting = self
             .waiting
             .remove(waiter)
             .expect("a queued waiter has its answer kept");
-        let result = self.confirm(waiting.acks, waiting.produced);
-        events.push(PartitionEvent::Produced { waiter, result });
+        let came_us = waiting.came_us;
+        events.push(PartitionEvent::Produced {
+            waiter,
+            result: self.confirm(waiting.acks, waiting.produced),
+            waited: round.map(|round| AppendWait { came_us, round }),
+        });
     }
 
     /// Appends what had to wait, as far as the log takes it.
@@ -305,5 +310,14 @@ impl Partition {
         for request in pending {
             self.handle_append(now, request, disk, events);
         }
+    }
+}
+
+/// A produce ended without success.
+fn refused(waiter: u64, error: ProduceError) -> PartitionEvent {
+    PartitionEvent::Produced {
+        waiter,
+        result: Err(error),
+        waited: None,
     }
 }

@@ -44,6 +44,15 @@ enum End {
     Delete,
 }
 
+/// What clients appended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AppendCounts {
+    /// Records.
+    pub messages_in: u64,
+    /// Bytes of their batches, as they are stored.
+    pub bytes_in: u64,
+}
+
 /// One replica of one partition.
 pub struct Partition {
     pub(super) node_id: BrokerId,
@@ -63,6 +72,8 @@ pub struct Partition {
     pub(super) pending: VecDeque<Pending>,
     /// Producers that were refused before the log was open.
     refused: RefusedProducers,
+    /// What was appended by clients since this value was made.
+    pub(super) counts: AppendCounts,
     /// Reuse for what the log says.
     log_events: Vec<LogEvent>,
 }
@@ -96,6 +107,7 @@ impl Partition {
             waiting: NumberMap::default(),
             pending: VecDeque::new(),
             refused: RefusedProducers::default(),
+            counts: AppendCounts::default(),
             log_events: Vec::new(),
         }
     }
@@ -133,6 +145,12 @@ impl Partition {
     #[must_use]
     pub fn watch_count(&self) -> usize {
         self.purgatory.len()
+    }
+
+    /// What was appended to it by clients in this process.
+    #[must_use]
+    pub fn append_counts(&self) -> AppendCounts {
+        self.counts
     }
 
     /// What its log holds in memory.
@@ -202,7 +220,7 @@ impl Partition {
             .as_mut()
             .and_then(|leader| leader.handle_replicas(replicas));
         if let Some(high_watermark) = moved {
-            self.settle_committed(high_watermark, events);
+            self.settle_committed(high_watermark, None, events);
         }
     }
 
@@ -321,7 +339,9 @@ impl Partition {
             }
             LogEvent::Damaged { sentence } => events.push(PartitionEvent::Damaged { sentence }),
             LogEvent::Synced => self.retry_pending(now, disk, events),
-            LogEvent::DurableEnd { offset } => self.take_durable_end(now, offset, disk, events),
+            LogEvent::DurableEnd { offset, round } => {
+                self.take_durable_end(now, offset, round, disk, events);
+            }
             LogEvent::ReadDone { read, result } => {
                 let result = match result {
                     Ok(records) => self.fetched(records),
@@ -399,7 +419,7 @@ impl Partition {
         );
         let high_watermark = leader.high_watermark();
         self.leader = Some(leader);
-        self.settle_committed(high_watermark, events);
+        self.settle_committed(high_watermark, None, events);
     }
 
     /// Stops leading: all that waits is answered.

@@ -6,21 +6,30 @@
 //! and the JMX exporter with Kafka's sample rules); the others begin with `furlong_`.
 //! Runs on: the admin thread. Bounded by: `PARTITIONS_MAX` lines a metric.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::collector::{Collector, Figures};
 use super::exposition::{Exposition, Kind};
+use super::topic_figures;
 use crate::io::http::{Answer, HttpListener};
+use crate::model::error_code::ErrorCode;
 use crate::model::ids::ShardId;
-use crate::shard::numbers::{LogNumbers, ShardNumbers};
+use crate::shard::numbers::ShardNumbers;
 use crate::shard::stage::Stage;
 
 /// Type of Prometheus' text.
 const EXPOSITION: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// The quantiles that are told of each stage.
-const QUANTILES: [(f64, &str); 4] = [(0.5, "0.5"), (0.9, "0.9"), (0.99, "0.99"), (0.999, "0.999")];
+/// The quantiles that are told of each stage; the last is its maximum.
+const QUANTILES: [(f64, &str); 5] = [
+    (0.5, "0.5"),
+    (0.9, "0.9"),
+    (0.99, "0.99"),
+    (0.999, "0.999"),
+    (1.0, "1"),
+];
 
 /// Whether the broker has recovered and takes requests.
 #[derive(Clone, Debug, Default)]
@@ -107,7 +116,7 @@ fn metrics(figures: &[Figures], executors: usize, is_ready: bool) -> String {
         .collect();
     of_shards(&mut out, &shards);
     of_requests(&mut out, &shards);
-    of_logs(&mut out, &shards);
+    topic_figures::add(&mut out, &shards);
     of_stages(&mut out, figures);
     out.finish()
 }
@@ -163,27 +172,35 @@ fn of_shards(out: &mut Exposition, shards: &[(String, &ShardNumbers)]) {
             metric.value(&[("shard", shard)], get(numbers));
         }
     }
-    let partitions = shards.iter().map(|(_, shard)| shard.logs.len());
+    let partitions = shards
+        .iter()
+        .map(|(_, shard)| shard.logs.len() + shard.others.partitions);
     out.metric(
         "kafka_server_replicamanager_partitioncount",
         Kind::Gauge,
         "Partitions on this broker.",
     )
     .value(&[], partitions.sum::<usize>());
-    let led = shards.iter().flat_map(|(_, shard)| &shard.logs);
+    let led = shards.iter().map(|(_, shard)| {
+        let told = shard.logs.iter().filter(|log| log.high_watermark.is_some());
+        told.count() + shard.others.led
+    });
     out.metric(
         "kafka_server_replicamanager_leadercount",
         Kind::Gauge,
         "Partitions that this broker leads.",
     )
-    .value(&[], led.filter(|log| log.high_watermark.is_some()).count());
-    let closed = shards.iter().flat_map(|(_, shard)| &shard.logs);
+    .value(&[], led.sum::<usize>());
+    let closed = shards.iter().map(|(_, shard)| {
+        let told = shard.logs.iter().filter(|log| !log.is_open);
+        told.count() + shard.others.closed
+    });
     out.metric(
         "kafka_server_replicamanager_offlinereplicacount",
         Kind::Gauge,
         "Partitions whose log is not open: recovering, or waiting for space.",
     )
-    .value(&[], closed.filter(|log| !log.is_open).count());
+    .value(&[], closed.sum::<usize>());
 }
 
 fn of_requests(out: &mut Exposition, shards: &[(String, &ShardNumbers)]) {
@@ -199,6 +216,7 @@ fn of_requests(out: &mut Exposition, shards: &[(String, &ShardNumbers)]) {
         let name = format!("{key:?}");
         metric.value(&[("request", &name)], all.sum::<u64>());
     }
+    of_errors(out, shards);
     let refused = shards.iter().map(|(_, shard)| shard.refused_frames);
     out.metric(
         "furlong_refused_frames_total",
@@ -208,49 +226,37 @@ fn of_requests(out: &mut Exposition, shards: &[(String, &ShardNumbers)]) {
     .value(&[], refused.sum::<u64>());
 }
 
-/// A gauge for each partition: name, help, what it is (nothing if it has none).
-type LogGauge = (&'static str, &'static str, fn(&LogNumbers) -> Option<u64>);
-
-fn offset(offset: i64) -> Option<u64> {
-    u64::try_from(offset).ok()
-}
-
-const LOG_GAUGES: [LogGauge; 5] = [
-    (
-        "kafka_topic_partition_current_offset",
-        "High watermark.",
-        |log| offset(log.high_watermark?),
-    ),
-    (
-        "kafka_topic_partition_oldest_offset",
-        "The first offset.",
-        |log| offset(log.log_start_offset),
-    ),
-    (
-        "kafka_log_log_logendoffset",
-        "Offset after the last record.",
-        |log| offset(log.log_end_offset),
-    ),
-    ("kafka_log_log_size", "Bytes of all segments.", |log| {
-        Some(log.size_bytes)
-    }),
-    ("kafka_log_log_numlogsegments", "Segments.", |log| {
-        u64::try_from(log.segments).ok()
-    }),
-];
-
-fn of_logs(out: &mut Exposition, shards: &[(String, &ShardNumbers)]) {
-    let mut logs: Vec<&LogNumbers> = shards.iter().flat_map(|(_, shard)| &shard.logs).collect();
-    logs.sort_by(|one, two| (&one.topic, one.at.partition).cmp(&(&two.topic, two.at.partition)));
-    for (name, help, get) in LOG_GAUGES {
-        let mut metric = out.metric(name, Kind::Gauge, help);
-        for log in &logs {
-            let partition = log.at.partition.to_string();
-            if let Some(value) = get(log) {
-                metric.value(&[("topic", &log.topic), ("partition", &partition)], value);
-            }
+fn of_errors(out: &mut Exposition, shards: &[(String, &ShardNumbers)]) {
+    let mut metric = out.metric(
+        "kafka_network_requestmetrics_errors_total",
+        Kind::Counter,
+        "Error codes in answers since the start, by API; NONE stands for what went well.",
+    );
+    let mut counts: BTreeMap<(&str, String), u64> = BTreeMap::new();
+    for (_, shard) in shards {
+        for (key, code, count) in &shard.errors {
+            let error = code.map_or_else(|| "(others)".to_owned(), error_name);
+            *counts.entry((key.name(), error)).or_default() += count;
         }
     }
+    for ((request, error), count) in counts {
+        metric.value(&[("request", request), ("error", &error)], count);
+    }
+}
+
+/// Kafka's name of an error code.
+fn error_name(code: i16) -> String {
+    let Some(known) = ErrorCode::from_code(code) else {
+        return code.to_string();
+    };
+    let mut name = String::new();
+    for letter in format!("{known:?}").chars() {
+        if letter.is_uppercase() && !name.is_empty() {
+            name.push('_');
+        }
+        name.push(letter.to_ascii_uppercase());
+    }
+    name
 }
 
 fn of_stages(out: &mut Exposition, figures: &[Figures]) {
@@ -273,5 +279,18 @@ fn of_stages(out: &mut Exposition, figures: &[Figures]) {
             metric.part("_sum", &labels, one.stages.sum_us(stage) as f64 / 1e6);
             metric.part("_count", &labels, times.len());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_have_the_names_that_kafka_gives_them() {
+        assert_eq!(error_name(0), "NONE");
+        assert_eq!(error_name(6), "NOT_LEADER_OR_FOLLOWER");
+        assert_eq!(error_name(3), "UNKNOWN_TOPIC_OR_PARTITION");
+        assert_eq!(error_name(31_000), "31000");
     }
 }

@@ -10,6 +10,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::mpsc::Sender;
 
 use super::collector::Figures;
@@ -22,9 +23,10 @@ use crate::io::ring::Registered;
 use crate::model::buffer_pool::BufferPool;
 use crate::model::disk::DiskQueue;
 use crate::model::ids::ShardId;
-use crate::model::time::Now;
+use crate::model::time::{MonotonicUs, Now};
 use crate::shard::contract::{Effects, Event, Machine, MeshEffect, NetworkEffect, ProcessEffect};
 use crate::shard::mesh_message::MeshMessage;
+use crate::shard::slow_requests::SlowRequest;
 
 /// Events handled before the kernel is entered again.
 const EVENTS_PER_TURN_MAX: usize = 256;
@@ -34,6 +36,8 @@ const EVENTS_PER_TURN_MAX: usize = 256;
 pub enum Report {
     /// A machine wants something of the process.
     Effect(ShardId, ProcessEffect),
+    /// A request took long, and where its client is.
+    Slow(ShardId, Box<SlowRequest>, Option<SocketAddr>),
     /// The sockets of this shard take connections.
     Listening(ShardId),
     /// The process was asked to stop.
@@ -49,8 +53,8 @@ pub enum Report {
 /// What crosses the lanes: messages between machines, and the main thread's wish to stop.
 #[derive(Debug)]
 pub enum Crossing {
-    /// From machine to machine.
-    Message(Box<MeshMessage>),
+    /// From machine to machine, with the moment of its sending.
+    Message(Box<MeshMessage>, MonotonicUs),
     /// The main thread asks this machine to stop.
     Stop,
     /// Somebody wants the figures of this machine.
@@ -132,14 +136,17 @@ impl<M: Machine> MachineLoop<M> {
     fn turn(&mut self) -> io::Result<bool> {
         let mut busy = self.driver.turn()?;
         self.gather();
-        let now = clock::now();
+        let begin = clock::now();
+        let mut now = begin;
         busy |= !self.events.is_empty();
         for _ in 0..EVENTS_PER_TURN_MAX {
             let Some(event) = self.events.pop_front() else {
                 break;
             };
             self.machine.handle_event(now, event, &mut self.effects);
-            self.carry_out();
+            self.carry_out(now);
+            // An event may have taken long; what comes behind it has waited for it.
+            now = clock::now_after(&begin);
         }
         busy |= self.handle_deadlines(now);
         self.mesh.flush();
@@ -151,9 +158,12 @@ impl<M: Machine> MachineLoop<M> {
         self.mesh.receive(&mut self.crossings);
         while let Some((from, crossing)) = self.crossings.pop_front() {
             match crossing {
-                Crossing::Message(message) => {
-                    let from = self.shard_at(from);
-                    self.events.push_back(Event::Mesh { from, message });
+                Crossing::Message(message, sent_us) => {
+                    self.events.push_back(Event::Mesh {
+                        from: self.shard_at(from),
+                        sent_us,
+                        message,
+                    });
                 }
                 Crossing::Stop => {
                     self.driver.network.stop_listening(&mut self.driver.ring);
@@ -183,7 +193,11 @@ impl<M: Machine> MachineLoop<M> {
         while let Some(event) = self.driver.network.take_event() {
             self.events.push_back(match event {
                 NetworkEvent::Connected(connection) => Event::Connected { connection },
-                NetworkEvent::Frame(connection, frame) => Event::Frame { connection, frame },
+                NetworkEvent::Frame(connection, frame, arrived_us) => Event::Frame {
+                    connection,
+                    frame,
+                    arrived_us,
+                },
                 NetworkEvent::Disconnected(connection) => Event::Disconnected { connection },
             });
         }
@@ -199,11 +213,11 @@ impl<M: Machine> MachineLoop<M> {
             return false;
         }
         self.machine.handle_timeout(now, &mut self.effects);
-        self.carry_out();
+        self.carry_out(now);
         true
     }
 
-    fn carry_out(&mut self) {
+    fn carry_out(&mut self, now: Now) {
         for request in self.effects.disk.drain() {
             self.driver.disk.submit(&mut self.driver.ring, request);
         }
@@ -215,15 +229,23 @@ impl<M: Machine> MachineLoop<M> {
             } else {
                 to.0
             };
-            self.mesh
-                .send(usize::from(place), Crossing::Message(message));
+            self.mesh.send(
+                usize::from(place),
+                Crossing::Message(message, now.monotonic_us),
+            );
         }
         for sample in self.effects.stages.drain(..) {
             self.stages.record(sample);
         }
         for effect in std::mem::take(&mut self.effects.process) {
             self.stopped |= effect == ProcessEffect::Stopped;
-            self.report(effect);
+            match effect {
+                ProcessEffect::Slow(request) => {
+                    let peer = self.driver.network.peer_of(request.connection);
+                    self.tell(Report::Slow(self.shard, request, peer));
+                }
+                effect => self.report(effect),
+            }
         }
     }
 

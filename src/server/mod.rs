@@ -17,10 +17,12 @@ pub mod logging;
 pub mod machine_loop;
 pub mod options;
 pub mod serve;
+pub mod slow_log;
 pub mod stages;
 pub mod start_progress;
 pub mod storage_findings;
 pub mod supervisor;
+mod topic_figures;
 
 #[cfg(test)]
 mod tests;

@@ -16,6 +16,7 @@ use super::admin::Readiness;
 use super::executors::Executors;
 use super::findings;
 use super::machine_loop::Report;
+use super::slow_log;
 use super::start_progress::StartWatch;
 use crate::io::process::StopSignals;
 use crate::io::ring::Registered;
@@ -102,6 +103,12 @@ pub fn supervise(
             }
             Report::Effect(shard, ProcessEffect::Notice { sentence }) => {
                 warn!(shard = %shard, "shard {shard}: {sentence}");
+            }
+            Report::Slow(shard, slow, peer) => slow_log::tell(shard, &slow, peer),
+            // Where its client is, its loop has looked up.
+            Report::Effect(shard, ProcessEffect::Slow(slow)) => slow_log::tell(shard, &slow, None),
+            Report::Effect(shard, ProcessEffect::SlowUntold { count }) => {
+                slow_log::tell_untold(shard, count);
             }
             Report::Effect(_, ProcessEffect::Fatal { sentence }) => return Err(sentence.into()),
             Report::Effect(ShardId::CONTROL, ProcessEffect::Stopped) => {

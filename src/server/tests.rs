@@ -84,10 +84,12 @@ impl Machine for Echo {
                     .network
                     .push(NetworkEffect::ReceiveNext { connection });
             }
-            Event::Frame { connection, frame } => {
+            Event::Frame {
+                connection, frame, ..
+            } => {
                 Echo::answer(now, connection, frame, &mut self.ticks, effects);
             }
-            Event::Mesh { from, message } => {
+            Event::Mesh { from, message, .. } => {
                 assert_eq!(from, ShardId::CONTROL);
                 assert!(matches!(*message, MeshMessage::Serve));
                 effects.network.push(NetworkEffect::Listen);

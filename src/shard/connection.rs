@@ -14,8 +14,10 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 
 use super::contract::NetworkEffect;
+use super::stage::RequestTimes;
 use crate::limits::{
-    CONNECTIONS_PER_SHARD_MAX, FRAME_BYTES_MAX, REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX,
+    CLIENT_ID_BYTES_KEPT_MAX, CONNECTIONS_PER_SHARD_MAX, FRAME_BYTES_MAX,
+    REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX,
 };
 use crate::model::ids::ConnectionId;
 
@@ -49,11 +51,24 @@ impl Outcome {
     }
 }
 
+/// A request that has ended, and whose turn to leave has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// Of which connection.
+    pub connection: ConnectionId,
+    /// False if the client had gone before.
+    pub is_answered: bool,
+    /// How it went.
+    pub times: RequestTimes,
+}
+
 /// One request under way.
 #[derive(Debug)]
 struct Slot {
     frame_bytes: usize,
     outcome: Option<Outcome>,
+    /// Known once it has ended, of one that could be read.
+    times: Option<RequestTimes>,
     /// Numbers under which the shard keeps what belongs to the request.
     request: Option<u64>,
 }
@@ -68,6 +83,8 @@ struct Connection {
     /// It stands in the queue of those who wait for memory.
     waits: bool,
     closing: bool,
+    /// What the client calls itself.
+    client: String,
 }
 
 /// All connections of a shard.
@@ -84,6 +101,8 @@ pub struct ConnectionTable {
     orphans: BTreeMap<SlotId, usize>,
     /// Answers that are not gone.
     outbound_bytes: usize,
+    /// Requests that have left since somebody asked.
+    left: Vec<Left>,
 }
 
 impl ConnectionTable {
@@ -158,6 +177,7 @@ impl ConnectionTable {
             granted: false,
             waits: false,
             closing: false,
+            client: String::new(),
         };
         if self.connections.len() >= CONNECTIONS_PER_SHARD_MAX {
             connection.closing = true;
@@ -181,6 +201,7 @@ impl ConnectionTable {
         connection.slots.push_back(Slot {
             frame_bytes,
             outcome: None,
+            times: None,
             request: None,
         });
         Some(SlotId {
@@ -213,11 +234,43 @@ impl ConnectionTable {
         }
     }
 
-    /// A request ended. Sends what may leave now and grants further frames.
+    /// Notes what the client of a connection calls itself. Nearly always it is what it was.
+    pub fn note_client(&mut self, id: ConnectionId, name: Option<&str>) {
+        let name = beginning(name.unwrap_or_default(), CLIENT_ID_BYTES_KEPT_MAX);
+        if let Some(connection) = self.connections.get_mut(&id)
+            && connection.client != name
+        {
+            connection.client.clear();
+            connection.client.push_str(name);
+        }
+    }
+
+    /// What the client of a connection calls itself.
+    #[must_use]
+    pub fn client_of(&self, id: ConnectionId) -> Option<&str> {
+        let connection = self.connections.get(&id)?;
+        Some(&connection.client)
+    }
+
+    /// Takes the list of the requests that have left.
+    #[must_use]
+    pub fn take_left(&mut self) -> Vec<Left> {
+        std::mem::take(&mut self.left)
+    }
+
+    /// Takes that list back, emptied, for its memory.
+    pub fn keep_left(&mut self, list: Vec<Left>) {
+        assert!(list.is_empty() && self.left.is_empty());
+        self.left = list;
+    }
+
+    /// A request ended, with its moments if it could be read. Sends what may leave now and grants
+    /// further frames.
     pub fn handle_outcome(
         &mut self,
         slot: SlotId,
         outcome: Outcome,
+        times: Option<RequestTimes>,
         network: &mut Vec<NetworkEffect>,
     ) {
         let id = slot.connection;
@@ -225,6 +278,11 @@ impl ConnectionTable {
         let Some(connection) = connection.filter(|found| found.slot(slot.sequence).is_some())
         else {
             self.forget(slot); // The client went away meanwhile.
+            self.left.extend(times.map(|times| Left {
+                connection: id,
+                is_answered: false,
+                times,
+            }));
             return;
         };
         let is_closing = connection.closing;
@@ -235,9 +293,10 @@ impl ConnectionTable {
         let outcome = if is_closing { Outcome::Silent } else { outcome };
         self.outbound_bytes += outcome.bytes();
         waiting.outcome = Some(outcome);
+        waiting.times = times;
         connection.frame_bytes -= frame_bytes;
         self.frame_bytes -= frame_bytes;
-        connection.send_ready(id, network);
+        connection.send_ready(id, network, &mut self.left);
         self.handle_grant(id, network);
     }
 
@@ -302,10 +361,21 @@ impl Connection {
     }
 
     /// Sends the answers of all leading requests that have ended.
-    fn send_ready(&mut self, id: ConnectionId, network: &mut Vec<NetworkEffect>) {
+    fn send_ready(
+        &mut self,
+        id: ConnectionId,
+        network: &mut Vec<NetworkEffect>,
+        left: &mut Vec<Left>,
+    ) {
         while !self.closing
-            && let Some(outcome) = self.slots.front_mut().and_then(|slot| slot.outcome.take())
+            && let Some(slot) = self.slots.front_mut()
+            && let Some(outcome) = slot.outcome.take()
         {
+            left.extend(slot.times.map(|times| Left {
+                connection: id,
+                is_answered: true,
+                times,
+            }));
             self.slots.pop_front();
             self.first_sequence += 1;
             match outcome {
@@ -334,6 +404,15 @@ impl Connection {
             && self.slots.len() < REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX
             && self.frame_bytes < FRAME_BYTES_MAX
     }
+}
+
+/// As much of a text as fits so many bytes.
+fn beginning(text: &str, bytes_max: usize) -> &str {
+    let mut end = text.len().min(bytes_max);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 fn length_u64(length: usize) -> u64 {

@@ -11,7 +11,8 @@ use bytes::Bytes;
 
 use super::mesh_message::MeshMessage;
 use super::numbers::ShardNumbers;
-use super::stage::StageSample;
+use super::slow_requests::SlowRequest;
+use super::stage::{Stage, StageSample};
 use super::start_progress::RecoveryProgress;
 use crate::limits::{EFFECTS_PER_TURN_SOFT_MAX, LIST_ENTRIES_KEPT_MAX, LISTS_KEPT_MAX};
 use crate::model::disk::{DiskCompletion, DiskQueue};
@@ -34,6 +35,8 @@ pub enum Event {
         connection: ConnectionId,
         /// The bytes after the length field.
         frame: Bytes,
+        /// When the last of them had come.
+        arrived_us: MonotonicUs,
     },
     /// The connection is gone (for whatever reason, `Close` included). No further event names it.
     Disconnected {
@@ -52,6 +55,8 @@ pub enum Event {
     Mesh {
         /// From whom.
         from: ShardId,
+        /// When it was sent: the moment of the event that caused it.
+        sent_us: MonotonicUs,
         /// What.
         message: Box<MeshMessage>,
     },
@@ -115,6 +120,13 @@ pub enum ProcessEffect {
         /// What happened.
         sentence: Box<str>,
     },
+    /// A request took long.
+    Slow(Box<SlowRequest>),
+    /// So many more requests took long than were told.
+    SlowUntold {
+        /// How many since that was told last.
+        count: u64,
+    },
 }
 
 /// Where a machine puts its effects. Reused from event to event; the shell drains each queue in
@@ -143,6 +155,11 @@ impl Effects {
         if self.spare_parts.len() < LISTS_KEPT_MAX && !is_large {
             self.spare_parts.push(parts);
         }
+    }
+
+    /// A stage of a request ended.
+    pub fn note_stage(&mut self, stage: Stage, took_us: u64) {
+        self.stages.push(StageSample { stage, took_us });
     }
 
     /// True once a machine should stop working through waiters and ask to be called again.

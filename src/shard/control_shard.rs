@@ -257,7 +257,7 @@ impl ControlShard {
                     format!("The directory {DIRECTORY} holds another topic. Restore it.");
                 self.fail(sentence, effects);
             }
-            LogEvent::DurableEnd { offset } => {
+            LogEvent::DurableEnd { offset, .. } => {
                 let cached = self.log.memory().cached_bytes;
                 let excess = cached.saturating_sub(METADATA_TAIL_CACHE_BYTES_MAX);
                 self.log.handle_shed(excess, &mut effects.disk);
@@ -413,7 +413,7 @@ impl Machine for ControlShard {
                 self.log.handle_open(now, &mut effects.disk);
             }
             Event::Disk(completion) => self.handle_disk(now, completion, effects),
-            Event::Mesh { from, message } => match *message {
+            Event::Mesh { from, message, .. } => match *message {
                 MeshMessage::ControlRequest { request, body } => {
                     self.handle_request(now, from, request, body, effects);
                 }

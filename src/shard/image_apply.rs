@@ -14,8 +14,9 @@ use super::machine::{Phase, Shard};
 use super::mesh_message::MeshMessage;
 use super::parts::SubId;
 use super::parts::asks::Said;
+use super::stage::Stage;
 use crate::limits::{OPENING_PARTITIONS_MAX, PARTITIONS_MAX};
-use crate::log::{RecoveryReport, RefusedProducers};
+use crate::log::{RecoveryReport, RefusedProducers, RoundTimes};
 use crate::model::ids::{ShardId, TopicId, TopicPartition};
 use crate::model::image::{MetadataImage, PartitionImage};
 use crate::model::time::Now;
@@ -63,6 +64,8 @@ impl Shard {
         }
         self.begin_start(now, self.progress.to_open.len());
         self.open_waiting(now, effects);
+        self.settle_slow_bound();
+        self.counts.forget_topics(&image);
         let strays = self.start_strays(effects);
         self.progress.busy.extend(strays);
         let outstanding = self.progress.busy.clone();
@@ -227,8 +230,16 @@ impl Shard {
                 self.phase = Phase::Failed;
                 effects.process.push(ProcessEffect::Fatal { sentence });
             }
-            PartitionEvent::Produced { waiter, result } => {
-                self.handle_produced(SubId::unpack(waiter), result, effects);
+            PartitionEvent::Produced {
+                waiter,
+                result,
+                waited,
+            } => {
+                self.handle_produced(SubId::unpack(waiter), result, waited, effects);
+                return;
+            }
+            PartitionEvent::RoundEnded(round) => {
+                note_round(&round, effects);
                 return;
             }
             PartitionEvent::Fetched { read, result } => {
@@ -358,6 +369,16 @@ impl Shard {
                 sentence: sentence.into(),
             });
         }
+    }
+}
+
+/// A round ended: its stages are over.
+fn note_round(round: &RoundTimes, effects: &mut Effects) {
+    let wrote_us = round.written_us.saturating_sub(round.started_us);
+    effects.note_stage(Stage::Write, wrote_us);
+    if round.is_flushed {
+        let flushed_us = round.ended_us.saturating_sub(round.written_us);
+        effects.note_stage(Stage::Flush, flushed_us);
     }
 }
 

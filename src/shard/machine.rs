@@ -16,12 +16,14 @@ use super::contract::{Effects, Event, Machine, MeshEffect, NetworkEffect, Proces
 use super::fetch_sessions::FetchSessions;
 use super::image_apply::ImageProgress;
 use super::memory::{MemoryUse, ShardMemory};
-use super::mesh_message::MeshMessage;
-use super::numbers::{ApiCounts, ShardNumbers};
+use super::mesh_message::{MeshMessage, Origin};
+use super::numbers::{ShardCounts, ShardNumbers};
 use super::partition_table::PartitionTable;
 use super::parts::PartTable;
 use super::request_table::{Call, Continuation, Pending, RequestTable};
+use super::slow_requests::SlowRequests;
 use super::spares::Spares;
+use super::stage::Stage;
 use super::start_progress::StartProgress;
 use super::strays::Strays;
 use super::timers::{Timer, Timers};
@@ -97,8 +99,11 @@ pub struct Shard {
     pub(super) work: VecDeque<Work>,
     pub(super) producer_ids: ProducerIds,
     pub(super) memory: ShardMemory,
-    pub(super) counts: ApiCounts,
+    pub(super) counts: ShardCounts,
     pub(super) spares: Spares,
+    pub(super) slow: SlowRequests,
+    /// The moment of the event that is being handled.
+    pub(super) now_us: MonotonicUs,
 }
 
 impl Shard {
@@ -106,7 +111,7 @@ impl Shard {
     #[must_use]
     pub fn new(config: ShardConfig) -> Shard {
         assert!(config.shard.0 < config.shard_count, "shards count from 0");
-        Shard {
+        let mut shard = Shard {
             memory: ShardMemory::new(config.memory),
             config,
             phase: Phase::Running,
@@ -122,9 +127,13 @@ impl Shard {
             timers: Timers::default(),
             work: VecDeque::new(),
             producer_ids: ProducerIds::default(),
-            counts: ApiCounts::default(),
+            counts: ShardCounts::default(),
             spares: Spares::default(),
-        }
+            slow: SlowRequests::default(),
+            now_us: 0,
+        };
+        shard.settle_slow_bound();
+        shard
     }
 
     /// Which shard this is.
@@ -258,17 +267,18 @@ impl Shard {
         };
         if let Some((call, Pending::Control(finish))) = self.requests.remove(request) {
             let reply = finish(self, &call, answer);
-            self.conclude(call.slot, reply, effects);
+            self.conclude(call, reply, effects);
         }
     }
 
     fn handle_message(
         &mut self,
         now: Now,
-        from: ShardId,
+        origin: Origin,
         message: MeshMessage,
         effects: &mut Effects,
     ) {
+        let from = origin.shard;
         match message {
             MeshMessage::Image(image) => {
                 if self.phase == Phase::Running {
@@ -284,12 +294,19 @@ impl Shard {
                 self.handle_control_answer(request, body, effects);
             }
             MeshMessage::Produce { request, body } => {
-                self.handle_produce(now, from, request, body, effects);
+                self.handle_produce(now, origin, request, body, effects);
             }
-            MeshMessage::Produced { request, batches } => {
-                self.finish_produce(request, batches, effects);
+            MeshMessage::Produced {
+                request,
+                batches,
+                mut way,
+            } => {
+                way.hop_us += origin.hop_us;
+                self.finish_produce(request, batches, way, effects);
             }
-            MeshMessage::Fetch { request, body } => self.handle_fetch(from, request, body, effects),
+            MeshMessage::Fetch { request, body } => {
+                self.handle_fetch(origin, request, body, effects)
+            }
             MeshMessage::FetchFinish { request } => {
                 self.handle_fetch_finish(from, request, effects);
             }
@@ -297,7 +314,7 @@ impl Shard {
                 self.handle_fetch_cancel(from, request, effects)
             }
             MeshMessage::Fetched { request, body } => {
-                self.take_fetched(from, request, body, effects);
+                self.take_fetched(origin, request, body, effects);
             }
             MeshMessage::FetchProgress { request, bytes } => {
                 self.take_fetch_progress(from, request, bytes, effects);
@@ -368,6 +385,7 @@ impl Shard {
             Timer::Request(request) => self.handle_fetch_deadline(request, effects),
             Timer::StartProgress => self.tell_start(now, effects),
             Timer::Buffers => self.handle_idle_buffers(now, effects),
+            Timer::SlowRequests => self.handle_slow_window(effects),
             Timer::Part(part) => self.handle_part_timeout(part, effects),
             Timer::Partition(slot) => {
                 self.on_slot(slot, &mut effects.disk, |partition, disk, events| {
@@ -385,7 +403,10 @@ impl Shard {
             };
             match work {
                 Work::Message(message) => {
-                    let own = self.config.shard;
+                    let own = Origin {
+                        shard: self.config.shard,
+                        hop_us: 0,
+                    };
                     self.handle_message(now, own, message, effects);
                 }
                 Work::Partition { slot, event } => {
@@ -402,15 +423,20 @@ impl Shard {
 
 impl Machine for Shard {
     fn handle_event(&mut self, now: Now, event: Event, effects: &mut Effects) {
+        self.now_us = now.monotonic_us;
         match event {
             Event::Start => {}
             Event::Disk(completion) => self.handle_disk(now, completion, effects),
             Event::Connected { connection } => self
                 .connections
                 .handle_connected(connection, &mut effects.network),
-            Event::Frame { connection, frame } => {
+            Event::Frame {
+                connection,
+                frame,
+                arrived_us,
+            } => {
                 if let Some(slot) = self.connections.handle_frame(connection, frame.len()) {
-                    self.handle_frame(now, slot, frame, effects);
+                    self.handle_frame(now, arrived_us, slot, frame, effects);
                     self.settle_pressure();
                     self.connections
                         .handle_grant(connection, &mut effects.network);
@@ -418,7 +444,19 @@ impl Machine for Shard {
             }
             Event::Sent { bytes } => self.connections.handle_sent(bytes),
             Event::Disconnected { connection } => self.handle_disconnected(connection, effects),
-            Event::Mesh { from, message } => self.handle_message(now, from, *message, effects),
+            Event::Mesh {
+                from,
+                sent_us,
+                message,
+            } => {
+                let hop_us = now.monotonic_us.saturating_sub(sent_us);
+                effects.note_stage(Stage::Hop, hop_us);
+                let origin = Origin {
+                    shard: from,
+                    hop_us,
+                };
+                self.handle_message(now, origin, *message, effects);
+            }
             Event::Stop => self.handle_stop(now, effects),
         }
         self.run_work(now, effects);
@@ -437,6 +475,7 @@ impl Machine for Shard {
     }
 
     fn handle_timeout(&mut self, now: Now, effects: &mut Effects) {
+        self.now_us = now.monotonic_us;
         while let Some(timer) = self.timers.pop_due(now) {
             if let Timer::Partition(slot) = timer {
                 self.note_partition_timer_gone(slot);

@@ -19,7 +19,7 @@ use crate::model::memory_budget::MemoryBudget;
 use crate::model::time::Now;
 
 /// What a shard holds in memory, in bytes, by the parts of its budget.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemoryUse {
     /// Cached tails.
     pub tail_cache_bytes: usize,

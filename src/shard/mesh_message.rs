@@ -13,8 +13,19 @@ use super::parts::asks::{Ask, AskResult};
 use super::parts::fetch::{FetchParts, FetchedParts};
 use super::parts::offsets::{OffsetLookup, OffsetResult};
 use super::parts::produce::{ProduceBatch, ProduceParts};
+use super::stage::Way;
 use crate::control::request::{ControlAnswer, ControlRequest};
+use crate::model::ids::ShardId;
 use crate::model::image::MetadataImage;
+
+/// Where a message comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// From whom.
+    pub shard: ShardId,
+    /// How long it was under way; nothing within a shard.
+    pub hop_us: u64,
+}
 
 /// What one core tells another. Requests carry a number of the asker's choosing that comes back
 /// with the answer.
@@ -57,6 +68,8 @@ pub enum MeshMessage {
         request: u64,
         /// The batches, without their records and with their outcomes.
         batches: Vec<ProduceBatch>,
+        /// What the one waited for that ended last.
+        way: Way,
     },
     /// Read from partitions of the shard that gets this.
     Fetch {

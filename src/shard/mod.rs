@@ -17,6 +17,7 @@ pub mod numbers;
 mod partition_table;
 pub mod parts;
 mod request_table;
+pub mod slow_requests;
 mod spares;
 pub mod stage;
 mod start_progress;

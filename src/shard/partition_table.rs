@@ -160,6 +160,9 @@ impl Shard {
             self.timers.remove(at, Timer::Partition(slot));
         }
         self.memory.handle_gone(slot);
+        let topic = entry.partition.at().topic_id;
+        self.counts
+            .note_partition_gone(topic, entry.partition.append_counts());
         self.partitions.by_partition.remove(&entry.partition.at());
         self.partitions
             .by_directory

@@ -16,6 +16,7 @@ use super::connection::SlotId;
 use super::machine::Shard;
 use crate::control::request::ControlAnswer;
 use crate::model::number_map::NumberMap;
+use crate::model::time::MonotonicUs;
 
 /// What every handler knows of the request it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +27,12 @@ pub struct Call {
     pub version: i16,
     /// Repeated by the answer.
     pub correlation_id: i32,
+    /// The place of its API in `APIS`.
+    pub api: usize,
+    /// When its frame was there.
+    pub arrived_us: MonotonicUs,
+    /// When it was handled.
+    pub handled_us: MonotonicUs,
 }
 
 /// Makes the answer once the controller has answered.

@@ -9,8 +9,8 @@
 
 use bytes::Bytes;
 
-use super::api::ApiError;
 use super::api::fetch::FetchLists;
+use super::api::{Answer, ApiError};
 use super::contract::Effects;
 use super::parts::fetch::{FetchRead, FetchResult, ReadState};
 use super::parts::produce::ProduceBatch;
@@ -190,14 +190,17 @@ impl Spares {
         version: i16,
         body: &M,
         effects: &mut Effects,
-    ) -> Result<Vec<Bytes>, ApiError> {
+    ) -> Result<Answer, ApiError> {
         let parts = effects.spare_parts.pop().unwrap_or_default();
         let writer = Writer::reuse(self.answers.take(), parts);
-        let encoded = encode_response_into(correlation_id, version, body, writer);
-        let (parts, rest) = encoded?;
+        let encoded = encode_response_into(correlation_id, version, body, writer)?;
+        let parts = encoded.parts;
         self.answers
-            .put_back(rest, parts.first().map_or(0, Bytes::len));
-        Ok(parts)
+            .put_back(encoded.rest, parts.first().map_or(0, Bytes::len));
+        Ok(Answer {
+            parts,
+            error_codes: encoded.error_codes,
+        })
     }
 }
 
@@ -236,7 +239,7 @@ mod tests {
         for correlation_id in 0..500 {
             let body = ProduceResponse::default();
             let parts = spares.encode(correlation_id, 9, &body, &mut effects);
-            let parts = parts.expect("small");
+            let parts = parts.expect("small").parts;
             let expected = crate::wire::protocol::encode_response(correlation_id, 9, &body);
             assert_eq!(parts.concat(), expected.expect("small").concat());
             effects.keep_parts(parts);

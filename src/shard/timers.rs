@@ -24,6 +24,8 @@ pub enum Timer {
     StartProgress,
     /// Aligned buffers have waited long enough for their next use.
     Buffers,
+    /// How many slow requests were not told is to be told.
+    SlowRequests,
 }
 
 impl Timer {
@@ -35,6 +37,7 @@ impl Timer {
             Timer::Partition(slot) => u64::from(slot) << 2 | 2,
             Timer::StartProgress => 3,
             Timer::Buffers => 7,
+            Timer::SlowRequests => 11,
         }
     }
 }

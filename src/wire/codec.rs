@@ -9,6 +9,7 @@
 //! Runs on: every core. Bounded by: `limits::FRAME_BYTES_MAX`, `limits::DECODED_BYTES_ALLOWANCE`.
 
 mod error;
+mod error_codes;
 mod reader;
 mod writer;
 
@@ -16,5 +17,6 @@ mod writer;
 mod tests;
 
 pub use error::{DecodeError, EncodeError};
+pub use error_codes::ErrorCodes;
 pub use reader::Reader;
 pub use writer::Writer;

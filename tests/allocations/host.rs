@@ -120,8 +120,12 @@ impl Host {
         let frame_bytes = parts.iter().map(Bytes::len).sum::<usize>() - 4;
         let frame = memory.split_to(frame_bytes).freeze();
         let connection = CLIENT;
-        self.events
-            .push_back((0, Event::Frame { connection, frame }));
+        let event = Event::Frame {
+            connection,
+            frame,
+            arrived_us: self.now.monotonic_us,
+        };
+        self.events.push_back((0, event));
         self.now.monotonic_us += STEP_US;
         self.settle();
     }
@@ -132,9 +136,12 @@ impl Host {
     }
 
     fn push_mesh(&mut self, shard: usize, from: ShardId, message: MeshMessage) {
-        let message = Box::new(message);
-        self.events
-            .push_back((shard, Event::Mesh { from, message }));
+        let event = Event::Mesh {
+            from,
+            sent_us: self.now.monotonic_us,
+            message: Box::new(message),
+        };
+        self.events.push_back((shard, event));
     }
 
     /// Does everything that is due, until nothing is.
@@ -201,6 +208,7 @@ impl Host {
             }
         }
         effects.network = network;
+        effects.stages.clear();
         let messages: Vec<_> = effects.mesh.drain(..).collect();
         for effect in messages {
             let from = ShardId(place);

@@ -8,7 +8,7 @@ use crate::client::{Client, batch_of};
 use crate::process::Broker;
 
 /// Status and body of what is at a path.
-fn get(address: &str, path: &str) -> (u16, String) {
+pub fn get(address: &str, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).expect("the admin port listens");
     let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n\r\n");
     stream.write_all(request.as_bytes()).expect("it reads");
@@ -20,12 +20,14 @@ fn get(address: &str, path: &str) -> (u16, String) {
 }
 
 fn start(data: &std::path::Path) -> (Broker, String) {
-    let arguments = [
-        "--listen",
-        "127.0.0.1:0",
-        "--set",
-        "admin.listener=127.0.0.1:0",
-    ];
+    start_with(data, &[])
+}
+
+/// A broker with these further arguments, and where it tells its figures.
+pub fn start_with(data: &std::path::Path, more: &[&str]) -> (Broker, String) {
+    let mut arguments = vec!["--listen", "127.0.0.1:0"];
+    arguments.extend(["--set", "admin.listener=127.0.0.1:0"]);
+    arguments.extend(more);
     let broker = Broker::try_start(data, &arguments).expect("it starts");
     let told = broker.said.iter().find_map(|line| {
         let (_, rest) = line.split_once("figures on http://")?;
@@ -36,7 +38,7 @@ fn start(data: &std::path::Path) -> (Broker, String) {
 }
 
 /// The value of the one line that begins so.
-fn value(text: &str, begin: &str) -> f64 {
+pub fn value(text: &str, begin: &str) -> f64 {
     let lines: Vec<&str> = text
         .lines()
         .filter(|line| line.starts_with(begin))

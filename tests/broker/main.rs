@@ -18,5 +18,6 @@ mod probe;
 mod process;
 mod recovery;
 mod settings;
+mod slow_requests;
 mod survival;
 mod volume;

@@ -188,6 +188,7 @@ impl Host {
         assert!(before.is_none_or(|before| before.version < version));
         self.event(Event::Mesh {
             from: shard_id(shard),
+            sent_us: self.now.monotonic_us,
             message: Box::new(MeshMessage::ImageApplied { version }),
         });
     }
@@ -217,6 +218,7 @@ impl Host {
     pub fn send(&mut self, shard: usize, request: u64, body: ControlRequest) {
         self.event(Event::Mesh {
             from: shard_id(shard),
+            sent_us: self.now.monotonic_us,
             message: Box::new(MeshMessage::ControlRequest { request, body }),
         });
     }

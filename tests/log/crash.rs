@@ -24,7 +24,7 @@ impl Model {
     fn take_events(&mut self, host: &mut Host) {
         for event in std::mem::take(&mut host.events) {
             match event {
-                LogEvent::DurableEnd { offset } => {
+                LogEvent::DurableEnd { offset, .. } => {
                     assert!(offset > self.durable_end);
                     self.durable_end = offset;
                 }

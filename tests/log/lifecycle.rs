@@ -16,7 +16,7 @@ use crate::host::{DIRECTORY, Host, START_MS, WITHOUT_ZEROS, batch, batch_at, con
 
 fn durable_ends(host: &Host) -> Vec<Offset> {
     let ends = host.events.iter().filter_map(|event| match event {
-        LogEvent::DurableEnd { offset } => Some(*offset),
+        LogEvent::DurableEnd { offset, .. } => Some(*offset),
         _ => None,
     });
     ends.collect()

@@ -18,6 +18,7 @@ use furlong::model::storage::StorageRules;
 use furlong::model::time::Now;
 use furlong::shard::contract::{Effects, Event, Machine, NetworkEffect, ProcessEffect};
 use furlong::shard::mesh_message::MeshMessage;
+use furlong::shard::stage::{Stage, StageSample};
 use furlong::shard::{Shard, ShardConfig};
 
 use crate::controller::{Controller, NODE};
@@ -40,7 +41,7 @@ pub enum Hold {
     Everything,
 }
 
-fn shards(shard_count: u16, memory: MemoryBudget) -> Vec<Shard> {
+fn shards(shard_count: u16, memory: MemoryBudget, settings: &Settings) -> Vec<Shard> {
     let shards = (0..shard_count).map(|shard| {
         Shard::new(ShardConfig {
             shard: ShardId(shard),
@@ -55,7 +56,7 @@ fn shards(shard_count: u16, memory: MemoryBudget) -> Vec<Shard> {
                 ..StorageRules::default()
             },
             memory,
-            settings: Arc::new(Settings::new()),
+            settings: Arc::new(settings.clone()),
         })
     });
     shards.collect()
@@ -84,6 +85,15 @@ pub struct Broker {
     pub mesh_messages: usize,
     /// Most effects that one call of a machine emitted.
     pub largest_turn: usize,
+    /// Stages that ended, by shard.
+    pub stages: Vec<(usize, StageSample)>,
+    /// How long before its handling a frame came.
+    pub queued_us: u64,
+    /// Messages between shards are under way until they are delivered.
+    pub holds_mesh: bool,
+    held_mesh: VecDeque<(usize, Event)>,
+    /// Settings of the file.
+    settings: Settings,
     effects: Effects,
 }
 
@@ -96,8 +106,20 @@ impl Broker {
 
     /// A broker whose shards have this much memory.
     pub fn with_memory(shard_count: u16, memory: MemoryBudget) -> Broker {
+        Broker::with(shard_count, memory, Settings::new())
+    }
+
+    /// A broker whose file has these settings.
+    pub fn with_settings(shard_count: u16, settings: &[(&'static str, &'static str)]) -> Broker {
+        let memory = MemoryBudget::of_shard(64 << 20, 1).expect("enough");
+        let settings = settings.iter();
+        let settings = settings.map(|(name, value)| ((*name).into(), (*value).into()));
+        Broker::with(shard_count, memory, settings.collect())
+    }
+
+    fn with(shard_count: u16, memory: MemoryBudget, settings: Settings) -> Broker {
         let mut broker = Broker {
-            shards: shards(shard_count, memory),
+            shards: shards(shard_count, memory, &settings),
             controller: Controller::new(shard_count),
             disk: MemoryDisk::default(),
             hold: Hold::Nothing,
@@ -117,6 +139,11 @@ impl Broker {
             memory,
             mesh_messages: 0,
             largest_turn: 0,
+            stages: Vec::new(),
+            queued_us: 0,
+            holds_mesh: false,
+            held_mesh: VecDeque::new(),
+            settings,
             effects: Effects::default(),
         };
         broker.start();
@@ -126,7 +153,7 @@ impl Broker {
     /// New shards over the same disk and metadata, once the old ones have stopped.
     pub fn restart(&mut self) {
         let shard_count = u16::try_from(self.shards.len()).expect("few");
-        self.shards = shards(shard_count, self.memory);
+        self.shards = shards(shard_count, self.memory, &self.settings);
         self.unsent.clear();
         self.wires.clear();
         self.process.clear();
@@ -197,7 +224,11 @@ impl Broker {
         let wire = self.wires.get_mut(&connection).expect("connected");
         assert!(wire.grants > 0, "the shard has not asked for a frame");
         wire.grants -= 1;
-        let event = Event::Frame { connection, frame };
+        let event = Event::Frame {
+            connection,
+            frame,
+            arrived_us: self.now.monotonic_us.saturating_sub(self.queued_us),
+        };
         self.events.push_back((wire.shard, event));
         self.settle();
     }
@@ -210,12 +241,47 @@ impl Broker {
 
     /// Lets held disk requests through.
     pub fn release(&mut self) {
-        self.hold = Hold::Nothing;
+        self.release_to(Hold::Nothing);
+    }
+
+    /// Lets those held disk requests through that are not held any more.
+    pub fn release_to(&mut self, hold: Hold) {
+        self.hold = hold;
         for (shard, request) in std::mem::take(&mut self.held) {
-            let completion = self.disk.perform(shard as u16, request);
-            self.events.push_back((shard, Event::Disk(completion)));
+            if self.is_held(&request) {
+                self.held.push_back((shard, request));
+            } else {
+                let completion = self.disk.perform(shard as u16, request);
+                self.events.push_back((shard, Event::Disk(completion)));
+            }
         }
         self.settle();
+    }
+
+    fn is_held(&self, request: &DiskRequest) -> bool {
+        match self.hold {
+            Hold::Nothing => false,
+            Hold::Flushes => matches!(
+                request.operation,
+                DiskOperation::Flush { .. } | DiskOperation::FlushDevice
+            ),
+            Hold::Everything => true,
+        }
+    }
+
+    /// Lets the messages between shards arrive that are under way.
+    pub fn deliver_mesh(&mut self) {
+        self.events.append(&mut self.held_mesh);
+        self.settle();
+    }
+
+    /// How long the stages of this kind took that ended since somebody asked, in microseconds.
+    pub fn take_stages(&mut self, stage: Stage) -> Vec<u64> {
+        let is_it = |(_, sample): &(usize, StageSample)| sample.stage == stage;
+        let found = self.stages.iter().filter(|sample| is_it(sample));
+        let times = found.map(|(_, sample)| sample.took_us).collect();
+        self.stages.retain(|sample| !is_it(sample));
+        times
     }
 
     /// Clients take everything.
@@ -234,8 +300,13 @@ impl Broker {
 
     /// Lets time pass.
     pub fn advance_ms(&mut self, ms: u64) {
-        self.now.monotonic_us += ms * 1000;
         self.now.wall_ms += i64::try_from(ms).expect("short");
+        self.advance_us(ms * 1000);
+    }
+
+    /// Lets a moment pass.
+    pub fn advance_us(&mut self, us: u64) {
+        self.now.monotonic_us += us;
         self.settle();
     }
 
@@ -280,9 +351,15 @@ impl Broker {
     }
 
     fn push_mesh(&mut self, shard: usize, from: ShardId, message: MeshMessage) {
-        let message = Box::new(message);
-        self.events
-            .push_back((shard, Event::Mesh { from, message }));
+        let event = Event::Mesh {
+            from,
+            sent_us: self.now.monotonic_us,
+            message: Box::new(message),
+        };
+        match self.holds_mesh {
+            true => self.held_mesh.push_back((shard, event)),
+            false => self.events.push_back((shard, event)),
+        }
     }
 
     fn take_effects(&mut self, shard: usize, mut effects: Effects) {
@@ -290,15 +367,7 @@ impl Broker {
         self.largest_turn = self.largest_turn.max(emitted);
         for request in effects.disk.drain() {
             self.reads += usize::from(matches!(request.operation, DiskOperation::Read { .. }));
-            let is_held = match self.hold {
-                Hold::Nothing => false,
-                Hold::Flushes => matches!(
-                    request.operation,
-                    DiskOperation::Flush { .. } | DiskOperation::FlushDevice
-                ),
-                Hold::Everything => true,
-            };
-            if is_held {
+            if self.is_held(&request) {
                 self.held.push_back((shard, request));
             } else {
                 let completion = self.disk.perform(shard as u16, request);
@@ -316,6 +385,9 @@ impl Broker {
                 self.mesh_messages += 1;
                 self.push_mesh(usize::from(effect.to.0), from, *effect.message);
             }
+        }
+        for sample in effects.stages.drain(..) {
+            self.stages.push((shard, sample));
         }
         for effect in effects.process.drain(..) {
             self.process.push((shard, effect));

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use furlong::config::layers::{BrokerLayers, Settings};
 use furlong::config::topic;
-use furlong::log::LogConfig;
+use furlong::log::{LogConfig, RoundTimes};
 use furlong::model::disk::{DiskQueue, DiskRequest};
 use furlong::model::ids::{BrokerId, TopicPartition, Uuid};
 use furlong::model::storage::StorageRules;
@@ -36,6 +36,8 @@ struct Bench {
     queue: DiskQueue,
     waiting: VecDeque<DiskRequest>,
     events: Vec<PartitionEvent>,
+    rounds: Vec<RoundTimes>,
+    now: Now,
 }
 
 fn spec(leader: i32, leader_epoch: i32, isr: &[i32]) -> PartitionSpec {
@@ -66,6 +68,8 @@ impl Bench {
             queue: DiskQueue::new(),
             waiting: VecDeque::new(),
             events: Vec::new(),
+            rounds: Vec::new(),
+            now: NOW,
         };
         bench.partition.handle_open(NOW, &mut bench.queue);
         bench
@@ -83,29 +87,43 @@ impl Bench {
         loop {
             self.waiting.extend(self.queue.drain());
             let Some(request) = self.waiting.pop_front() else {
-                return std::mem::take(&mut self.events);
+                return self.said();
             };
             let completion = self.disk.perform(0, request);
             self.partition
-                .handle_disk(NOW, completion, &mut self.queue, &mut self.events);
+                .handle_disk(self.now, completion, &mut self.queue, &mut self.events);
         }
+    }
+
+    /// What the partition said, but for the rounds, which go to a list of their own.
+    fn said(&mut self) -> Vec<PartitionEvent> {
+        let mut said = std::mem::take(&mut self.events);
+        said.retain(|event| match event {
+            PartitionEvent::RoundEnded(round) => {
+                self.rounds.push(*round);
+                false
+            }
+            _ => true,
+        });
+        said
     }
 
     fn append(&mut self, waiter: u64, acks: Acks, records: Bytes) {
         let request = AppendRequest {
             waiter,
+            came_us: self.now.monotonic_us,
             acks,
             records,
         };
         self.partition
-            .handle_append(NOW, request, &mut self.queue, &mut self.events);
+            .handle_append(self.now, request, &mut self.queue, &mut self.events);
     }
 
     fn produced(&mut self) -> Vec<(u64, Result<i64, ProduceError>)> {
         let events = self.settle().into_iter();
         events
             .filter_map(|event| match event {
-                PartitionEvent::Produced { waiter, result } => {
+                PartitionEvent::Produced { waiter, result, .. } => {
                     Some((waiter, result.map(|produced| produced.base_offset)))
                 }
                 _ => None,
@@ -182,7 +200,8 @@ fn a_leader_that_resigns_answers_what_waits_and_wakes_who_watches() {
         [
             PartitionEvent::Produced {
                 waiter: 1,
-                result: Err(ProduceError::NotLeader)
+                result: Err(ProduceError::NotLeader),
+                ..
             },
             PartitionEvent::Woken(woken)
         ] if woken.fetch == 77 && woken.bytes == 0
@@ -256,7 +275,8 @@ fn a_stop_makes_what_waits_durable_first() {
         [
             PartitionEvent::Produced {
                 waiter: 1,
-                result: Ok(_)
+                result: Ok(_),
+                ..
             },
             PartitionEvent::Stopped
         ]

@@ -43,6 +43,8 @@ pub fn broker() -> Boot {
         // Often enough for a run to load one at nearly every start.
         ("metadata.log.max.record.bytes.between.snapshots", "2000"),
         ("auto.create.topics.enable", "false"),
+        // Every request is slow, so the stages of each that is told can be added up.
+        ("slow.request.ms", "0"),
     ]
     .map(|(key, value)| (key.into(), value.into()))
     .into();

@@ -18,7 +18,8 @@ pub struct Connection {
     /// The process at the other end.
     pub incarnation: u32,
     /// Frames that have arrived and are not granted yet.
-    pub waiting: VecDeque<Bytes>,
+    /// With the moments of their coming.
+    pub waiting: VecDeque<(u64, Bytes)>,
     /// Frames that the machine has granted and that have not arrived.
     pub grants: u64,
     /// When the last thing sent to the broker arrives.

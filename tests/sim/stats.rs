@@ -56,6 +56,8 @@ stats! {
     fatals: true,
     /// Notices of the process.
     notices: true,
+    /// Slow requests, told or counted.
+    slow_requests: true,
     /// Unflushed writes that a power cut took whole.
     writes_lost: true,
     /// Unflushed writes that survived a power cut.

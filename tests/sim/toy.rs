@@ -482,7 +482,9 @@ impl Machine for Toy {
                     .network
                     .push(NetworkEffect::ReceiveNext { connection });
             }
-            Event::Frame { connection, frame } => {
+            Event::Frame {
+                connection, frame, ..
+            } => {
                 self.waiting.push_back((connection, frame));
                 self.go_on(effects);
             }

@@ -44,6 +44,7 @@ enum Happening {
         incarnation: u32,
         to: usize,
         from: ShardId,
+        sent_us: u64,
         message: Box<MeshMessage>,
     },
     ToBroker {
@@ -279,10 +280,16 @@ impl World {
                 incarnation,
                 to,
                 from,
+                sent_us,
                 message,
             } => {
                 if incarnation == self.incarnation {
-                    self.turn(to, Some(Event::Mesh { from, message }));
+                    let event = Event::Mesh {
+                        from,
+                        sent_us,
+                        message,
+                    };
+                    self.turn(to, Some(event));
                 }
             }
             Happening::ToBroker { connection, what } => self.arrive_at_broker(connection, what),
@@ -403,10 +410,12 @@ impl World {
                 incarnation,
                 to,
                 from,
+                sent_us: self.now_us,
                 message,
             };
             self.at(arrival, happening);
         }
+        effects.stages.clear();
         for effect in effects.process.drain(..) {
             self.perform_process(machine, &effect);
         }
@@ -443,6 +452,13 @@ impl World {
             }
             ProcessEffect::Fatal { sentence } => self.give_up(sentence),
             ProcessEffect::Recovering { .. } => {}
+            ProcessEffect::Slow(request) => {
+                let stages = request.stages.iter().map(|(_, took_us)| *took_us);
+                let sum_us: u64 = stages.sum();
+                assert!(sum_us <= request.total_us, "stages overlap: {request:?}");
+                self.stats.slow_requests += 1;
+            }
+            ProcessEffect::SlowUntold { count } => self.stats.slow_requests += count,
             ProcessEffect::Notice { sentence } => {
                 self.stats.notices += 1;
                 self.stats.saw_notice(sentence);

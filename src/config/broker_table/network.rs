@@ -149,6 +149,15 @@ pub(super) const NETWORK_SETTINGS: &[BrokerSetting] = &[
         Ignored,
         "Protocol between brokers. Only PLAINTEXT exists.",
     ),
+    dynamic(
+        "slow.request.ms",
+        Long,
+        Some("1000"),
+        long(-1),
+        Engine,
+        "A request that takes so many milliseconds or more is told in a line with its stages; -1 \
+         tells none. The time for which a fetch waits for records does not count.",
+    ),
     fixed(
         "socket.listen.backlog.size",
         Int,

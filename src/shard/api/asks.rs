@@ -110,7 +110,7 @@ impl Shard {
             return;
         }
         let reply = (pending.finish)(&call, pending.outcomes);
-        self.conclude(call.slot, reply, effects);
+        self.conclude(call, reply, effects);
     }
 
     /// The partition of a topic by name, and the shard that leads it.

@@ -34,6 +34,7 @@ use crate::shard::parts::PLACES_MAX;
 use crate::shard::parts::fetch::{FetchParts, FetchRead, FetchResult};
 use crate::shard::request_table::{Call, Pending};
 use crate::shard::spares::{Kept, Refillable};
+use crate::shard::stage::{Subject, Way};
 use crate::shard::timers::Timer;
 use crate::wire::protocol::fetch::{
     EpochEndOffset, FetchPartition, FetchRequest, FetchResponse, FetchableTopicResponse,
@@ -73,6 +74,8 @@ pub enum PartState {
 pub struct FetchLists {
     /// What is read, in order.
     wanted: Vec<Wanted>,
+    /// Where that is, if there is such a partition.
+    at: Vec<Option<TopicPartition>>,
     /// One for each.
     partitions: Vec<PartitionData>,
     /// Whether each is told; empty if all of them are.
@@ -86,6 +89,7 @@ pub struct FetchLists {
 impl Refillable for FetchLists {
     fn empty(&mut self) {
         self.wanted.clear();
+        self.at.clear();
         self.partitions.clear();
         self.has_news.clear();
         self.names.clear();
@@ -112,6 +116,9 @@ pub struct FetchPending {
     is_over: bool,
     /// Bytes of its frame that are set aside for as long as it waits.
     parked_bytes: usize,
+    /// What the part waited for that told last, and when it did.
+    way: Way,
+    told_us: MonotonicUs,
 }
 
 /// Hands the reads to the shards of their partitions.
@@ -157,6 +164,8 @@ fn new_pending(shard: &mut Shard, request: &FetchRequest, came_us: MonotonicUs) 
         deadline: None,
         is_over: false,
         parked_bytes: 0,
+        way: Way::default(),
+        told_us: came_us,
     }
 }
 
@@ -294,8 +303,14 @@ fn plan(
             })
         };
         match routed {
-            Ok((at, owner)) => reads[usize::from(owner.0)].push(read(place, at, &one.params)),
-            Err(code) => answer.error_code = code.code(),
+            Ok((at, owner)) => {
+                lists.at.push(Some(at));
+                reads[usize::from(owner.0)].push(read(place, at, &one.params));
+            }
+            Err(code) => {
+                lists.at.push(None);
+                answer.error_code = code.code();
+            }
         }
         lists.partitions.push(answer);
     }
@@ -361,6 +376,14 @@ impl FetchPending {
                 answer.records = Some(Bytes::new());
             }
         }
+    }
+
+    /// What it is about, in short.
+    fn subject(&self) -> Subject {
+        let mut subject = Subject::default();
+        let there = self.lists.at.iter().flatten();
+        there.for_each(|at| subject.add(*at));
+        subject
     }
 
     fn available_bytes(&self) -> u64 {
@@ -469,6 +492,7 @@ impl Shard {
                 id
             }
         };
+        self.note_bytes_out(&lists);
         let spares = &mut self.spares;
         let mut answer = spares.fetch_answers.take();
         answer.session_id = session_id;
@@ -477,6 +501,15 @@ impl Shard {
         spares.fetch_answers.give(answer);
         spares.fetch_lists.give(lists);
         parts.map(Reply::Send)
+    }
+
+    fn note_bytes_out(&mut self, lists: &FetchLists) {
+        for (at, partition) in lists.at.iter().zip(&lists.partitions) {
+            let bytes = partition.records.as_ref().map_or(0, Bytes::len);
+            if let (Some(at), 1..) = (at, bytes) {
+                self.counts.note_bytes_out(at.topic_id, bytes);
+            }
+        }
     }
 
     fn session_ids(&self) -> SessionIds {

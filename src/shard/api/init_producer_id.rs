@@ -92,7 +92,7 @@ impl Shard {
         let ControlAnswer::ProducerIds { first, count } = answer else {
             while let Some(call) = self.producer_ids.waiting.pop_front() {
                 let reply = refuse(&call, ErrorCode::CoordinatorNotAvailable);
-                self.conclude(call.slot, reply, effects);
+                self.conclude(call, reply, effects);
             }
             return None;
         };
@@ -104,7 +104,7 @@ impl Shard {
                 ask(self, effects);
                 break;
             };
-            self.conclude(call.slot, grant(&call, id), effects);
+            self.conclude(call, grant(&call, id), effects);
         }
         None
     }

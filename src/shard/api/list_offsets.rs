@@ -198,7 +198,7 @@ impl Shard {
             return;
         }
         let reply = conclude(&call, pending);
-        self.conclude(call.slot, reply, effects);
+        self.conclude(call, reply, effects);
     }
 }
 

@@ -41,15 +41,25 @@ use super::connection::{Outcome, SlotId};
 use super::contract::Effects;
 use super::machine::Shard;
 use super::request_table::Call;
-use crate::model::time::Now;
-use crate::wire::codec::{DecodeError, EncodeError, Reader};
-use crate::wire::protocol::{ApiKey, Message, RequestHeader, decode_request_header};
+use super::stage::{RequestTimes, Stage, Subject, Way};
+use crate::model::time::{MonotonicUs, Now};
+use crate::wire::codec::{DecodeError, EncodeError, ErrorCodes, Reader, Writer};
+use crate::wire::protocol::{ApiKey, Message, decode_request_header, encode_response_into};
+
+/// A whole response.
+#[derive(Debug)]
+pub struct Answer {
+    /// Its parts in order.
+    pub parts: Vec<Bytes>,
+    /// The error codes in it.
+    pub error_codes: ErrorCodes,
+}
 
 /// How a handler leaves a request.
 #[derive(Debug)]
 pub enum Reply {
     /// Answered with a whole response.
-    Send(Vec<Bytes>),
+    Send(Answer),
     /// Done, and no answer is wanted.
     Silent,
     /// The connection is to be closed.
@@ -106,9 +116,12 @@ impl Arrival<'_> {
 impl Call {
     /// Encodes the answer.
     pub fn reply<M: Message>(&self, body: &M) -> Result<Reply, ApiError> {
-        let parts =
-            crate::wire::protocol::encode_response(self.correlation_id, self.version, body)?;
-        Ok(Reply::Send(parts))
+        let (number, version) = (self.correlation_id, self.version);
+        let encoded = encode_response_into(number, version, body, Writer::new())?;
+        Ok(Reply::Send(Answer {
+            parts: encoded.parts,
+            error_codes: encoded.error_codes,
+        }))
     }
 }
 
@@ -251,58 +264,95 @@ impl Shard {
     pub(super) fn handle_frame(
         &mut self,
         now: Now,
+        arrived_us: MonotonicUs,
         slot: SlotId,
         frame: Bytes,
         effects: &mut Effects,
     ) {
+        let waited_us = now.monotonic_us.saturating_sub(arrived_us);
+        effects.note_stage(Stage::Queue, waited_us);
         let mut body = Reader::new(frame);
-        let reply = match decode_request_header(&mut body) {
-            Ok(header) => self.dispatch(now, slot, &header, body, effects),
-            Err(error) => Err(ApiError::Decode(error)),
+        let header = decode_request_header(&mut body).ok();
+        let place = header.as_ref().and_then(|header| {
+            let mut known = APIS.iter();
+            known.position(|api| api.key.code() == header.api_key)
+        });
+        let (Some(header), Some(api)) = (header, place) else {
+            self.counts.note_refused();
+            let network = &mut effects.network;
+            return self
+                .connections
+                .handle_outcome(slot, Outcome::Close, None, network);
         };
+        self.counts.note_request(api);
+        self.connections
+            .note_client(slot.connection, header.client_id.as_deref());
+        let call = Call {
+            slot,
+            version: header.api_version,
+            correlation_id: header.correlation_id,
+            api,
+            arrived_us: arrived_us.min(now.monotonic_us),
+            handled_us: now.monotonic_us,
+        };
+        let reply = self.dispatch(now, call, body, effects);
         if matches!(reply, Err(_) | Ok(Reply::Close)) {
             self.counts.note_refused();
         }
-        self.conclude(slot, reply, effects);
+        self.conclude(call, reply, effects);
     }
 
     /// Ends a request as its handler said.
     pub(super) fn conclude(
         &mut self,
-        slot: SlotId,
+        call: Call,
+        reply: Result<Reply, ApiError>,
+        effects: &mut Effects,
+    ) {
+        self.conclude_on_way(call, Way::default(), Subject::default(), reply, effects);
+    }
+
+    /// Ends a request as its handler said, whose work waited for that.
+    pub(super) fn conclude_on_way(
+        &mut self,
+        call: Call,
+        way: Way,
+        subject: Subject,
         reply: Result<Reply, ApiError>,
         effects: &mut Effects,
     ) {
         let outcome = match reply {
             Ok(Reply::Pending) => return,
-            Ok(Reply::Send(parts)) => Outcome::Send(parts),
+            Ok(Reply::Send(answer)) => {
+                self.counts.note_errors(call.api, &answer.error_codes);
+                Outcome::Send(answer.parts)
+            }
             Ok(Reply::Silent) => Outcome::Silent,
             Ok(Reply::Close) | Err(_) => Outcome::Close,
         };
+        let times = RequestTimes {
+            api: call.api,
+            arrived_us: call.arrived_us,
+            handled_us: call.handled_us,
+            ended_us: self.now_us,
+            way,
+            subject,
+        };
+        let network = &mut effects.network;
         self.connections
-            .handle_outcome(slot, outcome, &mut effects.network);
+            .handle_outcome(call.slot, outcome, Some(times), network);
+        self.note_left(effects);
     }
 
     fn dispatch(
         &mut self,
         now: Now,
-        slot: SlotId,
-        header: &RequestHeader,
+        call: Call,
         body: Reader,
         effects: &mut Effects,
     ) -> Result<Reply, ApiError> {
-        let call = Call {
-            slot,
-            version: header.api_version,
-            correlation_id: header.correlation_id,
-        };
-        let place = APIS.iter().position(|api| api.key.code() == header.api_key);
-        let Some(place) = place else {
-            return Ok(Reply::Close);
-        };
-        let api = &APIS[place];
-        self.counts.note_request(place);
-        if api.versions.contains(&header.api_version) {
+        let api = &APIS[call.api];
+        if api.versions.contains(&call.version) {
             let arrival = Arrival {
                 now,
                 call,

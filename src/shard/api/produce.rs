@@ -26,6 +26,7 @@ use crate::shard::mesh_message::MeshMessage;
 use crate::shard::parts::produce::{ProduceBatch, ProduceParts};
 use crate::shard::parts::{AnswerPlace, PLACES_MAX};
 use crate::shard::request_table::{Call, Pending};
+use crate::shard::stage::{Subject, Way};
 use crate::wire::protocol::produce::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, PartitionProduceData, PartitionProduceResponse,
     ProduceRequest, ProduceResponse, TopicProduceResponse,
@@ -54,6 +55,7 @@ pub struct ProducePending {
     answer: ProduceResponse,
     /// Shards that have not answered.
     outstanding: usize,
+    subject: Subject,
 }
 
 /// Hands the batches to the shards of their partitions.
@@ -137,6 +139,7 @@ fn plan(
     answer
         .responses
         .resize_with(topic_count, TopicProduceResponse::default);
+    let mut subject = Subject::default();
     let topics = request.topic_data.iter_mut().zip(&mut answer.responses);
     for (place, (topic, answers)) in topics.enumerate() {
         let image = if call.version >= IDS_FROM {
@@ -159,6 +162,7 @@ fn plan(
             };
             match admission {
                 Ok((at, owner, records)) => {
+                    subject.add(at);
                     let place = AnswerPlace {
                         topic: place,
                         partition: answers.partition_responses.len(),
@@ -182,6 +186,7 @@ fn plan(
         acks: acks.unwrap_or(Acks::Leader),
         answer,
         outstanding: 0,
+        subject,
     }
 }
 
@@ -265,11 +270,12 @@ fn conclude(
 }
 
 impl Shard {
-    /// A shard has ended its appends.
+    /// A shard has ended its appends, which waited for that.
     pub(in crate::shard) fn finish_produce(
         &mut self,
         request: u64,
         mut batches: Vec<ProduceBatch>,
+        way: Way,
         effects: &mut Effects,
     ) {
         let Some((call, Pending::Produce(pending))) = self.requests.get_mut(request) else {
@@ -298,8 +304,9 @@ impl Shard {
         if call.version >= LEADER_FROM {
             self.name_leaders(call.version, &mut pending.answer);
         }
+        let subject = pending.subject;
         let reply = conclude(self, &call, pending, effects);
-        self.conclude(call.slot, reply, effects);
+        self.conclude_on_way(call, way, subject, reply, effects);
     }
 
     /// Tells clients of partitions that moved where their leader is (KIP-951).

@@ -6,7 +6,7 @@
 //! answered with UNSUPPORTED_VERSION; `acks=0` closes, since no answer is wanted.
 //! Runs on: the shard that accepted the connection. Bounded by: the frame.
 
-use super::{ApiError, Reply};
+use super::{Answer, ApiError, Reply};
 use crate::model::error_code::ErrorCode;
 use crate::shard::request_table::Call;
 use crate::wire::codec::{DecodeError, Reader, Writer};
@@ -29,8 +29,9 @@ pub(super) fn refuse(call: &Call, mut body: Reader) -> Result<Reply, ApiError> {
     if call.version >= 1 {
         answer.write_i32(0);
     }
+    let error_codes = answer.error_codes();
     let (parts, _) = answer.finish_frame()?;
-    Ok(Reply::Send(parts))
+    Ok(Reply::Send(Answer { parts, error_codes }))
 }
 
 fn copy_topics(body: &mut Reader, answer: &mut Writer, version: i16) -> Result<(), ApiError> {
@@ -50,6 +51,7 @@ fn copy_topics(body: &mut Reader, answer: &mut Writer, version: i16) -> Result<(
             let length = body.read_length(false)?.unwrap_or(0);
             body.skip(length)?;
             answer.write_i16(ErrorCode::UnsupportedVersion.code());
+            answer.note_error_code(ErrorCode::UnsupportedVersion.code());
             answer.write_i64(-1);
             if version >= 2 {
                 answer.write_i64(-1);

@@ -43,10 +43,10 @@ fn answers_leave_in_the_order_of_the_requests() {
     let second = frame(&mut table, &mut network, 1);
     let third = frame(&mut table, &mut network, 1);
     network.clear();
-    table.handle_outcome(third, bytes("3"), &mut network);
-    table.handle_outcome(second, Outcome::Silent, &mut network);
+    table.handle_outcome(third, bytes("3"), None, &mut network);
+    table.handle_outcome(second, Outcome::Silent, None, &mut network);
     assert!(sent(&mut network).is_empty());
-    table.handle_outcome(first, bytes("1"), &mut network);
+    table.handle_outcome(first, bytes("1"), None, &mut network);
     assert_eq!(sent(&mut network), ["1", "3"]);
 }
 
@@ -56,10 +56,10 @@ fn a_close_lets_earlier_answers_out_and_nothing_after_it() {
     let first = frame(&mut table, &mut network, 1);
     let second = frame(&mut table, &mut network, 1);
     let third = frame(&mut table, &mut network, 1);
-    table.handle_outcome(second, Outcome::Close, &mut network);
-    table.handle_outcome(third, bytes("3"), &mut network);
+    table.handle_outcome(second, Outcome::Close, None, &mut network);
+    table.handle_outcome(third, bytes("3"), None, &mut network);
     network.clear();
-    table.handle_outcome(first, bytes("1"), &mut network);
+    table.handle_outcome(first, bytes("1"), None, &mut network);
     assert_eq!(sent(&mut network), ["1", "close"]);
     assert_eq!(table.handle_frame(ID, 1), None);
     assert!(table.handle_disconnected(ID).is_empty());
@@ -75,7 +75,7 @@ fn one_frame_is_granted_at_a_time_and_none_past_the_bound() {
         slots.push(frame(&mut table, &mut network, 1));
     }
     assert!(network.is_empty(), "the bound is reached");
-    table.handle_outcome(slots[0], Outcome::Silent, &mut network);
+    table.handle_outcome(slots[0], Outcome::Silent, None, &mut network);
     assert!(matches!(
         network[..],
         [NetworkEffect::ReceiveNext { connection: ID }]
@@ -88,7 +88,7 @@ fn request_bytes_under_way_are_bounded() {
     network.clear();
     let slot = frame(&mut table, &mut network, FRAME_BYTES_MAX);
     assert!(network.is_empty());
-    table.handle_outcome(slot, Outcome::Silent, &mut network);
+    table.handle_outcome(slot, Outcome::Silent, None, &mut network);
     assert_eq!(network.len(), 1);
 }
 
@@ -110,10 +110,10 @@ fn a_client_that_leaves_gives_back_its_requests_under_way() {
     let second = frame(&mut table, &mut network, 1);
     table.note_request(first, 41);
     table.note_request(second, 42);
-    table.handle_outcome(second, bytes("2"), &mut network);
+    table.handle_outcome(second, bytes("2"), None, &mut network);
     assert_eq!(table.handle_disconnected(ID), [41]);
     network.clear();
-    table.handle_outcome(first, bytes("1"), &mut network);
+    table.handle_outcome(first, bytes("1"), None, &mut network);
     assert!(network.is_empty());
 }
 
@@ -128,7 +128,7 @@ proptest! {
             .collect();
         for index in order {
             let answer = Outcome::Send(vec![Bytes::from(format!("{index}"))]);
-            table.handle_outcome(slots[index], answer, &mut network);
+            table.handle_outcome(slots[index], answer, None, &mut network);
         }
         let expected: Vec<String> = (0..slots.len()).map(|index| index.to_string()).collect();
         prop_assert_eq!(sent(&mut network), expected);
@@ -154,7 +154,7 @@ fn without_memory_nobody_is_granted_a_frame_and_later_everybody_in_turn() {
         table.handle_connected(*id, &mut network);
     }
     let slot = frame(&mut table, &mut network, 5);
-    table.handle_outcome(slot, Outcome::Silent, &mut network);
+    table.handle_outcome(slot, Outcome::Silent, None, &mut network);
     assert!(grants(&mut network).is_empty() && !table.has_next_grant());
     assert!(table.handle_disconnected(others[1]).is_empty());
     table.handle_hold(false);
@@ -178,7 +178,7 @@ fn frames_count_until_their_requests_end_also_without_their_client() {
         (table.frame_bytes(), table.frame_bytes_of(slots[2])),
         (10, 3)
     );
-    table.handle_outcome(slots[1], bytes("answer"), &mut network);
+    table.handle_outcome(slots[1], bytes("answer"), None, &mut network);
     assert_eq!(
         table.frame_bytes(),
         8,
@@ -186,11 +186,11 @@ fn frames_count_until_their_requests_end_also_without_their_client() {
     );
     let _ = table.handle_disconnected(ID);
     assert_eq!(table.frame_bytes(), 8);
-    table.handle_outcome(slots[0], bytes("late"), &mut network);
+    table.handle_outcome(slots[0], bytes("late"), None, &mut network);
     table.forget(slots[2]);
     table.forget(slots[2]);
     assert_eq!(table.frame_bytes(), 4);
-    table.handle_outcome(slots[3], Outcome::Close, &mut network);
+    table.handle_outcome(slots[3], Outcome::Close, None, &mut network);
     assert_eq!((table.frame_bytes(), table.outbound_bytes()), (0, 0));
 }
 
@@ -201,13 +201,13 @@ fn answers_count_until_they_are_gone() {
     let second = frame(&mut table, &mut network, 1);
     let third = frame(&mut table, &mut network, 1);
     let fourth = frame(&mut table, &mut network, 1);
-    table.handle_outcome(second, bytes("22"), &mut network);
+    table.handle_outcome(second, bytes("22"), None, &mut network);
     assert_eq!(table.outbound_bytes(), 2, "it waits for its turn");
-    table.handle_outcome(first, bytes("1"), &mut network);
+    table.handle_outcome(first, bytes("1"), None, &mut network);
     table.handle_sent(3);
     assert_eq!(table.outbound_bytes(), 0);
-    table.handle_outcome(fourth, bytes("4444"), &mut network);
-    table.handle_outcome(third, Outcome::Close, &mut network);
+    table.handle_outcome(fourth, bytes("4444"), None, &mut network);
+    table.handle_outcome(third, Outcome::Close, None, &mut network);
     let late = table.handle_frame(ID, 9);
     assert_eq!(late, None, "it is closing");
     let _ = table.handle_disconnected(ID);
@@ -246,7 +246,7 @@ proptest! {
                 2 | 3 if !under_way.is_empty() => {
                     let slot = under_way.swap_remove(number % under_way.len());
                     let outcome = if number == 7 { Outcome::Close } else { bytes("answer") };
-                    table.handle_outcome(slot, outcome, &mut network);
+                    table.handle_outcome(slot, outcome, None, &mut network);
                 }
                 4 if table.has_next_grant() => table.handle_next_grant(&mut network),
                 _ => {
@@ -269,7 +269,7 @@ proptest! {
             }
         }
         for slot in under_way {
-            table.handle_outcome(slot, Outcome::Silent, &mut network);
+            table.handle_outcome(slot, Outcome::Silent, None, &mut network);
         }
         for effect in network.drain(..) {
             if let NetworkEffect::Send { parts, .. } = effect {

@@ -14,12 +14,14 @@ use bytes::Bytes;
 
 use super::{Part, SubId};
 use crate::model::ids::{ShardId, TopicPartition};
+use crate::model::time::MonotonicUs;
 use crate::partition::{FetchAt, FetchError, FetchStart, Fetched};
 use crate::replication::purgatory::Woken;
 use crate::shard::contract::Effects;
 use crate::shard::machine::Shard;
 use crate::shard::memory::ReadRoom;
-use crate::shard::mesh_message::MeshMessage;
+use crate::shard::mesh_message::{MeshMessage, Origin};
+use crate::shard::stage::{Stage, Way};
 
 /// Reads that one shard asks of another.
 #[derive(Debug)]
@@ -54,6 +56,8 @@ pub struct FetchRead {
 pub struct FetchedParts {
     /// True if the part is over; false if it waits for more, and this is what there is so far.
     pub is_final: bool,
+    /// What it waited for so far.
+    pub way: Way,
     /// One for each read.
     pub results: Vec<FetchResult>,
 }
@@ -72,8 +76,8 @@ pub struct FetchResult {
 pub enum ReadState {
     /// Not started.
     Queued,
-    /// Under way, with this many bytes set aside for it.
-    Reading(usize),
+    /// Under way, with this many bytes set aside for it, since that moment.
+    Reading(usize, MonotonicUs),
     /// Ended.
     Ended(Result<Fetched, FetchError>),
 }
@@ -103,6 +107,9 @@ pub struct FetchPart {
     is_queued: bool,
     /// Its asker wants what there is: it does not wait for memory either.
     is_hurried: bool,
+    way: Way,
+    /// Up to here its time is in `way`.
+    noted_us: MonotonicUs,
 }
 
 /// What the memory of the shard lets the next read of a part do.
@@ -120,14 +127,15 @@ enum Admission {
 impl FetchPart {
     /// A part whose `states` are an empty list.
     fn new(
-        asker: ShardId,
+        now_us: MonotonicUs,
+        origin: Origin,
         request: u64,
         body: FetchParts,
         mut states: Vec<ReadState>,
     ) -> FetchPart {
         states.resize_with(body.reads.len(), || ReadState::Queued);
         FetchPart {
-            asker,
+            asker: origin.shard,
             request,
             states,
             body,
@@ -140,6 +148,24 @@ impl FetchPart {
             is_parked: false,
             is_queued: false,
             is_hurried: false,
+            way: Way {
+                hop_us: origin.hop_us,
+                ..Way::default()
+            },
+            noted_us: now_us,
+        }
+    }
+
+    /// Puts the time since the last call to what it was waiting for. Called before that changes.
+    fn note_time(&mut self, now_us: MonotonicUs) {
+        let passed_us = now_us.saturating_sub(self.noted_us);
+        self.noted_us = now_us;
+        if self.is_parked {
+            self.way.wait_us += passed_us;
+        } else if self.is_queued {
+            self.way.room_us += passed_us;
+        } else if self.reading > 0 {
+            self.way.read_us += passed_us;
         }
     }
 
@@ -176,7 +202,7 @@ impl FetchPart {
         self.states.iter().any(|state| match state {
             ReadState::Ended(Ok(fetched)) => fetched.diverging.is_some(),
             ReadState::Ended(Err(_)) => true,
-            ReadState::Queued | ReadState::Reading(_) => false,
+            ReadState::Queued | ReadState::Reading(..) => false,
         })
     }
 
@@ -198,7 +224,7 @@ impl FetchPart {
                     place: read.place,
                     result,
                 }),
-                ReadState::Queued | ReadState::Reading(_) => None,
+                ReadState::Queued | ReadState::Reading(..) => None,
             });
         results.extend(ended);
         assert_eq!(results.len(), self.body.reads.len());
@@ -206,10 +232,10 @@ impl FetchPart {
 }
 
 impl Shard {
-    /// Reads for a request of `asker`.
+    /// Reads for a request of another shard, or of this one.
     pub(in crate::shard) fn handle_fetch(
         &mut self,
-        asker: ShardId,
+        origin: Origin,
         request: u64,
         mut body: FetchParts,
         effects: &mut Effects,
@@ -219,7 +245,7 @@ impl Shard {
             body.wait = self.park(number, &body.reads, effects);
         }
         let states = self.spares.read_states.take();
-        let part = FetchPart::new(asker, request, body, states);
+        let part = FetchPart::new(self.now_us, origin, request, body, states);
         self.pump_fetch(number, part, effects);
     }
 
@@ -280,7 +306,11 @@ impl Shard {
             }
             let mut results = self.spares.results.take();
             part.take_results(&mut results);
-            let body = FetchedParts { is_final, results };
+            let body = FetchedParts {
+                is_final,
+                way: part.way,
+                results,
+            };
             let request = part.request;
             let answer = MeshMessage::Fetched { request, body };
             self.send(part.asker, answer, effects);
@@ -326,8 +356,13 @@ impl Shard {
 
     /// There may be memory for a part that waited for it.
     pub(in crate::shard) fn resume_read(&mut self, number: u64, effects: &mut Effects) {
+        let now_us = self.now_us;
         match self.parts.get_mut(number) {
-            Some(Part::Fetch(part)) if part.is_queued => part.is_queued = false,
+            Some(Part::Fetch(part)) if part.is_queued => {
+                effects.note_stage(Stage::Room, now_us.saturating_sub(part.noted_us));
+                part.note_time(now_us);
+                part.is_queued = false;
+            }
             _ => return, // It was cancelled or hurried meanwhile.
         }
         if let Some(Part::Fetch(part)) = self.parts.remove(number) {
@@ -359,7 +394,7 @@ impl Shard {
         });
         match started.unwrap_or(Err(FetchError::NotLeader)) {
             Ok(FetchStart::Started) => {
-                part.states[place] = ReadState::Reading(limit);
+                part.states[place] = ReadState::Reading(limit, self.now_us);
                 part.reading += 1;
                 part.reserved_bytes = part.reserved_bytes.saturating_add(limit);
                 part.has_first = true;
@@ -379,7 +414,9 @@ impl Shard {
         let Some(Part::Fetch(mut part)) = self.parts.remove(sub.part) else {
             return;
         };
-        if let ReadState::Reading(reserved) = part.states[sub.place] {
+        part.note_time(self.now_us);
+        if let ReadState::Reading(reserved, since_us) = part.states[sub.place] {
+            effects.note_stage(Stage::Read, self.now_us.saturating_sub(since_us));
             part.reading -= 1;
             part.reserved_bytes = part.reserved_bytes.saturating_sub(reserved);
             part.take_result(sub.place, result);
@@ -392,6 +429,7 @@ impl Shard {
         let Some(Part::Fetch(mut part)) = self.parts.remove(woken.fetch) else {
             return;
         };
+        part.note_time(self.now_us);
         part.counted_bytes = part.counted_bytes.saturating_add(woken.bytes);
         let must_look = woken.bytes == 0;
         if !part.is_parked {
@@ -422,8 +460,12 @@ impl Shard {
         let Some(Part::Fetch(mut part)) = self.parts.remove(number) else {
             return;
         };
+        part.note_time(self.now_us);
         part.is_hurried = true;
         if part.is_parked || part.is_queued {
+            if part.is_queued {
+                effects.note_stage(Stage::Room, part.way.room_us);
+            }
             part.is_queued = false;
             self.look_again(number, part, effects);
         } else {

@@ -10,11 +10,12 @@ use super::{AnswerPlace, Part, SubId};
 use crate::limits::PRODUCE_WAIT_MS_MIN;
 use crate::model::ids::{ShardId, TopicPartition};
 use crate::model::time::{MonotonicUs, Now};
-use crate::partition::{AppendRequest, ProduceError, Produced};
+use crate::partition::{AppendRequest, AppendWait, ProduceError, Produced};
 use crate::replication::min_insync::Acks;
 use crate::shard::contract::Effects;
 use crate::shard::machine::Shard;
-use crate::shard::mesh_message::MeshMessage;
+use crate::shard::mesh_message::{MeshMessage, Origin};
+use crate::shard::stage::{Stage, Way};
 use crate::shard::timers::Timer;
 
 /// Appends that one shard asks of another.
@@ -50,14 +51,16 @@ pub struct ProducePart {
     /// Appends that have not ended.
     waiting: usize,
     deadline: Option<MonotonicUs>,
+    /// What the append waited for that ended last.
+    way: Way,
 }
 
 impl Shard {
-    /// Appends for a request of `asker`.
+    /// Appends for a request of another shard, or of this one.
     pub(in crate::shard) fn handle_produce(
         &mut self,
         now: Now,
-        asker: ShardId,
+        origin: Origin,
         request: u64,
         body: ProduceParts,
         effects: &mut Effects,
@@ -65,11 +68,15 @@ impl Shard {
         let number = self.parts.next_number();
         let count = body.batches.len();
         let mut part = ProducePart {
-            asker,
+            asker: origin.shard,
             request,
             batches: body.batches,
             waiting: count,
             deadline: None,
+            way: Way {
+                hop_us: origin.hop_us,
+                ..Way::default()
+            },
         };
         if body.acks == Acks::All {
             let deadline = now.after_ms(body.timeout_ms.max(PRODUCE_WAIT_MS_MIN));
@@ -98,6 +105,7 @@ impl Shard {
         }
         let append = AppendRequest {
             waiter: sub.pack(),
+            came_us: now.monotonic_us,
             acks,
             records,
         };
@@ -105,7 +113,7 @@ impl Shard {
             partition.handle_append(now, append, disk, events);
         });
         if done.is_none() {
-            self.handle_produced(sub, Err(ProduceError::NotLeader), effects);
+            self.handle_produced(sub, Err(ProduceError::NotLeader), None, effects);
         }
     }
 
@@ -114,11 +122,18 @@ impl Shard {
         &mut self,
         sub: SubId,
         result: Result<Produced, ProduceError>,
+        waited: Option<AppendWait>,
         effects: &mut Effects,
     ) {
         let Some(Part::Produce(part)) = self.parts.get_mut(sub.part) else {
             return;
         };
+        if let Some(AppendWait { came_us, round }) = waited {
+            let hop_us = part.way.hop_us;
+            part.way = Way::of_append(came_us, &round);
+            part.way.hop_us = hop_us;
+            effects.note_stage(Stage::Gather, part.way.gather_us);
+        }
         let batch = &mut part.batches[sub.place];
         if batch.outcome.is_some() {
             return;
@@ -137,6 +152,7 @@ impl Shard {
         let answer = MeshMessage::Produced {
             request: part.request,
             batches: part.batches,
+            way: part.way,
         };
         self.send(part.asker, answer, effects);
     }

@@ -8,7 +8,7 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::EncodeError;
+use super::{EncodeError, ErrorCodes};
 use crate::limits::WRITER_COPY_BYTES_MAX;
 
 /// Writes a frame from front to back.
@@ -20,6 +20,7 @@ pub struct Writer {
     parts: Vec<Bytes>,
     tail: BytesMut,
     parts_bytes: usize,
+    error_codes: ErrorCodes,
 }
 
 impl Writer {
@@ -39,6 +40,17 @@ impl Writer {
             tail: memory,
             ..Writer::default()
         }
+    }
+
+    /// Takes note of an error code that was written.
+    pub fn note_error_code(&mut self, code: i16) {
+        self.error_codes.note(code);
+    }
+
+    /// The error codes that were written.
+    #[must_use]
+    pub fn error_codes(&self) -> ErrorCodes {
+        self.error_codes
     }
 
     /// Bytes written so far.
@@ -98,6 +110,7 @@ impl Writer {
             self.write_shared(part);
         }
         self.write_raw(&other.tail);
+        self.error_codes.add_all(&other.error_codes);
     }
 
     /// Writes one byte, 0 or 1.

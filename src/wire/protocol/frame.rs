@@ -13,7 +13,7 @@ use bytestring::ByteString;
 
 use super::{ApiKey, Message, Request};
 use crate::limits::DECODED_BYTES_PER_RESPONSE_BYTE;
-use crate::wire::codec::{DecodeError, EncodeError, Reader, Writer};
+use crate::wire::codec::{DecodeError, EncodeError, ErrorCodes, Reader, Writer};
 
 /// What stands in front of the body of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,24 +93,41 @@ pub fn encode_response<M: Message>(
     version: i16,
     body: &M,
 ) -> Result<Vec<Bytes>, EncodeError> {
-    let (parts, _) = encode_response_into(correlation_id, version, body, Writer::new())?;
-    Ok(parts)
+    let encoded = encode_response_into(correlation_id, version, body, Writer::new())?;
+    Ok(encoded.parts)
 }
 
-/// Likewise, with a writer that may have memory already. Gives also the memory that is left.
+/// A whole response.
+#[derive(Debug)]
+pub struct EncodedResponse {
+    /// Its parts in order.
+    pub parts: Vec<Bytes>,
+    /// The memory that is left.
+    pub rest: BytesMut,
+    /// The error codes in it.
+    pub error_codes: ErrorCodes,
+}
+
+/// Likewise, with a writer that may have memory already.
 pub fn encode_response_into<M: Message>(
     correlation_id: i32,
     version: i16,
     body: &M,
     mut writer: Writer,
-) -> Result<(Vec<Bytes>, BytesMut), EncodeError> {
+) -> Result<EncodedResponse, EncodeError> {
     writer.write_i32(0);
     writer.write_i32(correlation_id);
     if response_header_is_flexible::<M>(version) {
         writer.write_unsigned_varint(0);
     }
     body.encode(&mut writer, version)?;
-    writer.finish_frame()
+    let error_codes = writer.error_codes();
+    let (parts, rest) = writer.finish_frame()?;
+    Ok(EncodedResponse {
+        parts,
+        rest,
+        error_codes,
+    })
 }
 
 /// Reads a whole response of a frame without its length prefix: the correlation id and the body.

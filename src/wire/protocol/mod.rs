@@ -42,8 +42,8 @@ use crate::wire::codec::{DecodeError, EncodeError, Reader, Writer};
 use describe::{Place, WireStruct};
 
 pub use frame::{
-    RequestHeader, decode_request, decode_request_header, decode_response, encode_request,
-    encode_response, encode_response_into,
+    EncodedResponse, RequestHeader, decode_request, decode_request_header, decode_response,
+    encode_request, encode_response, encode_response_into,
 };
 
 /// The body of a request or a response.

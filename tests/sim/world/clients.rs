@@ -117,13 +117,14 @@ impl World {
     }
 
     pub(super) fn arrive_at_broker(&mut self, number: u64, what: ToBroker) {
+        let now_us = self.now_us;
         match what {
             ToBroker::Connect => self.accept(number),
             ToBroker::Frame(frame) => {
                 if let Some(connection) = self.network.get(number)
                     && !connection.broker_gone
                 {
-                    connection.waiting.push_back(frame);
+                    connection.waiting.push_back((now_us, frame));
                     self.feed(number);
                 }
             }
@@ -180,7 +181,7 @@ impl World {
         if connection.grants == 0 || connection.waiting.is_empty() {
             return;
         }
-        let frame = connection.waiting.pop_front().expect("not empty");
+        let (arrived_us, frame) = connection.waiting.pop_front().expect("not empty");
         connection.grants -= 1;
         if !self.healed && self.streams.network.below(1_000_000) < drop {
             self.stats.connections_dropped += 1;
@@ -189,7 +190,12 @@ impl World {
             return;
         }
         let connection = ConnectionId(number);
-        self.turn(machine, Some(Event::Frame { connection, frame }));
+        let event = Event::Frame {
+            connection,
+            frame,
+            arrived_us,
+        };
+        self.turn(machine, Some(event));
     }
 
     pub(super) fn arrive_at_client(&mut self, number: u64, what: ToClient) {

@@ -10,7 +10,7 @@ use crate::model::ids::ShardId;
 use crate::shard::contract::Effects;
 use crate::shard::fetch_sessions::TopicKey;
 use crate::shard::machine::Shard;
-use crate::shard::mesh_message::MeshMessage;
+use crate::shard::mesh_message::{MeshMessage, Origin};
 use crate::shard::parts::fetch::FetchedParts;
 use crate::shard::request_table::Pending;
 use crate::shard::timers::Timer;
@@ -19,7 +19,7 @@ impl Shard {
     /// A shard has told what it read.
     pub(in crate::shard) fn take_fetched(
         &mut self,
-        from: ShardId,
+        origin: Origin,
         request: u64,
         mut body: FetchedParts,
         effects: &mut Effects,
@@ -27,6 +27,9 @@ impl Shard {
         let Some((call, Pending::Fetch(pending))) = self.requests.get_mut(request) else {
             return;
         };
+        pending.way = body.way;
+        pending.way.hop_us += origin.hop_us;
+        pending.told_us = self.now_us;
         let bytes = body.bytes();
         let state = if body.is_final {
             pending.is_over = true;
@@ -37,7 +40,7 @@ impl Shard {
                 is_stale: false,
             }
         };
-        if let Some(known) = pending.state_mut(from) {
+        if let Some(known) = pending.state_mut(origin.shard) {
             *known = state;
         }
         let version = call.version;
@@ -144,8 +147,11 @@ impl Shard {
             self.memory.unpark(pending.parked_bytes);
             pending.max_bytes = pending.max_bytes.min(self.answer_bytes_max());
             self.settle_moved(call.version, &mut pending.lists);
+            let (mut way, subject) = (pending.way, pending.subject());
+            // A part that has told how little there is waits until somebody ends that.
+            way.wait_us += self.now_us.saturating_sub(pending.told_us);
             let reply = self.conclude_fetch(&call, pending, effects);
-            self.conclude(call.slot, reply, effects);
+            self.conclude_on_way(call, way, subject, reply, effects);
         }
     }
 

@@ -135,11 +135,38 @@ macro_rules! fixed_size_types {
 fixed_size_types! {
     Bool bool, 1, read_bool, write_bool;
     Int8 i8, 1, read_i8, write_i8;
-    Int16 i16, 2, read_i16, write_i16;
     Uint16 u16, 2, read_u16, write_u16;
     Int32 i32, 4, read_i32, write_i32;
     Int64 i64, 8, read_i64, write_i64;
     Float64 f64, 8, read_f64, write_f64;
+}
+
+impl WireType for i16 {
+    const KIND: Kind = Kind::Int16;
+
+    fn bytes_min(_place: Place) -> usize {
+        2
+    }
+
+    fn read(reader: &mut Reader, _place: Place) -> Result<Self, DecodeError> {
+        reader.read_i16()
+    }
+
+    fn read_over(&mut self, reader: &mut Reader, place: Place) -> Result<(), DecodeError> {
+        *self = Self::read(reader, place)?;
+        Ok(())
+    }
+
+    fn release(&mut self) {}
+
+    fn write(&self, writer: &mut Writer, place: Place) -> Result<(), EncodeError> {
+        writer.write_i16(*self);
+        // Kafka calls it so wherever it stands.
+        if place.field == "error_code" {
+            writer.note_error_code(*self);
+        }
+        Ok(())
+    }
 }
 
 impl WireType for Uuid {

@@ -34,7 +34,7 @@ class Client:
         return Consumer({**self.server, **settings})
 
     def version(self):
-        return f"{confluent_kafka.version()} (librdkafka {confluent_kafka.libversion()[0]})"
+        return f"{confluent_kafka.libversion()[0]} (confluent-kafka {confluent_kafka.version()})"
 
     def produce(self, topic, records, codec="none", idempotent=False, acks="all"):
         settings = {"compression.type": codec, "linger.ms": 20, "batch.size": 16384, "acks": acks}

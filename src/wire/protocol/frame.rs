@@ -130,7 +130,8 @@ pub fn encode_response_into<M: Message>(
     })
 }
 
-/// Reads a whole response of a frame without its length prefix: the correlation id and the body.
+/// Reads a whole response of a frame without its length prefix: the correlation id and the body,
+/// which fills the rest.
 pub fn decode_response<M: Request>(
     frame: Bytes,
     version: i16,
@@ -141,6 +142,7 @@ pub fn decode_response<M: Request>(
         reader.read_tagged_fields(|_, _| Ok(false))?;
     }
     let body = M::Response::decode(&mut reader, version)?;
+    reader.expect_end()?;
     Ok((correlation_id, body))
 }
 

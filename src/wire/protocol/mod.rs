@@ -165,7 +165,9 @@ api_keys! {
     DescribeTopicPartitions = 75: describe_topic_partitions::DescribeTopicPartitionsRequest,
 }
 
-/// Reads a described message that fills the rest of `reader`.
+/// Reads a described message. What follows it is left alone: Kafka does not look at bytes behind a
+/// request, and librdkafka sends some (it counts the topics of a Metadata request for all of them
+/// with four bytes where one is due).
 pub(crate) fn decode_message<M: Message + WireStruct>(
     reader: &mut Reader,
     version: i16,
@@ -188,8 +190,7 @@ pub(crate) fn decode_message_over<M: Message + WireStruct>(
         });
     }
     let place = Place::message(M::LAYOUT.name, version, version >= M::FLEXIBLE_FROM);
-    message.read_over(reader, place)?;
-    reader.expect_end()
+    message.read_over(reader, place)
 }
 
 /// Writes a described message.

@@ -133,8 +133,22 @@ fn tags_must_rise_and_fill_their_length_and_unknown_ones_are_skipped() {
         remaining: 1,
     });
     assert_eq!(decode(&[1, 5, 9, 0]), truncated);
+}
+
+#[test]
+fn a_response_fills_its_frame_and_a_request_need_not() {
+    let request = vec![0, 18, 0, 1, 0, 0, 0, 7, 0xff, 0xff, 1, 2, 3];
+    let read = decode_request::<ApiVersionsRequest>(Bytes::from(request));
+    assert_eq!(read.map(|(header, _)| header.correlation_id), Ok(7));
+    let response = [0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let read = |frame: Vec<u8>| {
+        let read = decode_response::<ApiVersionsRequest>(Bytes::from(frame), 1);
+        read.map(|(correlation_id, _)| correlation_id)
+    };
+    assert_eq!(read(response.to_vec()), Ok(7));
+    let longer = [&response[..], &[0]].concat();
     assert_eq!(
-        decode(&[0, 0]),
+        read(longer),
         Err(DecodeError::TrailingBytes { remaining: 1 })
     );
 }

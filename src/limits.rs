@@ -86,7 +86,7 @@ pub const SLOW_REQUESTS_TOLD_MAX: usize = 10;
 pub const SLOW_REQUESTS_WINDOW_MS: u64 = 1000;
 
 /// Different error codes of one answer that are counted each under its own number.
-pub const ERROR_CODES_TOLD_MAX: usize = 8;
+pub const ERROR_CODES_TOLD_MAX: usize = 4;
 
 /// Partitions whose figures are told one by one; those of further topics are told as one.
 pub const METRICS_PARTITIONS_MAX: usize = 10_000;

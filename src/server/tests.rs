@@ -29,7 +29,7 @@ use crate::shard::contract::{Effects, Event, Machine, MeshEffect, NetworkEffect,
 use crate::shard::mesh_message::MeshMessage;
 
 /// Sends every frame back. A frame `close` closes; `tick` is answered by the timer 20 ms later;
-/// `big` gives many parts.
+/// `big` gives many parts; `when` is answered with the moments of its arrival and its handling.
 #[derive(Default)]
 struct Echo {
     ticks: BTreeMap<MonotonicUs, ConnectionId>,
@@ -40,10 +40,16 @@ impl Echo {
         now: Now,
         connection: ConnectionId,
         frame: Bytes,
+        arrived_us: MonotonicUs,
         ticks: &mut BTreeMap<MonotonicUs, ConnectionId>,
         effects: &mut Effects,
     ) {
         match &frame[..] {
+            b"when" => {
+                let times = [arrived_us, now.monotonic_us].map(u64::to_be_bytes);
+                let answer = vec![Bytes::from(times.concat())];
+                effects.network.push(response(connection, answer));
+            }
             b"close" => {
                 effects
                     .network
@@ -85,9 +91,12 @@ impl Machine for Echo {
                     .push(NetworkEffect::ReceiveNext { connection });
             }
             Event::Frame {
-                connection, frame, ..
+                connection,
+                frame,
+                arrived_us,
             } => {
-                Echo::answer(now, connection, frame, &mut self.ticks, effects);
+                let ticks = &mut self.ticks;
+                Echo::answer(now, connection, frame, arrived_us, ticks, effects);
             }
             Event::Mesh { from, message, .. } => {
                 assert_eq!(from, ShardId::CONTROL);
@@ -267,6 +276,39 @@ fn gathers_times_out_and_closes() {
         write_frame(&mut stream, b"close");
         assert_eq!(read_frame(&mut stream), b"bye");
         assert_eq!(stream.read(&mut [0; 1]).expect("an orderly end"), 0);
+    });
+}
+
+/// The moments of the arrival and the handling of a frame `when`.
+fn read_times(stream: &mut TcpStream) -> (u64, u64) {
+    let body = read_frame(stream);
+    let (arrived, handled) = body.split_at(8);
+    let number = |bytes: &[u8]| u64::from_be_bytes(bytes.try_into().expect("eight bytes"));
+    (number(arrived), number(handled))
+}
+
+#[test]
+fn a_frame_that_waits_for_its_turn_keeps_the_moment_of_its_arrival() {
+    with_echo(1, |address| {
+        let mut stream = connect(address);
+        let frame = [&4u32.to_be_bytes()[..], b"when"].concat();
+        // All in one packet: each waits until the one before it was handled.
+        stream.write_all(&frame.repeat(20)).expect("write");
+        let times: Vec<(u64, u64)> = (0..20).map(|_| read_times(&mut stream)).collect();
+        let (first, _) = times[0];
+        for pair in times.windows(2) {
+            assert!(pair[0].1 <= pair[1].1, "each is handled later: {times:?}");
+        }
+        for (arrived, handled) in &times {
+            assert!(arrived <= handled, "{times:?}");
+        }
+        let together = times.iter().filter(|(arrived, _)| *arrived == first);
+        assert!(together.count() > 1, "{times:?}");
+        std::thread::sleep(Duration::from_millis(20));
+        stream.write_all(&frame).expect("write");
+        let (arrived, handled) = read_times(&mut stream);
+        assert!(arrived >= first + 20_000, "{first} {arrived}");
+        assert!(handled - arrived < 10_000_000, "{arrived} {handled}");
     });
 }
 

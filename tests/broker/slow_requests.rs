@@ -67,7 +67,7 @@ fn a_slow_request_is_a_line_with_all_its_stages() {
         ("flush", 1),
         ("write", 1),
         ("fetch", 1),
-        ("queue", 4),
+        ("queue", 3),
     ] {
         let count: f64 = text
             .lines()

@@ -50,6 +50,43 @@ fn answers_leave_in_the_order_of_the_requests() {
     assert_eq!(sent(&mut network), ["1", "3"]);
 }
 
+fn times(ended_us: u64) -> RequestTimes {
+    RequestTimes {
+        api: 0,
+        arrived_us: 0,
+        handled_us: 0,
+        ended_us,
+        way: Default::default(),
+        subject: Default::default(),
+    }
+}
+
+#[test]
+fn requests_are_told_as_they_leave_and_also_when_nobody_takes_their_answer() {
+    let (mut table, mut network) = connected();
+    let slots: Vec<SlotId> = (0..4).map(|_| frame(&mut table, &mut network, 1)).collect();
+    let left = |table: &mut ConnectionTable| {
+        let mut list = table.take_left();
+        let told: Vec<(u64, bool)> = list
+            .drain(..)
+            .map(|left| (left.times.ended_us, left.is_answered))
+            .collect();
+        table.keep_left(list);
+        told
+    };
+    table.handle_outcome(slots[1], bytes("1"), Some(times(1)), &mut network);
+    assert_eq!(left(&mut table), [], "it waits for the one before");
+    table.handle_outcome(slots[0], Outcome::Silent, Some(times(2)), &mut network);
+    assert_eq!(left(&mut table), [(2, true), (1, true)]);
+    // One that could not be read has no times, and is not told.
+    table.handle_outcome(slots[3], Outcome::Close, None, &mut network);
+    let _ = table.handle_disconnected(ID);
+    table.handle_outcome(slots[2], bytes("2"), Some(times(3)), &mut network);
+    assert_eq!(left(&mut table), [(3, false)]);
+    table.note_client(ID, Some("gone"));
+    assert_eq!(table.client_of(ID), None);
+}
+
 #[test]
 fn a_close_lets_earlier_answers_out_and_nothing_after_it() {
     let (mut table, mut network) = connected();

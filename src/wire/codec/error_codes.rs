@@ -12,14 +12,20 @@ use crate::limits::ERROR_CODES_TOLD_MAX;
 pub struct ErrorCodes {
     known: [(i16, u32); ERROR_CODES_TOLD_MAX],
     /// How many of them are in use.
-    used: usize,
+    used: u8,
     others: u32,
 }
 
 impl ErrorCodes {
     /// One more.
     pub fn note(&mut self, code: i16) {
-        self.add(code, 1);
+        // Mostly it is the one that came first.
+        let (first, count) = &mut self.known[0];
+        if *first == code && self.used > 0 {
+            *count = count.saturating_add(1);
+        } else {
+            self.add(code, 1);
+        }
     }
 
     /// All that another message holds.
@@ -31,10 +37,11 @@ impl ErrorCodes {
     }
 
     fn add(&mut self, code: i16, count: u32) {
-        let mut known = self.known[..self.used].iter_mut();
+        let used = usize::from(self.used);
+        let mut known = self.known[..used].iter_mut();
         if let Some((_, counted)) = known.find(|(known, _)| *known == code) {
             *counted = counted.saturating_add(count);
-        } else if let Some(free) = self.known.get_mut(self.used) {
+        } else if let Some(free) = self.known.get_mut(used) {
             *free = (code, count);
             self.used += 1;
         } else {
@@ -44,7 +51,7 @@ impl ErrorCodes {
 
     /// Each code and how often it stands there, in the order of the first.
     pub fn iter(&self) -> impl Iterator<Item = (i16, u32)> {
-        self.known[..self.used].iter().copied()
+        self.known[..usize::from(self.used)].iter().copied()
     }
 
     /// How many codes are not among those.

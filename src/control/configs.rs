@@ -13,6 +13,7 @@ use bytestring::ByteString;
 use super::record_list::RecordList;
 use super::request::{ConfigOperation, ConfigResource, ConfigResourceChange, Refusal};
 use super::state::MetadataState;
+use super::topic_name;
 use super::topics::refusal;
 use crate::config::broker;
 use crate::config::definition::ConfigError;
@@ -30,6 +31,15 @@ fn invalid(error: ConfigError) -> Refusal {
     refusal(ErrorCode::InvalidConfig, error.to_string())
 }
 
+/// Of brokers Kafka refuses what may not be set as a request that makes no sense.
+fn invalid_of_broker(error: ConfigError) -> Refusal {
+    let code = match error {
+        ConfigError::Unknown { .. } => ErrorCode::InvalidConfig,
+        _ => ErrorCode::InvalidRequest,
+    };
+    refusal(code, error.to_string())
+}
+
 fn check_length(name: &str, value: &str) -> Outcome<()> {
     if value.len() <= CONFIG_VALUE_BYTES_MAX {
         return Ok(());
@@ -38,17 +48,17 @@ fn check_length(name: &str, value: &str) -> Outcome<()> {
     Err(refusal(ErrorCode::InvalidConfig, message))
 }
 
-/// The settings that a new topic is made with; no value stands for the default.
+/// The settings that a new topic is made with.
 pub(super) fn new_overrides(
     layers: BrokerLayers<'_>,
     given: &[(ByteString, Option<ByteString>)],
 ) -> Outcome<Settings> {
     let mut overrides = Settings::new();
     for (name, value) in given {
-        let text = value.as_deref().unwrap_or("");
-        if value.is_none() && topic::definition(name).is_some() {
-            continue;
-        }
+        let Some(text) = value.as_deref() else {
+            let message = format!("The request gives no value for {name}.");
+            return Err(refusal(ErrorCode::InvalidConfig, message));
+        };
         topic::validate_one(name, text).map_err(invalid)?;
         check_length(name, text)?;
         if overrides.insert(name.clone(), text.into()).is_some() {
@@ -94,10 +104,7 @@ fn one(
     let records = match &change.resource {
         ConfigResource::Topic(name) => match state.image().topics.get(name) {
             Some(topic) => topic_records(state, topic, change)?,
-            None => {
-                let message = format!("There is no topic \"{}\".", name.escape_default());
-                return Err(refusal(ErrorCode::UnknownTopicOrPartition, message));
-            }
+            None => return Err(no_topic(name)),
         },
         ConfigResource::Broker(id) => broker_records(state, *id, change)?,
     };
@@ -106,6 +113,21 @@ fn one(
     }
     list.extend(records)
         .map_err(|error| refusal(ErrorCode::PolicyViolation, error.to_string()))
+}
+
+/// Why there is no such topic: Kafka tells names that cannot be apart from those that are not
+/// there.
+fn no_topic(name: &str) -> Refusal {
+    if name.is_empty() {
+        return refusal(ErrorCode::InvalidRequest, "The request names no topic.");
+    }
+    match topic_name::check(name) {
+        Err(sentence) => refusal(ErrorCode::InvalidTopicException, sentence),
+        Ok(()) => refusal(
+            ErrorCode::UnknownTopicOrPartition,
+            format!("There is no topic \"{name}\"."),
+        ),
+    }
 }
 
 fn topic_records(
@@ -148,7 +170,7 @@ fn broker_records(
     let image = state.image();
     if let Some(id) = broker_id.filter(|id| !image.brokers.contains_key(id)) {
         let message = format!("There is no broker {}.", id.0);
-        return Err(refusal(ErrorCode::BrokerIdNotRegistered, message));
+        return Err(refusal(ErrorCode::InvalidRequest, message));
     }
     let nothing = Settings::new();
     let before = image.broker_configs.get(&broker_id).unwrap_or(&nothing);
@@ -156,7 +178,7 @@ fn broker_records(
     let after = changed(before, change, broker::is_list, default)?;
     for (name, operation, _) in &change.changes {
         match after.get(name) {
-            Some(value) => broker::validate_dynamic(name, value).map_err(invalid)?,
+            Some(value) => broker::validate_dynamic(name, value).map_err(invalid_of_broker)?,
             None if *operation == ConfigOperation::Delete && before.contains_key(name) => {}
             None => check_may_change(name)?,
         }
@@ -182,7 +204,7 @@ fn broker_records(
 fn check_may_change(name: &str) -> Outcome<()> {
     match broker::setting(name) {
         Some(setting) if setting.dynamic => Ok(()),
-        _ => broker::validate_dynamic(name, "").map_err(invalid),
+        _ => broker::validate_dynamic(name, "").map_err(invalid_of_broker),
     }
 }
 

@@ -73,7 +73,7 @@ pub struct MorePartitions {
 }
 
 /// A topic by name or by id.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TopicSelector {
     /// By name.
     Name(ByteString),

@@ -121,7 +121,7 @@ impl Creation<'_> {
     fn check_name(&self, name: &ByteString) -> Outcome<()> {
         if name == METADATA_TOPIC {
             let message = "The topic of the metadata itself cannot be made.";
-            return Err(refusal(ErrorCode::InvalidTopicException, message));
+            return Err(refusal(ErrorCode::InvalidRequest, message));
         }
         if let Err(sentence) = topic_name::check(name) {
             return Err(refusal(ErrorCode::InvalidTopicException, sentence));
@@ -321,10 +321,11 @@ pub(super) fn delete(
         .map_err(|error| refusal(ErrorCode::PolicyViolation, error.to_string()))?;
         Ok(topic)
     };
-    topics
-        .iter()
-        .cloned()
-        .zip(found.into_iter().map(one))
+    let mut seen = BTreeSet::new();
+    let answers = topics.iter().cloned().zip(found.into_iter().map(one));
+    // Who is named twice is answered once.
+    answers
+        .filter(|(selector, _)| seen.insert(selector.clone()))
         .collect()
 }
 

@@ -54,6 +54,8 @@ pub enum Job {
     SyncDirectory(Box<str>),
     /// List a directory.
     ListDirectory(Box<str>),
+    /// Ask for the size of the volume.
+    MeasureVolume,
     /// Remove a directory.
     RemoveDirectory(Box<str>),
 }
@@ -212,6 +214,7 @@ fn perform(
             let entries = files.list_directory(&path)?;
             Ok(DiskOutcome::Listed { entries })
         }
+        Job::MeasureVolume => files.volume_size().map(DiskOutcome::Volume),
         Job::RemoveDirectory(path) => files.remove_directory(&path).map(done),
     }
 }

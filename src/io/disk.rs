@@ -120,6 +120,7 @@ impl Disk {
             DiskOperation::CreateDirectory { path } => Job::CreateDirectory(path),
             DiskOperation::SyncDirectory { path } => Job::SyncDirectory(path),
             DiskOperation::ListDirectory { path } => Job::ListDirectory(path),
+            DiskOperation::MeasureVolume => Job::MeasureVolume,
             DiskOperation::RemoveDirectory { path } => Job::RemoveDirectory(path),
         };
         self.blocking.submit(token, job);

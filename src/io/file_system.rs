@@ -18,6 +18,7 @@ use std::path::Path;
 
 use super::mounts::{self, Mount};
 use super::xfs_geometry::{self, XfsGeometry};
+use crate::model::disk::VolumeSize;
 
 /// `FS_JOURNAL_DATA_FL`: the data of this file goes through the journal (`chattr +j`); files made
 /// in a directory inherit it.
@@ -258,6 +259,21 @@ pub fn alignment(file: &File) -> Option<Alignment> {
     told.then_some(Alignment {
         memory_bytes: status.stx_dio_mem_align,
         offset_bytes: status.stx_dio_offset_align,
+    })
+}
+
+/// How large the volume of a directory is, and how much of it is free for this process.
+pub(super) fn volume_size(directory: &Path) -> io::Result<VolumeSize> {
+    let path = CString::new(directory.as_os_str().as_bytes())?;
+    // SAFETY: a statvfs is made of integers, for which zero is a value.
+    let mut status: libc::statvfs = unsafe { zeroed() };
+    // SAFETY: the path is a C string and the library writes one statvfs to a local of that type.
+    if unsafe { libc::statvfs(path.as_ptr(), &raw mut status) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(VolumeSize {
+        total_bytes: status.f_blocks.saturating_mul(status.f_frsize),
+        usable_bytes: status.f_bavail.saturating_mul(status.f_frsize),
     })
 }
 

@@ -15,7 +15,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Component, Path, PathBuf};
 
 use crate::limits::SMALL_FILE_BYTES_MAX;
-use crate::model::disk::{DirectoryEntry, DiskError};
+use crate::model::disk::{DirectoryEntry, DiskError, VolumeSize};
 
 /// Ends the name of a directory that is being removed.
 const REMOVED_SUFFIX: &str = "-delete";
@@ -194,6 +194,14 @@ impl Files {
         sync_parent(&target)
     }
 
+    /// How large the volume of the data directory is.
+    ///
+    /// # Errors
+    /// As the system says.
+    pub fn volume_size(&self) -> io::Result<VolumeSize> {
+        super::file_system::volume_size(&self.root)
+    }
+
     /// Removes what an interrupted `remove_directory` left, and says how many directories that
     /// were. Names of partition directories end in a number, so none is mistaken.
     ///
@@ -248,6 +256,18 @@ mod tests {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let files = Files::new(directory.path().to_path_buf(), false);
         (directory, files)
+    }
+
+    #[test]
+    fn a_volume_has_a_size() {
+        let (_directory, files) = files();
+        let size = files.volume_size().expect("it is there");
+        assert!(
+            size.total_bytes > 0 && size.usable_bytes <= size.total_bytes,
+            "{size:?}"
+        );
+        let gone = Files::new("/nonexistent".into(), false);
+        assert!(gone.volume_size().is_err());
     }
 
     #[test]

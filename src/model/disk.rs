@@ -160,6 +160,8 @@ pub enum DiskOperation {
         /// Relative path; empty for the data directory itself.
         path: Box<str>,
     },
+    /// Asks how large the volume of the data directory is. Done: `Volume`.
+    MeasureVolume,
     /// Removes a directory and all below it, atomically for a reader of names: it is first renamed
     /// to `<path>-delete` (Kafka does likewise). A missing one is no error. Durable when done.
     /// Done: `Done`.
@@ -208,10 +210,21 @@ pub enum DiskOutcome {
         /// Its entries.
         entries: Vec<DirectoryEntry>,
     },
+    /// How large the volume is.
+    Volume(VolumeSize),
     /// It was taken back before it had begun: nothing was done.
     TakenBack,
     /// Nothing more to say.
     Done,
+}
+
+/// The size of a volume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VolumeSize {
+    /// All of it, in bytes.
+    pub total_bytes: u64,
+    /// What of it this process may still write to, in bytes.
+    pub usable_bytes: u64,
 }
 
 /// One name in a directory.

@@ -22,6 +22,9 @@ use crate::replication::ack_queue::AckQueue;
 use crate::replication::leader::Leader;
 use crate::replication::purgatory::Purgatory;
 
+/// Stands for "no epoch is known" in requests.
+const NO_EPOCH: LeaderEpoch = -1;
+
 /// Where a partition is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -293,7 +296,7 @@ impl Partition {
     /// Refuses a request that names another leader epoch than ours; -1 names none (KIP-320).
     pub(super) fn check_leader_epoch(&self, named: LeaderEpoch) -> Result<&Leader, FetchError> {
         let leader = self.leader.as_ref().ok_or(FetchError::NotLeader)?;
-        if named < 0 || named == leader.epoch() {
+        if named == NO_EPOCH || named == leader.epoch() {
             return Ok(leader);
         }
         if named < leader.epoch() {

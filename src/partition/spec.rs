@@ -30,6 +30,9 @@ impl PartitionSpec {
     /// From the image of a topic and one of its partitions.
     #[must_use]
     pub fn new(topic: &TopicImage, index: i32, partition: &PartitionImage) -> PartitionSpec {
+        let replication_factor = partition.replicas.len();
+        // More than all replicas cannot be in sync, so all of them are enough (KIP-966).
+        let enough = u32::try_from(replication_factor).unwrap_or(u32::MAX);
         PartitionSpec {
             at: TopicPartition {
                 topic_id: topic.id,
@@ -40,8 +43,8 @@ impl PartitionSpec {
             leader_epoch: partition.leader_epoch,
             replicas: ReplicaSet {
                 isr: partition.isr.clone(),
-                replication_factor: partition.replicas.len(),
-                min_insync_replicas: topic.config.min_insync_replicas,
+                replication_factor,
+                min_insync_replicas: topic.config.min_insync_replicas.min(enough),
             },
             config: LogConfig::from(&topic.config),
         }

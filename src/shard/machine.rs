@@ -27,6 +27,7 @@ use super::stage::Stage;
 use super::start_progress::StartProgress;
 use super::strays::Strays;
 use super::timers::{Timer, Timers};
+use super::volume::VolumeQuestion;
 use crate::config::layers::{BrokerLayers, Settings};
 use crate::control::request::{ControlAnswer, ControlRequest};
 use crate::model::disk::DiskCompletion;
@@ -95,6 +96,7 @@ pub struct Shard {
     pub(super) progress: ImageProgress,
     pub(super) start: StartProgress,
     pub(super) strays: Strays,
+    pub(super) volume: VolumeQuestion,
     pub(super) timers: Timers,
     pub(super) work: VecDeque<Work>,
     pub(super) producer_ids: ProducerIds,
@@ -124,6 +126,7 @@ impl Shard {
             progress: ImageProgress::default(),
             start: StartProgress::default(),
             strays: Strays::default(),
+            volume: VolumeQuestion::default(),
             timers: Timers::default(),
             work: VecDeque::new(),
             producer_ids: ProducerIds::default(),
@@ -339,6 +342,9 @@ impl Shard {
         let Some(completion) = self.take_stray_completion(completion, effects) else {
             return;
         };
+        let Some(completion) = self.take_volume_completion(completion, effects) else {
+            return;
+        };
         let slot = completion.token.owner;
         self.on_slot(slot, &mut effects.disk, |partition, disk, events| {
             partition.handle_disk(now, completion, disk, events);
@@ -372,7 +378,7 @@ impl Shard {
         if self.phase != Phase::Stopping || !self.partitions.is_empty() || !self.work.is_empty() {
             return;
         }
-        if self.strays.is_under_way() {
+        if self.strays.is_under_way() || self.volume.is_under_way() {
             return;
         }
         self.phase = Phase::Stopped;

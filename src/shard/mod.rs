@@ -23,6 +23,7 @@ pub mod stage;
 mod start_progress;
 mod strays;
 mod timers;
+mod volume;
 
 pub use machine::{Shard, ShardConfig};
 pub use memory::MemoryUse;

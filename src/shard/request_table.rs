@@ -17,6 +17,7 @@ use super::machine::Shard;
 use crate::control::request::ControlAnswer;
 use crate::model::number_map::NumberMap;
 use crate::model::time::MonotonicUs;
+use crate::wire::protocol::describe_log_dirs::DescribeLogDirsRequest;
 
 /// What every handler knows of the request it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub enum Pending {
     Offsets(OffsetsPending),
     /// The owners of partitions that are asked something.
     Asks(AsksPending),
+    /// The size of the volume.
+    Volume(DescribeLogDirsRequest),
     /// The controller.
     Control(Continuation),
 }

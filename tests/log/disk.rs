@@ -455,6 +455,7 @@ impl ModelDisk {
                     entries: entries.collect(),
                 })
             }
+            DiskOperation::MeasureVolume => unreachable!("no log asks for it"),
             DiskOperation::RemoveDirectory { path } => {
                 assert!(self.open.is_empty(), "removed with open files");
                 self.files.retain(|name, _| !name.starts_with(&*path));

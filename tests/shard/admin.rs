@@ -183,6 +183,38 @@ fn only_the_settings_asked_for_are_described_and_unknown_things_are_refused() {
 }
 
 #[test]
+fn a_topic_that_is_named_and_identified_is_not_deleted() {
+    let mut broker = Broker::new(1);
+    let topic_id = broker.add_topic("t", 1, &[]);
+    broker.add_topic("u", 1, &[]);
+    let client = broker.connect(0);
+    let both = DeleteTopicState {
+        name: Some("t".into()),
+        topic_id,
+    };
+    let other = DeleteTopicState {
+        name: Some("u".into()),
+        topic_id: Uuid::ZERO,
+    };
+    let request = DeleteTopicsRequest {
+        topics: vec![other, both],
+        ..DeleteTopicsRequest::default()
+    };
+    let response = call(&mut broker, client, 6, &request);
+    let told: Vec<(Option<&str>, i16)> = response
+        .responses
+        .iter()
+        .map(|one| (one.name.as_deref(), one.error_code))
+        .collect();
+    assert_eq!(told, [(Some("t"), 42), (Some("u"), 0)]);
+    assert_eq!(response.responses[0].topic_id, topic_id);
+    for (name, code) in [("t", 0), ("u", 3)] {
+        let answer = produce(&mut broker, client, name, 0, batch(&["a"]));
+        assert_eq!(answer.error_code, code, "{name}");
+    }
+}
+
+#[test]
 fn a_resource_named_twice_is_42_and_others_are_changed() {
     let mut broker = Broker::with_topic(1, "t", 1);
     let client = broker.connect(0);
@@ -192,7 +224,7 @@ fn a_resource_named_twice_is_42_and_others_are_changed() {
         configs: Vec::new(),
     };
     let request = IncrementalAlterConfigsRequest {
-        resources: vec![resource("t"), resource("u"), resource("u")],
+        resources: vec![resource("u"), resource("t"), resource("u")],
         validate_only: false,
     };
     let response = call(&mut broker, client, 1, &request);
@@ -201,7 +233,7 @@ fn a_resource_named_twice_is_42_and_others_are_changed() {
         .iter()
         .map(|one| (&*one.resource_name, one.error_code))
         .collect();
-    assert_eq!(told, [("u", 42), ("u", 42), ("t", 0)]);
+    assert_eq!(told, [("u", 42), ("t", 0), ("u", 42)], "in their order");
 }
 
 #[test]

@@ -155,7 +155,7 @@ fn an_offset_outside_the_log_is_1_at_once() {
 fn leader_epochs_are_checked() {
     let mut broker = Broker::with_topic(1, "t", 1);
     let client = broker.connect(0);
-    for (epoch, code) in [(-1, 0), (3, 0), (2, 74), (4, 75)] {
+    for (epoch, code) in [(-1, 0), (3, 0), (2, 74), (4, 75), (-2, 74)] {
         let mut request = fetch_request("t", &[(0, 0)]);
         request.topics[0].partitions[0].current_leader_epoch = epoch;
         let response = call(&mut broker, client, 12, &request);
@@ -239,6 +239,11 @@ fn aborted_transactions_are_null_unless_committed_reads_are_asked_for() {
         let response = call(&mut broker, client, 12, &request);
         let partition = &response.responses[0].partitions[0];
         assert_eq!(partition.aborted_transactions, expected);
+        request.topics[0].partitions[0].partition = 9;
+        let response = call(&mut broker, client, 12, &request);
+        let partition = &response.responses[0].partitions[0];
+        assert_eq!(partition.error_code, 3);
+        assert_eq!(partition.aborted_transactions, Some(Vec::new()));
     }
 }
 

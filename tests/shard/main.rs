@@ -15,6 +15,7 @@ mod fetch;
 mod fetch_sessions;
 mod hostile;
 mod list_offsets;
+mod log_dirs;
 mod memory;
 mod memory_disk;
 mod metadata;

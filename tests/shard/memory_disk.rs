@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use furlong::model::disk::{
     DirectoryEntry, DiskCompletion, DiskError, DiskOperation, DiskOutcome, DiskRequest, FileId,
+    VolumeSize,
 };
 
 /// Files by path, open files by id.
@@ -19,6 +20,8 @@ pub struct MemoryDisk {
     open: BTreeMap<(u16, FileId), String>,
     /// Files cannot grow.
     pub is_full: bool,
+    /// The size of the volume cannot be had.
+    pub hides_volume: bool,
     /// Every flush fails with this errno.
     pub flush_error: Option<i32>,
 }
@@ -167,6 +170,13 @@ impl MemoryDisk {
             DiskOperation::ListDirectory { path } => {
                 let entries = self.list(&path)?;
                 return Ok(DiskOutcome::Listed { entries });
+            }
+            DiskOperation::MeasureVolume if self.hides_volume => return Err(DiskError::Io(5)),
+            DiskOperation::MeasureVolume => {
+                return Ok(DiskOutcome::Volume(VolumeSize {
+                    total_bytes: 1 << 40,
+                    usable_bytes: 1 << 30,
+                }));
             }
             DiskOperation::RemoveDirectory { path } => {
                 let below = format!("{path}/");

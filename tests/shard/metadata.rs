@@ -128,6 +128,7 @@ fn an_id_before_version_12_is_42_for_every_topic() {
     let client = broker.connect(0);
     for version in [10, 11] {
         for odd in [wanted(None, Uuid::ZERO), wanted(Some("x"), Uuid([1; 16]))] {
+            let id = odd.topic_id;
             let request = MetadataRequest {
                 topics: Some(vec![wanted(Some("a"), Uuid::ZERO), odd]),
                 ..MetadataRequest::default()
@@ -135,6 +136,7 @@ fn an_id_before_version_12_is_42_for_every_topic() {
             let response = call(&mut broker, client, version, &request);
             let codes: Vec<i16> = response.topics.iter().map(|one| one.error_code).collect();
             assert_eq!(codes, [42, 42]);
+            assert_eq!(response.topics[1].topic_id, id, "repeated");
             assert!(response.brokers.is_empty());
         }
     }

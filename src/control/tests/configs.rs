@@ -213,32 +213,43 @@ fn settings_of_brokers_become_defaults_of_topics() {
 }
 
 #[test]
+fn topics_that_cannot_be_are_told_apart_from_those_that_are_not_there() {
+    let mut controller = with_topic();
+    for (name, expected) in [
+        ("", ErrorCode::InvalidRequest),
+        ("a b", ErrorCode::InvalidTopicException),
+        ("..", ErrorCode::InvalidTopicException),
+        ("nothing", ErrorCode::UnknownTopicOrPartition),
+    ] {
+        let resource = ConfigResource::Topic(name.into());
+        let change = [("flush.ms", Set, Some("5"))];
+        assert_eq!(
+            alter(&mut controller, resource, &change),
+            expected,
+            "{name}"
+        );
+    }
+}
+
+#[test]
 fn bad_changes_of_brokers_are_refused() {
     let mut controller = with_topic();
     let of = |id: Option<i32>| ConfigResource::Broker(id.map(BrokerId));
-    let config = ErrorCode::InvalidConfig;
+    let (config, request) = (ErrorCode::InvalidConfig, ErrorCode::InvalidRequest);
     for (id, change, expected) in [
-        (
-            Some(7),
-            ("log.retention.ms", Set, Some("5")),
-            ErrorCode::BrokerIdNotRegistered,
-        ),
-        (None, ("listeners", Set, Some("PLAINTEXT://a:1")), config),
-        (None, ("listeners", Delete, None), config),
+        (Some(7), ("log.retention.ms", Set, Some("5")), request),
+        (None, ("listeners", Set, Some("PLAINTEXT://a:1")), request),
+        (None, ("listeners", Delete, None), request),
         (None, ("log.retention.mss", Set, Some("5")), config),
         (None, ("log.retention.mss", Delete, None), config),
-        (None, ("log.retention.ms", Set, Some("soon")), config),
+        (None, ("log.retention.ms", Set, Some("soon")), request),
         (
             None,
             ("log.cleaner.max.compaction.lag.ms", Set, Some("0")),
-            config,
+            request,
         ),
         (None, ("log.retention.ms", Append, Some("5")), config),
-        (
-            None,
-            ("log.retention.ms", Set, None),
-            ErrorCode::InvalidRequest,
-        ),
+        (None, ("log.retention.ms", Set, None), request),
     ] {
         assert_eq!(
             alter(&mut controller, of(id), &[change]),

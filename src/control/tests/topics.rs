@@ -55,19 +55,12 @@ fn a_request_changes_nothing_before_it_is_committed() {
 fn names_are_checked() {
     let mut controller = started(&[]);
     let long = "x".repeat(250);
-    for name in [
-        "",
-        ".",
-        "..",
-        "a b",
-        "a/b",
-        "ü",
-        &long,
-        "__cluster_metadata",
-    ] {
+    for name in ["", ".", "..", "a b", "a/b", "ü", &long] {
         let code = create(&mut controller, topic(name));
         assert_eq!(code, ErrorCode::InvalidTopicException, "{name}");
     }
+    let metadata = create(&mut controller, topic("__cluster_metadata"));
+    assert_eq!(metadata, ErrorCode::InvalidRequest);
     assert_eq!(
         create(&mut controller, topic(&"x".repeat(249))),
         ErrorCode::None
@@ -182,6 +175,7 @@ fn settings_of_a_new_topic_are_checked_and_kept() {
     for (name, value) in [
         ("retention.mss", Some("5")),
         ("retention.mss", None),
+        ("retention.ms", None),
         ("retention.ms", Some("soon")),
         ("remote.storage.enable", Some("true")),
     ] {
@@ -298,6 +292,30 @@ fn topics_are_deleted_by_name_and_by_id() {
         .map(|name| name.to_string())
         .collect();
     assert_eq!(names, ["c"]);
+}
+
+#[test]
+fn a_topic_that_is_to_be_deleted_twice_stays_and_is_answered_once() {
+    let mut controller = started(&[]);
+    create_all(&mut controller, vec![topic("a"), topic("b")]);
+    let named = |name: &str| TopicSelector::Name(name.into());
+    let twice = vec![named("a"), named("b"), named("a"), named("no"), named("no")];
+    let outcomes = delete(&mut controller, twice);
+    let told: Vec<_> = outcomes
+        .iter()
+        .map(|(selector, outcome)| (selector.clone(), code(outcome)))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (named("a"), ErrorCode::InvalidRequest),
+            (named("b"), ErrorCode::None),
+            (named("no"), ErrorCode::UnknownTopicOrPartition),
+        ]
+    );
+    let image = controller.image();
+    let left: Vec<&str> = image.topics.keys().map(|name| &**name).collect();
+    assert_eq!(left, ["a"]);
 }
 
 #[test]

@@ -2,8 +2,8 @@
 //! ApiVersions (18): which APIs this broker offers, in which versions.
 //!
 //! Owns: its handler. Invariants: the answer is exactly the table of APIs; a version that is not
-//! known is answered in version 0 with UNSUPPORTED_VERSION and the list, so that the client can
-//! choose again (KIP-511).
+//! known is answered in version 0 with UNSUPPORTED_VERSION and the versions of this API, so that the
+//! client can choose again (KIP-511).
 //! Runs on: the shard that accepted the connection. Bounded by: the table.
 
 use std::ops::RangeInclusive;
@@ -15,6 +15,7 @@ use crate::model::error_code::ErrorCode;
 use crate::model::features::FEATURES;
 use crate::shard::machine::Shard;
 use crate::shard::request_table::Call;
+use crate::wire::protocol::ApiKey;
 use crate::wire::protocol::api_versions::{
     ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
 };
@@ -35,7 +36,11 @@ pub(super) fn fall_back(shard: &Shard, call: &Call) -> Result<Reply, ApiError> {
         version: 0,
         ..*call
     };
-    call.reply(&response(shard, &call, ErrorCode::UnsupportedVersion))
+    let mut response = response(shard, &call, ErrorCode::UnsupportedVersion);
+    // As Kafka does: the client learns how to ask for the others.
+    let own = ApiKey::ApiVersions.code();
+    response.api_keys.retain(|api| api.api_key == own);
+    call.reply(&response)
 }
 
 /// First version in which a client can read a feature whose lowest level is 0 (KAFKA-17011).

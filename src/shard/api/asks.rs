@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ApiError, Arrival, Reply};
+use super::{ApiError, Reply};
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::{ShardId, TopicPartition};
 use crate::shard::contract::Effects;
@@ -65,10 +65,10 @@ impl AskPlan {
     pub fn put(
         self,
         shard: &mut Shard,
-        arrival: Arrival<'_>,
+        call: Call,
+        effects: &mut Effects,
         finish: impl FnOnce(&Call, Vec<Outcome>) -> Result<Reply, ApiError> + 'static,
     ) -> Result<Reply, ApiError> {
-        let call = arrival.call;
         if self.outcomes.len() > PLACES_MAX {
             return Ok(Reply::Close);
         }
@@ -82,7 +82,7 @@ impl AskPlan {
         };
         let request = shard.requests.next_number();
         for (owner, asks) in self.asks {
-            shard.send(owner, MeshMessage::Asks { request, asks }, arrival.effects);
+            shard.send(owner, MeshMessage::Asks { request, asks }, effects);
         }
         shard.connections.note_request(call.slot, request);
         shard.requests.insert(request, call, Pending::Asks(pending));

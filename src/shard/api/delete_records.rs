@@ -30,24 +30,29 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
             plan.push(routed, Question::DeleteRecords(partition.offset));
         }
     }
-    plan.put(shard, arrival, move |call, outcomes| {
-        let mut outcomes = outcomes.into_iter();
-        let topics = request.topics.into_iter().map(|topic| {
-            let indexes = topic.partitions.iter().map(|asked| asked.partition_index);
-            let partitions = indexes.zip(outcomes.by_ref());
-            DeleteRecordsTopicResult {
-                partitions: partitions
-                    .map(|(index, outcome)| low_watermark(index, outcome))
-                    .collect(),
-                name: topic.name,
-            }
-        });
-        let topics = topics.collect();
-        call.reply(&DeleteRecordsResponse {
-            topics,
-            ..DeleteRecordsResponse::default()
-        })
-    })
+    plan.put(
+        shard,
+        arrival.call,
+        arrival.effects,
+        move |call, outcomes| {
+            let mut outcomes = outcomes.into_iter();
+            let topics = request.topics.into_iter().map(|topic| {
+                let indexes = topic.partitions.iter().map(|asked| asked.partition_index);
+                let partitions = indexes.zip(outcomes.by_ref());
+                DeleteRecordsTopicResult {
+                    partitions: partitions
+                        .map(|(index, outcome)| low_watermark(index, outcome))
+                        .collect(),
+                    name: topic.name,
+                }
+            });
+            let topics = topics.collect();
+            call.reply(&DeleteRecordsResponse {
+                topics,
+                ..DeleteRecordsResponse::default()
+            })
+        },
+    )
 }
 
 fn low_watermark(partition_index: i32, outcome: Outcome) -> DeleteRecordsPartitionResult {

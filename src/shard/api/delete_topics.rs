@@ -10,10 +10,11 @@ use super::{ApiError, Arrival, Reply};
 use crate::control::request::{
     ControlAnswer, ControlRequest, DeletedTopic, Refusal, TopicSelector,
 };
+use crate::model::error_code::ErrorCode;
 use crate::shard::machine::Shard;
 use crate::shard::request_table::Call;
 use crate::wire::protocol::delete_topics::{
-    DeletableTopicResult, DeleteTopicsRequest, DeleteTopicsResponse,
+    DeletableTopicResult, DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse,
 };
 
 /// Versions that are served.
@@ -23,18 +24,36 @@ pub const VERSIONS: RangeInclusive<i16> = 1..=6;
 pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiError> {
     let request: DeleteTopicsRequest = arrival.decode()?;
     let by_name = request.topic_names.into_iter().map(TopicSelector::Name);
-    let selected = request.topics.into_iter().map(|topic| match topic.name {
+    let is_ambiguous = |topic: &DeleteTopicState| topic.name.is_some() && !topic.topic_id.is_zero();
+    let (ambiguous, clear): (Vec<_>, Vec<_>) = request.topics.into_iter().partition(is_ambiguous);
+    let selected = clear.into_iter().map(|topic| match topic.name {
         Some(name) => TopicSelector::Name(name),
         None => TopicSelector::Id(topic.topic_id),
     });
     let delete = ControlRequest::DeleteTopics {
         topics: by_name.chain(selected).collect(),
     };
+    let refused: Vec<DeletableTopicResult> = ambiguous.into_iter().map(refused).collect();
+    let finish = move |_: &Shard, call: &Call, answer: ControlAnswer| finish(call, refused, answer);
     shard.ask_control(arrival.call, delete, Box::new(finish), arrival.effects);
     Ok(Reply::Pending)
 }
 
-fn finish(_shard: &Shard, call: &Call, answer: ControlAnswer) -> Result<Reply, ApiError> {
+/// A topic is named or it is identified: both could mean two topics.
+fn refused(topic: DeleteTopicState) -> DeletableTopicResult {
+    DeletableTopicResult {
+        name: topic.name,
+        topic_id: topic.topic_id,
+        error_code: ErrorCode::InvalidRequest.code(),
+        error_message: Some("a topic is named or identified, not both".into()),
+    }
+}
+
+fn finish(
+    call: &Call,
+    refused: Vec<DeletableTopicResult>,
+    answer: ControlAnswer,
+) -> Result<Reply, ApiError> {
     let ControlAnswer::DeleteTopics(outcomes) = answer else {
         return Ok(Reply::Close);
     };
@@ -42,7 +61,7 @@ fn finish(_shard: &Shard, call: &Call, answer: ControlAnswer) -> Result<Reply, A
         .into_iter()
         .map(|(selector, outcome)| result(selector, outcome));
     call.reply(&DeleteTopicsResponse {
-        responses: responses.collect(),
+        responses: refused.into_iter().chain(responses).collect(),
         ..DeleteTopicsResponse::default()
     })
 }

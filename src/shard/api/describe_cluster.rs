@@ -33,10 +33,8 @@ pub(super) const CLUSTER_OPERATIONS: i32 =
 /// Answers from the image.
 pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiError> {
     let request: DescribeClusterRequest = arrival.decode()?;
-    let mut response = DescribeClusterResponse {
-        endpoint_type: request.endpoint_type,
-        ..DescribeClusterResponse::default()
-    };
+    // The type of endpoint that is told is this one's, also where another was asked for.
+    let mut response = DescribeClusterResponse::default();
     if request.endpoint_type != BROKERS {
         let (error, message) = if request.endpoint_type == CONTROLLERS {
             (

@@ -13,6 +13,7 @@ use super::{ApiError, Arrival, Reply, resource};
 use crate::config::definition::DescribedConfig;
 use crate::config::{broker, topic};
 use crate::control::request::{ConfigResource, Refusal};
+use crate::control::topic_name;
 use crate::model::error_code::ErrorCode;
 use crate::shard::machine::Shard;
 use crate::wire::protocol::describe_configs::{
@@ -44,10 +45,7 @@ fn describe(
     match resource::parse(wanted.resource_type, &wanted.resource_name)? {
         ConfigResource::Topic(name) => match shard.image().topics.get(&name) {
             Some(image) => Ok(topic::describe(layers, &image.overrides)),
-            None => Err(Refusal {
-                code: ErrorCode::UnknownTopicOrPartition,
-                message: ByteString::from_static("there is no such topic"),
-            }),
+            None => Err(no_topic(&name)),
         },
         ConfigResource::Broker(None) => Ok(broker::describe_every_broker(layers)),
         ConfigResource::Broker(Some(id)) if id == shard.config.node_id => {
@@ -61,6 +59,21 @@ fn describe(
             )
             .into(),
         }),
+    }
+}
+
+/// Why there is no such topic: Kafka tells names that cannot be apart from those that are not
+/// there.
+fn no_topic(name: &str) -> Refusal {
+    match topic_name::check(name) {
+        Err(sentence) => Refusal {
+            code: ErrorCode::InvalidTopicException,
+            message: sentence.into(),
+        },
+        Ok(()) => Refusal {
+            code: ErrorCode::UnknownTopicOrPartition,
+            message: ByteString::from_static("there is no such topic"),
+        },
     }
 }
 

@@ -36,23 +36,28 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
             plan.push(routed, Question::Producers);
         }
     }
-    plan.put(shard, arrival, move |call, outcomes| {
-        let mut outcomes = outcomes.into_iter();
-        let topics = request.topics.into_iter().map(|topic| {
-            let partitions = topic.partition_indexes.iter().zip(outcomes.by_ref());
-            TopicResponse {
-                partitions: partitions
-                    .map(|(index, outcome)| producers(*index, outcome))
-                    .collect(),
-                name: topic.name,
-            }
-        });
-        let topics = topics.collect();
-        call.reply(&DescribeProducersResponse {
-            topics,
-            ..DescribeProducersResponse::default()
-        })
-    })
+    plan.put(
+        shard,
+        arrival.call,
+        arrival.effects,
+        move |call, outcomes| {
+            let mut outcomes = outcomes.into_iter();
+            let topics = request.topics.into_iter().map(|topic| {
+                let partitions = topic.partition_indexes.iter().zip(outcomes.by_ref());
+                TopicResponse {
+                    partitions: partitions
+                        .map(|(index, outcome)| producers(*index, outcome))
+                        .collect(),
+                    name: topic.name,
+                }
+            });
+            let topics = topics.collect();
+            call.reply(&DescribeProducersResponse {
+                topics,
+                ..DescribeProducersResponse::default()
+            })
+        },
+    )
 }
 
 fn producers(partition_index: i32, outcome: Outcome) -> PartitionResponse {

@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 
 use bytestring::ByteString;
 
-use super::metadata::TOPIC_OPERATIONS;
+use super::metadata::{PartitionFacts, TOPIC_OPERATIONS};
 use super::{ApiError, Arrival, Reply};
 use crate::control::topic_name;
 use crate::limits::DESCRIBED_PARTITIONS_PER_PAGE_MAX;
@@ -121,17 +121,14 @@ fn missing(name: ByteString) -> DescribeTopicPartitionsResponseTopic {
 }
 
 fn described(index: i32, partition: &PartitionImage) -> DescribeTopicPartitionsResponsePartition {
-    let code = match partition.leader {
-        Some(_) => ErrorCode::None,
-        None => ErrorCode::LeaderNotAvailable,
-    };
+    let facts = PartitionFacts::of(partition);
     DescribeTopicPartitionsResponsePartition {
-        error_code: code.code(),
+        error_code: facts.error_code,
         partition_index: index,
-        leader_id: partition.leader.map_or(-1, |leader| leader.0),
+        leader_id: facts.leader_id,
         leader_epoch: partition.leader_epoch,
-        replica_nodes: partition.replicas.iter().map(|broker| broker.0).collect(),
-        isr_nodes: partition.isr.iter().map(|broker| broker.0).collect(),
+        replica_nodes: facts.replica_nodes,
+        isr_nodes: facts.isr_nodes,
         eligible_leader_replicas: Some(Vec::new()),
         last_known_elr: Some(Vec::new()),
         offline_replicas: Vec::new(),

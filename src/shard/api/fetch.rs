@@ -310,6 +310,8 @@ fn plan(
             Err(code) => {
                 lists.at.push(None);
                 answer.error_code = code.code();
+                // Nobody looked for transactions, but Kafka leaves no null here.
+                answer.aborted_transactions = Some(Vec::new());
             }
         }
         lists.partitions.push(answer);

@@ -79,7 +79,7 @@ fn names_by_id_too_early(request: &MetadataRequest, version: i16) -> bool {
 fn refused_whole(request: &MetadataRequest) -> MetadataResponse {
     let topics = request.topics.iter().flatten().map(|topic| {
         let name = topic.name.clone().unwrap_or_default();
-        refused(Some(name), TopicId::ZERO, ErrorCode::InvalidRequest)
+        refused(Some(name), topic.topic_id, ErrorCode::InvalidRequest)
     });
     MetadataResponse {
         topics: topics.collect(),
@@ -229,18 +229,42 @@ fn described(topic: &TopicImage) -> MetadataResponseTopic {
     }
 }
 
+/// What clients are told of a partition, whichever API they ask.
+pub(super) struct PartitionFacts {
+    /// LEADER_NOT_AVAILABLE, or 0.
+    pub(super) error_code: i16,
+    /// The leader, or -1.
+    pub(super) leader_id: i32,
+    /// The brokers that hold it.
+    pub(super) replica_nodes: Vec<i32>,
+    /// Those of them that are in sync.
+    pub(super) isr_nodes: Vec<i32>,
+}
+
+impl PartitionFacts {
+    pub(super) fn of(partition: &PartitionImage) -> PartitionFacts {
+        let error = match partition.leader {
+            Some(_) => ErrorCode::None,
+            None => ErrorCode::LeaderNotAvailable,
+        };
+        PartitionFacts {
+            error_code: error.code(),
+            leader_id: partition.leader.map_or(-1, |leader| leader.0),
+            replica_nodes: partition.replicas.iter().map(|broker| broker.0).collect(),
+            isr_nodes: partition.isr.iter().map(|broker| broker.0).collect(),
+        }
+    }
+}
+
 fn described_partition(index: i32, partition: &PartitionImage) -> MetadataResponsePartition {
-    let error = match partition.leader {
-        Some(_) => ErrorCode::None,
-        None => ErrorCode::LeaderNotAvailable,
-    };
+    let facts = PartitionFacts::of(partition);
     MetadataResponsePartition {
-        error_code: error.code(),
+        error_code: facts.error_code,
         partition_index: index,
-        leader_id: partition.leader.map_or(-1, |leader| leader.0),
+        leader_id: facts.leader_id,
         leader_epoch: partition.leader_epoch,
-        replica_nodes: partition.replicas.iter().map(|broker| broker.0).collect(),
-        isr_nodes: partition.isr.iter().map(|broker| broker.0).collect(),
+        replica_nodes: facts.replica_nodes,
+        isr_nodes: facts.isr_nodes,
         offline_replicas: Vec::new(),
     }
 }

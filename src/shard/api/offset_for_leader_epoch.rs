@@ -34,24 +34,29 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
             );
         }
     }
-    plan.put(shard, arrival, move |call, outcomes| {
-        let mut outcomes = outcomes.into_iter();
-        let topics = request.topics.into_iter().map(|topic| {
-            let indexes = topic.partitions.iter().map(|asked| asked.partition);
-            let partitions = indexes.zip(outcomes.by_ref());
-            OffsetForLeaderTopicResult {
-                partitions: partitions
-                    .map(|(index, outcome)| end(index, outcome))
-                    .collect(),
-                topic: topic.topic,
-            }
-        });
-        let topics = topics.collect();
-        call.reply(&OffsetForLeaderEpochResponse {
-            topics,
-            ..OffsetForLeaderEpochResponse::default()
-        })
-    })
+    plan.put(
+        shard,
+        arrival.call,
+        arrival.effects,
+        move |call, outcomes| {
+            let mut outcomes = outcomes.into_iter();
+            let topics = request.topics.into_iter().map(|topic| {
+                let indexes = topic.partitions.iter().map(|asked| asked.partition);
+                let partitions = indexes.zip(outcomes.by_ref());
+                OffsetForLeaderTopicResult {
+                    partitions: partitions
+                        .map(|(index, outcome)| end(index, outcome))
+                        .collect(),
+                    topic: topic.topic,
+                }
+            });
+            let topics = topics.collect();
+            call.reply(&OffsetForLeaderEpochResponse {
+                topics,
+                ..OffsetForLeaderEpochResponse::default()
+            })
+        },
+    )
 }
 
 fn end(partition: i32, outcome: Outcome) -> EpochEndOffset {

@@ -215,8 +215,14 @@ fn admit(
     }
     let header = BatchHeader::parse(&records).map_err(|error| {
         let message = ByteString::from(error.to_string());
-        (ErrorCode::from(error), Some(message))
+        (unreadable(&error), Some(message))
     })?;
+    if header.base_offset != 0 {
+        return refuse(
+            ErrorCode::InvalidRecord,
+            "the base offset of a batch is 0: the broker gives the offsets",
+        );
+    }
     if header.size_bytes() < records.len() {
         return refuse(
             ErrorCode::InvalidRecord,
@@ -236,6 +242,18 @@ fn admit(
         );
     }
     Ok((at, owner, records))
+}
+
+/// The code for bytes that are no batch. A batch that is not whole and a message of the old formats
+/// are no batches at all to Kafka; any other format is damage.
+fn unreadable(error: &BatchError) -> ErrorCode {
+    match error {
+        BatchError::Truncated { .. } | BatchError::Magic { magic: 0 | 1 } => {
+            ErrorCode::InvalidRecord
+        }
+        BatchError::Magic { .. } => ErrorCode::CorruptMessage,
+        other => ErrorCode::from(*other),
+    }
 }
 
 fn unanswered(index: i32) -> PartitionProduceResponse {

@@ -3,6 +3,8 @@
 //!
 //! Invariants: a file that no name and no open file leads to is forgotten.
 
+use furlong::model::disk::VolumeSize;
+
 use super::{
     DirectoryEntry, Disk, DiskError, DiskOperation, DiskOutcome, Entry, Inode, Stats, parent,
 };
@@ -62,6 +64,10 @@ impl Disk {
                 Ok(DiskOutcome::Done)
             }
             DiskOperation::ListDirectory { path } => self.list(&path),
+            DiskOperation::MeasureVolume => Ok(DiskOutcome::Volume(VolumeSize {
+                total_bytes: 1 << 40,
+                usable_bytes: 1 << 30,
+            })),
             DiskOperation::RemoveDirectory { path } => {
                 self.remove_directory(&path);
                 Ok(DiskOutcome::Done)

@@ -68,7 +68,7 @@ impl Shard {
         for number in std::mem::take(&mut self.volume.waiting) {
             if let Some((call, Pending::Volume(request))) = self.requests.remove(number) {
                 let reply = describe_log_dirs::describe(self, call, &request, volume, effects);
-                self.conclude(call.slot, reply, effects);
+                self.conclude(call, reply, effects);
             }
         }
         self.finish_stop(effects);

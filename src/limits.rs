@@ -257,6 +257,9 @@ pub const GROUP_ID_BYTES_MAX: usize = 32_767;
 /// milliseconds (Kafka's value): its session begins with the generation.
 pub const GROUP_NEW_MEMBER_MS: u64 = 300_000;
 
+/// Partitions of the offsets topic that one shard reads at a time to load their groups.
+pub const GROUP_LOADS_MAX: usize = 4;
+
 /// Bytes that one read asks for while groups are loaded.
 pub const GROUP_LOAD_READ_BYTES: usize = 1024 * 1024;
 

@@ -13,6 +13,7 @@ mod describe;
 mod disk_faults;
 mod fetch;
 mod fetch_sessions;
+mod groups;
 mod hostile;
 mod list_offsets;
 mod log_dirs;

@@ -15,6 +15,7 @@ use super::state::State;
 use super::turn::Turn;
 use super::write::{Record, TooLarge, Write};
 use crate::model::error_code::ErrorCode;
+use crate::model::time::Now;
 use crate::wire::offsets_topic::{GroupMetadataKey, OffsetCommitKey};
 use crate::wire::protocol::offset_commit::{OffsetCommitRequest, OffsetCommitRequestPartition};
 use crate::wire::protocol::offset_fetch::{
@@ -105,6 +106,29 @@ impl Group {
             let committed = ok.then_some(committed);
             self.offsets.end_pending(&topic, partition, committed);
         }
+    }
+
+    /// The log has taken the ends of offsets, or has not.
+    pub(super) fn finish_forget(&mut self, partitions: &[(ByteString, i32)], ok: bool) {
+        for (topic, partition) in partitions.iter().filter(|_| ok) {
+            self.offsets.forget(topic, *partition);
+        }
+    }
+
+    /// The log has taken the end of the group, or has not; then it lives on.
+    pub(super) fn finish_removal(
+        &mut self,
+        result: Result<(), ErrorCode>,
+        now: Now,
+    ) -> Result<(), ErrorCode> {
+        let outcome = match result {
+            Ok(()) if self.offsets.is_empty() => return Ok(()),
+            // The end of one of its offsets was lost.
+            Ok(()) => Err(ErrorCode::CoordinatorNotAvailable),
+            lost => lost,
+        };
+        self.enter(State::Empty, now);
+        outcome
     }
 
     /// Tells offsets.

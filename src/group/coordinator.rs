@@ -24,6 +24,7 @@ use super::session::left;
 use super::state::State;
 use super::turn::Turn;
 use super::write::{Write, Writes};
+use super::written::refuse;
 use crate::config::groups::GroupSettings;
 use crate::limits::{GROUP_ID_BYTES_MAX, GROUPS_PER_COORDINATOR_MAX};
 use crate::model::error_code::ErrorCode;
@@ -40,24 +41,13 @@ use crate::wire::protocol::sync_group::SyncGroupRequest;
 /// Groups whose offsets are looked at in one turn.
 const RETENTION_GROUPS_PER_TURN: usize = 256;
 
-/// Why records did not get into the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WriteError {
-    /// The partition is not led here any more.
-    NotLeader,
-    /// They are larger than the topic allows.
-    TooLarge,
-    /// Not now; it may be tried again.
-    Unavailable,
-}
-
 /// The groups of one partition.
 pub struct Coordinator {
     settings: GroupSettings,
     groups: BTreeMap<ByteString, Group>,
     loading: Option<Loading>,
     queue: AlarmQueue,
-    writes: Writes,
+    pub(super) writes: Writes,
     ids: IdSource,
     retention: Alarm,
     /// The group behind which old offsets are looked for next, while that is under way.
@@ -153,7 +143,7 @@ impl Coordinator {
         self.retention = Alarm::default();
     }
 
-    fn split<'a>(
+    pub(super) fn split<'a>(
         &'a mut self,
         now: Now,
         effects: &'a mut GroupEffects,
@@ -432,108 +422,6 @@ impl Coordinator {
         self.settle(now, effects);
     }
 
-    /// Records are committed, or lost.
-    pub fn handle_written(
-        &mut self,
-        now: Now,
-        number: u64,
-        result: Result<(), WriteError>,
-        effects: &mut GroupEffects,
-    ) {
-        if let Some(write) = self.writes.take(number) {
-            self.finish_write(now, write, result, effects);
-        }
-        self.settle(now, effects);
-    }
-
-    /// Ends what was too large for the log.
-    fn settle(&mut self, now: Now, effects: &mut GroupEffects) {
-        for write in self.writes.take_refused() {
-            self.finish_write(now, write, Err(WriteError::TooLarge), effects);
-        }
-    }
-
-    fn finish_write(
-        &mut self,
-        now: Now,
-        write: Write,
-        result: Result<(), WriteError>,
-        effects: &mut GroupEffects,
-    ) {
-        let (groups, mut turn) = self.split(now, effects);
-        let id = match &write {
-            Write::Commit { group, .. }
-            | Write::Assign { group, .. }
-            | Write::Forget { group, .. }
-            | Write::Remove { group, .. } => group.clone(),
-            Write::Replace(replacement) => replacement.group.clone(),
-            Write::Empty => return,
-        };
-        let Some(group) = groups.get_mut(&id) else {
-            debug_assert!(false, "a group stays while something of it is under way");
-            return;
-        };
-        match write {
-            Write::Commit {
-                caller,
-                mut codes,
-                offsets,
-                ..
-            } => {
-                group.finish_commit(offsets, result.is_ok());
-                if let Err(error) = result {
-                    let taken = codes.iter_mut().filter(|code| **code == ErrorCode::None);
-                    taken.for_each(|code| *code = commit_code(error));
-                }
-                turn.answer(caller, GroupAnswer::Committed(codes));
-            }
-            Write::Assign {
-                generation,
-                assignment,
-                ..
-            } => {
-                let result = result.map_err(group_code);
-                group.finish_assignment(generation, &assignment, result, &mut turn);
-            }
-            Write::Replace(replacement) => {
-                let result = result.map_err(group_code);
-                group.finish_replacement(*replacement, result, &mut turn);
-            }
-            Write::Forget {
-                caller, partitions, ..
-            } => {
-                if result.is_ok() {
-                    for (topic, partition) in &partitions {
-                        group.offsets.forget(topic, *partition);
-                    }
-                }
-                if let Some((caller, codes)) = caller {
-                    let answer = result.map(|()| codes).map_err(group_code);
-                    turn.answer(caller, GroupAnswer::Forgotten(answer));
-                }
-            }
-            Write::Remove { caller, .. } => {
-                let is_gone = result.is_ok() && group.offsets.is_empty();
-                if is_gone {
-                    groups.remove(&id);
-                } else {
-                    // Its offsets, or the group itself, are still in the log.
-                    group.enter(State::Empty, now);
-                }
-                if let Some(caller) = caller {
-                    let code = match result {
-                        Ok(()) if is_gone => ErrorCode::None,
-                        Ok(()) => ErrorCode::CoordinatorNotAvailable,
-                        Err(error) => group_code(error),
-                    };
-                    turn.answer(caller, GroupAnswer::Deleted(code));
-                }
-            }
-            Write::Empty => {}
-        }
-        drop_blank(groups, &id);
-    }
-
     /// When it wants to be called.
     #[must_use]
     pub fn next_deadline(&self) -> Option<MonotonicUs> {
@@ -628,52 +516,13 @@ fn ring(groups: &mut BTreeMap<ByteString, Group>, owner: AlarmOwner, turn: &mut 
 }
 
 /// Forgets a group of which nothing was ever written.
-fn drop_blank(groups: &mut BTreeMap<ByteString, Group>, id: &ByteString) {
+pub(super) fn drop_blank(groups: &mut BTreeMap<ByteString, Group>, id: &ByteString) {
     if groups.get(id).is_some_and(Group::is_blank) {
         groups.remove(id);
-    }
-}
-
-/// Tells whoever waits for records that nobody will hear of.
-fn refuse(write: Write, code: ErrorCode, turn: &mut Turn<'_>) {
-    match write {
-        Write::Commit { caller, codes, .. } => {
-            let codes = codes.into_iter().map(|was| match was {
-                ErrorCode::None => code,
-                other => other,
-            });
-            turn.answer(caller, GroupAnswer::Committed(codes.collect()));
-        }
-        Write::Forget {
-            caller: Some((caller, _)),
-            ..
-        } => turn.answer(caller, GroupAnswer::Forgotten(Err(code))),
-        Write::Remove {
-            caller: Some(caller),
-            ..
-        } => turn.answer(caller, GroupAnswer::Deleted(code)),
-        // Their members wait for themselves.
-        Write::Assign { .. } | Write::Replace(_) => {}
-        Write::Empty | Write::Forget { .. } | Write::Remove { .. } => {}
     }
 }
 
 /// True for a name that a group with members may have.
 fn is_group_id(id: &ByteString) -> bool {
     !id.is_empty() && id.len() <= GROUP_ID_BYTES_MAX
-}
-
-fn commit_code(error: WriteError) -> ErrorCode {
-    match error {
-        WriteError::TooLarge => ErrorCode::InvalidCommitOffsetSize,
-        other => group_code(other),
-    }
-}
-
-fn group_code(error: WriteError) -> ErrorCode {
-    match error {
-        WriteError::NotLeader => ErrorCode::NotCoordinator,
-        WriteError::TooLarge => ErrorCode::UnknownServerError,
-        WriteError::Unavailable => ErrorCode::CoordinatorNotAvailable,
-    }
 }

@@ -39,7 +39,10 @@ impl Group {
     pub(super) fn handle_join(&mut self, join: &Join<'_>, turn: &mut Turn<'_>) {
         let id = &join.request.member_id;
         if !self.has_room_for(id, turn) {
-            self.take_out(&id.clone(), turn);
+            if self.members.contains_key(id) {
+                self.take_out(&id.clone(), turn);
+                self.settle_after_leave(turn);
+            }
             let code = ErrorCode::GroupMaxSizeReached;
             turn.refuse_join(join.caller, ByteString::new(), code);
             return;

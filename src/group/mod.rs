@@ -22,11 +22,13 @@ mod state;
 mod topic;
 mod turn;
 mod write;
+mod written;
 
 #[cfg(test)]
 mod tests;
 
-pub use coordinator::{Coordinator, WriteError};
+pub use coordinator::Coordinator;
 pub use request::{Caller, GroupAnswer, GroupCall, GroupEffects, Origin};
 pub use state::State;
 pub use topic::{OFFSETS_TOPIC, partition_of};
+pub use write::WriteError;

@@ -12,12 +12,24 @@ use bytestring::ByteString;
 
 use super::offsets::Committed;
 use super::request::Caller;
+use crate::model::error_code::ErrorCode;
 use crate::wire::codec::EncodeError;
 use crate::wire::offsets_topic::{
     GroupMetadataKey, GroupMetadataValue, OffsetCommitKey, OffsetCommitValue,
 };
 use crate::wire::protocol::join_group::JoinGroupResponse;
 use crate::wire::record::{BatchBuilder, Compression};
+
+/// Why records did not get into the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteError {
+    /// The partition is not led here any more.
+    NotLeader,
+    /// They are larger than the topic allows.
+    TooLarge,
+    /// Not now; it may be tried again.
+    Unavailable,
+}
 
 /// What is done once records are committed, or lost.
 #[derive(Debug)]
@@ -26,7 +38,7 @@ pub(super) enum Write {
     Commit {
         /// Who waits, with the codes for all partitions.
         caller: Caller,
-        codes: Vec<crate::model::error_code::ErrorCode>,
+        codes: Vec<ErrorCode>,
         group: ByteString,
         offsets: Vec<(ByteString, i32, Committed)>,
     },
@@ -42,7 +54,7 @@ pub(super) enum Write {
     Replace(Box<Replacement>),
     /// Offsets are gone.
     Forget {
-        caller: Option<(Caller, Vec<crate::model::error_code::ErrorCode>)>,
+        caller: Option<(Caller, Vec<ErrorCode>)>,
         group: ByteString,
         partitions: Vec<(ByteString, i32)>,
     },

@@ -2,9 +2,9 @@
 //! Messages from core to core.
 //!
 //! Owns: [`MeshMessage`]. Invariants: one message per foreign shard and request (a fetch that waits
-//! takes a second one, and a
-//! call to a coordinator that waits for other members has its own answer); record bytes cross as `Bytes`; a shard that asks itself uses the same
-//! messages, without the mesh.
+//! takes a second one, and a call to a coordinator that waits for other members has its own
+//! answer); record bytes cross as `Bytes`; a shard that asks itself uses the same messages, without
+//! the mesh.
 //! Runs on: made on one core, consumed on another. Bounded by: `MESH_LANE_MESSAGES_MAX` per pair of
 //! cores.
 

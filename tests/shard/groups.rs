@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Groups over the shards of one broker: found, kept on the shard that leads their partition, loaded
-//! again after a restart, and given up when the partition goes.
+//! Groups over the shards of one broker: found, kept on the shard that leads their partition,
+//! described and deleted.
 //!
 //! Owns: nothing. Invariants: each name states its rule. Runs on: the test's thread.
 //! Bounded by: the test.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use furlong::group::{OFFSETS_TOPIC, partition_of};
-use furlong::model::ids::{BrokerId, ConnectionId};
-use furlong::shard::contract::{Event, ProcessEffect};
+use furlong::model::ids::ConnectionId;
 use furlong::wire::protocol::delete_groups::DeleteGroupsRequest;
 use furlong::wire::protocol::describe_groups::DescribeGroupsRequest;
 use furlong::wire::protocol::find_coordinator::FindCoordinatorRequest;
@@ -35,10 +32,10 @@ use furlong::wire::protocol::sync_group::{SyncGroupRequest, SyncGroupRequestAssi
 use crate::broker::{Broker, Hold};
 use crate::client::{batch, call, frame, next, produce};
 
-const SHARDS: u16 = 3;
+pub const SHARDS: u16 = 3;
 
 /// A broker with a topic of two partitions, and a client that has found its coordinator.
-fn ready() -> (Broker, ConnectionId) {
+pub fn ready() -> (Broker, ConnectionId) {
     let mut broker = Broker::with_topic(SHARDS, "t", 2);
     let client = broker.connect(0);
     let found = find(&mut broker, client, 4, &["g"]);
@@ -63,7 +60,7 @@ fn find(
         .collect()
 }
 
-fn join_request(group: &str, member: &str) -> JoinGroupRequest {
+pub fn join_request(group: &str, member: &str) -> JoinGroupRequest {
     JoinGroupRequest {
         group_id: group.into(),
         session_timeout_ms: 10_000,
@@ -79,7 +76,7 @@ fn join_request(group: &str, member: &str) -> JoinGroupRequest {
 }
 
 /// A member alone in its group, stable.
-fn stable(broker: &mut Broker, client: ConnectionId, group: &str) -> (String, i32) {
+pub fn stable(broker: &mut Broker, client: ConnectionId, group: &str) -> (String, i32) {
     let id = call(broker, client, 9, &join_request(group, "")).member_id;
     broker.send(client, frame(1, 9, &join_request(group, &id)));
     assert!(
@@ -125,7 +122,7 @@ fn commit_request(group: &str, at: (&str, i32), offset: i64) -> OffsetCommitRequ
     }
 }
 
-fn commit(
+pub fn commit(
     broker: &mut Broker,
     client: ConnectionId,
     group: &str,
@@ -137,7 +134,7 @@ fn commit(
 }
 
 /// The offsets of a partition in several groups: code of the group, offset.
-fn offsets(
+pub fn offsets(
     broker: &mut Broker,
     client: ConnectionId,
     groups: &[&str],
@@ -173,7 +170,7 @@ fn shard_of(group: &str) -> usize {
 }
 
 /// Groups on each of the shards.
-const GROUPS: [&str; 3] = ["a", "b", "c"];
+pub const GROUPS: [&str; 3] = ["a", "b", "c"];
 
 #[test]
 fn the_topic_of_groups_is_made_when_a_coordinator_is_first_looked_for() {
@@ -481,129 +478,4 @@ fn members_leave_in_every_version() {
             assert_eq!(code, expected, "v{version}");
         }
     }
-}
-
-#[test]
-fn groups_and_offsets_survive_a_restart() {
-    let (mut broker, client) = ready();
-    let (id, generation) = stable(&mut broker, client, "g");
-    for group in GROUPS {
-        commit(&mut broker, client, group, ("t", 0), 5);
-    }
-    for shard in 0..usize::from(SHARDS) {
-        broker.event(shard, Event::Stop);
-    }
-    broker.restart();
-    let client = broker.connect(1);
-    assert_eq!(offsets(&mut broker, client, &GROUPS, ("t", 0)), [(0, 5); 3]);
-    let heartbeat = HeartbeatRequest {
-        group_id: "g".into(),
-        generation_id: generation,
-        member_id: id.as_str().into(),
-        group_instance_id: None,
-    };
-    assert_eq!(call(&mut broker, client, 4, &heartbeat).error_code, 0);
-    let notices = broker.process.iter();
-    let notices: Vec<&(usize, ProcessEffect)> = notices
-        .filter(|(_, effect)| matches!(effect, ProcessEffect::Notice { .. }))
-        .collect();
-    assert!(notices.is_empty(), "{notices:?}");
-}
-
-#[test]
-fn while_groups_are_loaded_clients_are_told_to_wait() {
-    let (mut broker, client) = ready();
-    commit(&mut broker, client, "g", ("t", 0), 5);
-    for shard in 0..usize::from(SHARDS) {
-        broker.event(shard, Event::Stop);
-    }
-    broker.hold = Hold::Everything;
-    broker.restart();
-    let client = broker.connect(0);
-    assert_eq!(offsets(&mut broker, client, &["g"], ("t", 0)), [(14, -2)]);
-    let list = call(&mut broker, client, 5, &ListGroupsRequest::default());
-    assert_eq!(
-        (list.error_code, list.groups.len()),
-        (0, 0),
-        "none is known to be here"
-    );
-    broker.release();
-    assert_eq!(offsets(&mut broker, client, &["g"], ("t", 0)), [(0, 5)]);
-}
-
-#[test]
-fn a_new_leader_epoch_loads_the_groups_again() {
-    let (mut broker, client) = ready();
-    let (id, _) = stable(&mut broker, client, "g");
-    broker.send(client, frame(9, 9, &join_request("g", &id)));
-    let (_, again) = next::<JoinGroupRequest>(&mut broker, client, 9).expect("alone");
-    assert_eq!(again.error_code, 0);
-    broker.publish(|image| {
-        let topic = image.topics.get_mut(OFFSETS_TOPIC).expect("there");
-        for partition in &mut Arc::make_mut(topic).partitions {
-            partition.leader_epoch += 1;
-        }
-    });
-    broker.settle();
-    let heartbeat = HeartbeatRequest {
-        group_id: "g".into(),
-        generation_id: 1,
-        member_id: id.as_str().into(),
-        group_instance_id: None,
-    };
-    let code = call(&mut broker, client, 4, &heartbeat).error_code;
-    assert_eq!(code, 0, "the generation that is in the log");
-}
-
-#[test]
-fn groups_of_a_partition_that_is_led_elsewhere_are_sent_away() {
-    let (mut broker, client) = ready();
-    let (id, _) = stable(&mut broker, client, "g");
-    let other = broker.connect(2);
-    let new = call(&mut broker, other, 9, &join_request("g", "")).member_id;
-    broker.send(other, frame(3, 9, &join_request("g", &new)));
-    broker.publish(|image| {
-        let topic = image.topics.get_mut(OFFSETS_TOPIC).expect("there");
-        for partition in &mut Arc::make_mut(topic).partitions {
-            partition.leader = Some(BrokerId(8));
-            partition.leader_epoch += 1;
-        }
-    });
-    broker.settle();
-    let (_, told) = next::<JoinGroupRequest>(&mut broker, other, 9).expect("told");
-    assert_eq!(told.error_code, 16);
-    let refused = call(&mut broker, client, 9, &join_request("g", &id));
-    assert_eq!(refused.error_code, 16);
-    assert!(
-        broker
-            .shards
-            .iter()
-            .all(|shard| shard.group_counts() == (0, 0, 0))
-    );
-}
-
-#[test]
-fn a_full_disk_refuses_commits_and_takes_them_again_later() {
-    let (mut broker, client) = ready();
-    assert_eq!(commit(&mut broker, client, "g", ("t", 0), 5), 0);
-    broker.disk.is_full = true;
-    assert_eq!(commit(&mut broker, client, "g", ("t", 0), 6), 15);
-    assert_eq!(offsets(&mut broker, client, &["g"], ("t", 0)), [(0, 5)]);
-    broker.disk.is_full = false;
-    broker.advance_ms(2_000);
-    assert_eq!(commit(&mut broker, client, "g", ("t", 0), 7), 0);
-    assert_eq!(offsets(&mut broker, client, &["g"], ("t", 0)), [(0, 7)]);
-}
-
-#[test]
-fn deleting_a_topic_takes_its_offsets_away() {
-    let (mut broker, client) = ready();
-    commit(&mut broker, client, "g", ("t", 0), 5);
-    broker.publish(|image| {
-        let topic = image.topics.remove("t").expect("there");
-        image.topic_names.remove(&topic.id);
-    });
-    broker.settle();
-    broker.add_topic("t", 2, &[]);
-    assert_eq!(offsets(&mut broker, client, &["g"], ("t", 0)), [(0, -1)]);
 }

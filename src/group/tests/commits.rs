@@ -202,6 +202,47 @@ fn offsets_are_forgotten_where_nobody_consumes() {
 }
 
 #[test]
+fn an_offset_that_is_forgotten_twice_at_once_is_forgotten_and_both_are_told() {
+    let mut bench = Bench::new();
+    bench.commit("", -1, ("t", 0), 4);
+    bench.holds = true;
+    let forget = || GroupCall::Forget {
+        group: GROUP.into(),
+        topics: vec![("t".into(), vec![0])],
+    };
+    let calls = [bench.call(forget()), bench.call(forget())];
+    let again = bench.call(GroupCall::Commit(commit_request("", -1, ("t", 0), 9), 9));
+    bench.commit_log();
+    for call in calls {
+        let told = GroupAnswer::Forgotten(Ok(vec![ErrorCode::None]));
+        assert_eq!(bench.answer(call), Some(told));
+    }
+    assert_eq!(bench.committed(again), Some(vec![ErrorCode::None]));
+    assert_eq!(bench.offset("t", 0), 9, "what came last counts");
+    bench.holds = false;
+    bench.restart();
+    assert_eq!(bench.offset("t", 0), 9);
+}
+
+#[test]
+fn a_group_that_goes_with_its_last_offset_answers_whoever_ends_it_again() {
+    let mut bench = Bench::new();
+    bench.commit("", -1, ("t", 0), 4);
+    bench.holds = true;
+    let forget = || GroupCall::Forget {
+        group: GROUP.into(),
+        topics: vec![("t".into(), vec![0])],
+    };
+    let calls = [bench.call(forget()), bench.call(forget())];
+    bench.commit_log();
+    assert_eq!(bench.coordinator.group_count(), 0);
+    for call in calls {
+        let told = GroupAnswer::Forgotten(Ok(vec![ErrorCode::None]));
+        assert_eq!(bench.answer(call), Some(told));
+    }
+}
+
+#[test]
 fn other_kinds_of_groups_forget_nothing_while_they_have_members() {
     let mut bench = Bench::new();
     let connect = |id: &str| JoinGroupRequest {

@@ -66,9 +66,14 @@ fn answer(shard: &Shard, call: &Call, request: FindCoordinatorRequest) -> Result
     let Some(found) = coordinators.next() else {
         return Ok(Reply::Close);
     };
+    let is_found = found.error_code == ErrorCode::None.code();
     call.reply(&FindCoordinatorResponse {
         error_code: found.error_code,
-        error_message: found.error_message,
+        // Kafka names the absence of an error here, and here alone.
+        error_message: match is_found {
+            true => Some(ByteString::from_static("NONE")),
+            false => found.error_message,
+        },
         node_id: found.node_id,
         host: found.host,
         port: found.port,

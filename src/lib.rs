@@ -29,6 +29,8 @@
 //!   retention. *An offset never changes its bytes, and nothing below the durable end is ever cut.*
 //! * `replication/`: who has what, and from that the high watermark. *The high watermark never
 //!   falls and never passes what the in-sync replicas have made durable.*
+//! * `group/`: consumer groups: members, generations, assignments, committed offsets. *No partition
+//!   has two owners in one generation, and whatever a client is told of a group is in the log.*
 //! * `control/`: the metadata machine: requests become records, replayed records become the image.
 //!   *State changes only by replaying a committed record.*
 //!
@@ -53,6 +55,7 @@
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod group;
 #[cfg(feature = "shell")]
 pub mod io;
 pub mod limits;

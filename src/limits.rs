@@ -229,6 +229,40 @@ pub const LISTENERS_MAX: usize = 1_000;
 /// Groups or transactional ids whose coordinator one request may ask for.
 pub const COORDINATOR_KEYS_MAX: usize = 100_000;
 
+/// Members of one group, those that were only given an id included; `group.max.size` may ask for
+/// fewer.
+pub const GROUP_MEMBERS_MAX: usize = 100_000;
+
+/// Protocols that one member of a group may offer.
+pub const GROUP_PROTOCOLS_MAX: usize = 1_000;
+
+/// Bytes that a member of a group may say in all its protocols together: what a group keeps has to
+/// fit one record.
+pub const GROUP_MEMBER_BYTES_MAX: usize = RECORD_BATCH_BYTES_DEFAULT_MAX;
+
+/// Groups that one request may name or one response may list.
+pub const GROUPS_MAX: usize = 1_000_000;
+
+/// Groups that are kept in one partition of the offsets topic; a further one is told that its
+/// coordinator is not available.
+pub const GROUPS_PER_COORDINATOR_MAX: usize = 100_000;
+
+/// States or types of groups that one request may name.
+pub const GROUP_FILTERS_MAX: usize = 1_000;
+
+/// Bytes of the name of a group: it is part of the key of a record.
+pub const GROUP_ID_BYTES_MAX: usize = 32_767;
+
+/// How long a member that has just joined may wait for its group without being heard of, in
+/// milliseconds (Kafka's value): its session begins with the generation.
+pub const GROUP_NEW_MEMBER_MS: u64 = 300_000;
+
+/// Partitions of the offsets topic that one shard reads at a time to load their groups.
+pub const GROUP_LOADS_MAX: usize = 4;
+
+/// Bytes that one read asks for while groups are loaded.
+pub const GROUP_LOAD_READ_BYTES: usize = 1024 * 1024;
+
 /// Records of one batch that a response may blame for a refusal.
 pub const RECORD_ERRORS_MAX: usize = 100_000;
 

@@ -13,6 +13,7 @@ pub mod broker;
 mod broker_table;
 pub mod definition;
 pub mod given;
+pub mod groups;
 pub mod layers;
 mod nearest;
 pub mod printed;

@@ -13,7 +13,6 @@ use bytes::Bytes;
 
 use super::batches::{self, BatchesError};
 use super::configs;
-use super::id_source::IdSource;
 use super::record_list::RecordList;
 pub use super::registration::Registration;
 use super::request::{ControlAnswer, ControlRequest};
@@ -21,6 +20,7 @@ use super::state::{MetadataState, ReplayError};
 use super::{partitions, registration, topics};
 use crate::config::server::BrokerDefaults;
 use crate::limits::PRODUCER_ID_BLOCK_LEN;
+use crate::model::id_source::IdSource;
 use crate::model::ids::{BrokerId, Offset};
 use crate::model::image::MetadataImage;
 use crate::wire::schema::record::{MetadataRecord, ProducerIdsRecord};

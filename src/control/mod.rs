@@ -12,7 +12,6 @@
 pub mod batches;
 mod configs;
 pub mod controller;
-mod id_source;
 mod partitions;
 mod placement;
 pub mod quorum;

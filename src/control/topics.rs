@@ -11,7 +11,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytestring::ByteString;
 
 use super::configs;
-use super::id_source::IdSource;
 use super::placement::Placement;
 use super::record_list::RecordList;
 use super::request::{CreatedTopic, DeletedTopic, NewTopic, Refusal, TopicSelector};
@@ -21,6 +20,7 @@ use crate::config::layers::Settings;
 use crate::config::server::BrokerDefaults;
 use crate::limits::{PARTITIONS_MAX, PARTITIONS_PER_TOPIC_MAX, TOPICS_MAX};
 use crate::model::error_code::ErrorCode;
+use crate::model::id_source::IdSource;
 use crate::model::ids::{BrokerId, ShardId, TopicId};
 use crate::wire::schema::record::{
     MetadataRecord, PartitionRecord, RemoveTopicRecord, TopicConfigRecord, TopicRecord,

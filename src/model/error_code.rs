@@ -46,6 +46,8 @@ error_codes! {
     RequestTimedOut = 7,
     /// The batch is larger than the topic allows.
     MessageTooLarge = 10,
+    /// What is kept with a committed offset is too long.
+    OffsetMetadataTooLarge = 12,
     /// The coordinator is loading.
     CoordinatorLoadInProgress = 14,
     /// There is no coordinator just now.
@@ -62,6 +64,20 @@ error_codes! {
     NotEnoughReplicasAfterAppend = 20,
     /// The number of acknowledgements is none of -1, 0, 1.
     InvalidRequiredAcks = 21,
+    /// The generation of the group is another one.
+    IllegalGeneration = 22,
+    /// The member offers no protocol that all members of the group can do.
+    InconsistentGroupProtocol = 23,
+    /// The name of the group is not allowed.
+    InvalidGroupId = 24,
+    /// The group has no such member.
+    UnknownMemberId = 25,
+    /// The session timeout is outside what the broker allows.
+    InvalidSessionTimeout = 26,
+    /// The group is forming a new generation.
+    RebalanceInProgress = 27,
+    /// The committed offsets are too large to be kept.
+    InvalidCommitOffsetSize = 28,
     /// Not authorised for the topic.
     TopicAuthorizationFailed = 29,
     /// Not authorised for the group.
@@ -112,6 +128,10 @@ error_codes! {
     KafkaStorageError = 56,
     /// The producer id is not known to this partition.
     UnknownProducerId = 59,
+    /// The group has members.
+    NonEmptyGroup = 68,
+    /// There is no such group.
+    GroupIdNotFound = 69,
     /// A fetch session id is not known.
     FetchSessionIdNotFound = 70,
     /// A fetch session epoch is not the expected one.
@@ -128,14 +148,24 @@ error_codes! {
     StaleBrokerEpoch = 77,
     /// The log does not reach so far yet.
     OffsetNotAvailable = 78,
+    /// The member is to join again under the id that it was given.
+    MemberIdRequired = 79,
     /// The preferred leader is not available.
     PreferredLeaderNotAvailable = 80,
+    /// The group has as many members as it may have.
+    GroupMaxSizeReached = 81,
+    /// Another member has taken the place of this static member.
+    FencedInstanceId = 82,
     /// No eligible leader is available.
     EligibleLeadersNotAvailable = 83,
     /// The election is not needed.
     ElectionNotNeeded = 84,
+    /// The group has subscribed to the topic.
+    GroupSubscribedToTopic = 86,
     /// A record is invalid.
     InvalidRecord = 87,
+    /// An open transaction may still change the offset.
+    UnstableOffsetCommit = 88,
     /// The throttling quota is exceeded.
     ThrottlingQuotaExceeded = 89,
     /// The producer was fenced.

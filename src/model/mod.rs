@@ -11,6 +11,7 @@ pub mod buffer_pool;
 pub mod disk;
 pub mod error_code;
 pub mod features;
+pub mod id_source;
 pub mod ids;
 pub mod image;
 pub mod memory_budget;

@@ -66,6 +66,8 @@ impl Shard {
         self.open_waiting(now, effects);
         self.settle_slow_bound();
         self.counts.forget_topics(&image);
+        self.forget_deleted_topics(now, &before, effects);
+        self.settle_coordinators(now, effects);
         let strays = self.start_strays(effects);
         self.progress.busy.extend(strays);
         let outstanding = self.progress.busy.clone();
@@ -212,6 +214,9 @@ impl Shard {
                 if !self.progress.leaving.contains(&slot) {
                     self.finish_slot(slot);
                 }
+                if self.keeps_groups(slot) && self.phase == Phase::Running {
+                    self.settle_coordinators(now, effects);
+                }
                 self.open_waiting(now, effects);
             }
             PartitionEvent::Damaged { sentence } => {
@@ -235,7 +240,10 @@ impl Shard {
                 result,
                 waited,
             } => {
-                self.handle_produced(SubId::unpack(waiter), result, waited, effects);
+                let sub = SubId::unpack(waiter);
+                if let Some(result) = self.take_group_write(now, sub, result, effects) {
+                    self.handle_produced(sub, result, waited, effects);
+                }
                 return;
             }
             PartitionEvent::RoundEnded(round) => {
@@ -243,7 +251,10 @@ impl Shard {
                 return;
             }
             PartitionEvent::Fetched { read, result } => {
-                self.handle_fetched(SubId::unpack(read), result, effects);
+                let sub = SubId::unpack(read);
+                if let Some(result) = self.take_group_read(now, sub, result, effects) {
+                    self.handle_fetched(sub, result, effects);
+                }
                 return;
             }
             PartitionEvent::OffsetFound { lookup, result } => {

@@ -14,6 +14,7 @@ use super::api::init_producer_id::ProducerIds;
 use super::connection::ConnectionTable;
 use super::contract::{Effects, Event, Machine, MeshEffect, NetworkEffect, ProcessEffect};
 use super::fetch_sessions::FetchSessions;
+use super::groups::Groups;
 use super::image_apply::ImageProgress;
 use super::memory::{MemoryUse, ShardMemory};
 use super::mesh_message::{MeshMessage, Origin};
@@ -28,6 +29,7 @@ use super::start_progress::StartProgress;
 use super::strays::Strays;
 use super::timers::{Timer, Timers};
 use super::volume::VolumeQuestion;
+use crate::config::groups::GroupSettings;
 use crate::config::layers::{BrokerLayers, Settings};
 use crate::control::request::{ControlAnswer, ControlRequest};
 use crate::model::disk::DiskCompletion;
@@ -91,6 +93,7 @@ pub struct Shard {
     pub(super) connections: ConnectionTable,
     pub(super) requests: RequestTable,
     pub(super) fetch_sessions: FetchSessions,
+    pub(super) groups: Groups,
     pub(super) parts: PartTable,
     pub(super) partitions: PartitionTable,
     pub(super) progress: ImageProgress,
@@ -115,6 +118,7 @@ impl Shard {
         assert!(config.shard.0 < config.shard_count, "shards count from 0");
         let mut shard = Shard {
             memory: ShardMemory::new(config.memory),
+            groups: Groups::new(GroupSettings::of(&config.settings)),
             config,
             phase: Phase::Running,
             image: Arc::new(MetadataImage::empty()),
@@ -170,6 +174,12 @@ impl Shard {
         partitions
             .map(|(_, partition)| partition.watch_count())
             .sum()
+    }
+
+    /// How many coordinators of groups it has, how many of them are loading, and their groups.
+    #[must_use]
+    pub fn group_counts(&self) -> (usize, usize, usize) {
+        self.groups.counts()
     }
 
     /// How many fetch sessions it remembers.
@@ -332,6 +342,12 @@ impl Shard {
             MeshMessage::Said { request, results } => {
                 self.finish_asks(request, results, effects);
             }
+            MeshMessage::GroupAsks { request, asks } => {
+                self.handle_group_asks(now, from, request, asks, effects);
+            }
+            MeshMessage::GroupsSaid { request, answers } => {
+                self.take_group_answers(request, answers, effects);
+            }
             MeshMessage::ControlRequest { .. } | MeshMessage::ImageApplied { .. } => {
                 debug_assert!(false, "meant for the control shard");
             }
@@ -364,6 +380,7 @@ impl Shard {
         }
         self.phase = Phase::Stopping;
         self.drop_unopened();
+        self.unload_all_groups(now, effects);
         let slots: Vec<u32> = self.partitions.iter().map(|(slot, _)| slot).collect();
         for slot in slots {
             self.on_slot(slot, &mut effects.disk, |partition, disk, events| {
@@ -392,6 +409,7 @@ impl Shard {
             Timer::StartProgress => self.tell_start(now, effects),
             Timer::Buffers => self.handle_idle_buffers(now, effects),
             Timer::SlowRequests => self.handle_slow_window(effects),
+            Timer::Groups(partition) => self.handle_group_timer(now, partition, effects),
             Timer::Part(part) => self.handle_part_timeout(part, effects),
             Timer::Partition(slot) => {
                 self.on_slot(slot, &mut effects.disk, |partition, disk, events| {
@@ -485,6 +503,9 @@ impl Machine for Shard {
         while let Some(timer) = self.timers.pop_due(now) {
             if let Timer::Partition(slot) = timer {
                 self.note_partition_timer_gone(slot);
+            }
+            if let Timer::Groups(partition) = timer {
+                self.note_group_timer_gone(partition);
             }
             self.work.push_back(Work::Timer(timer));
         }

@@ -2,19 +2,22 @@
 //! Messages from core to core.
 //!
 //! Owns: [`MeshMessage`]. Invariants: one message per foreign shard and request (a fetch that waits
-//! takes a second one); record bytes cross as `Bytes`; a shard that asks itself uses the same
-//! messages, without the mesh.
+//! takes a second one, and a call to a coordinator that waits for other members has its own
+//! answer); record bytes cross as `Bytes`; a shard that asks itself uses the same messages, without
+//! the mesh.
 //! Runs on: made on one core, consumed on another. Bounded by: `MESH_LANE_MESSAGES_MAX` per pair of
 //! cores.
 
 use std::sync::Arc;
 
+use super::groups::GroupAsk;
 use super::parts::asks::{Ask, AskResult};
 use super::parts::fetch::{FetchParts, FetchedParts};
 use super::parts::offsets::{OffsetLookup, OffsetResult};
 use super::parts::produce::{ProduceBatch, ProduceParts};
 use super::stage::Way;
 use crate::control::request::{ControlAnswer, ControlRequest};
+use crate::group::GroupAnswer;
 use crate::model::ids::ShardId;
 use crate::model::image::MetadataImage;
 
@@ -122,6 +125,20 @@ pub enum MeshMessage {
         request: u64,
         /// One for each.
         results: Vec<AskResult>,
+    },
+    /// Calls to coordinators of the shard that gets this.
+    GroupAsks {
+        /// Comes back with `GroupsSaid`.
+        request: u64,
+        /// What.
+        asks: Vec<GroupAsk>,
+    },
+    /// What coordinators say to some of the calls of a request; the others follow.
+    GroupsSaid {
+        /// Of the request.
+        request: u64,
+        /// Places and answers.
+        answers: Vec<(usize, GroupAnswer)>,
     },
     /// The offsets.
     OffsetsFound {

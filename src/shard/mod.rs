@@ -9,6 +9,7 @@ pub mod connection;
 pub mod contract;
 pub mod control_shard;
 mod fetch_sessions;
+pub mod groups;
 mod image_apply;
 pub mod machine;
 mod memory;

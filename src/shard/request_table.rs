@@ -9,6 +9,7 @@
 
 use super::api::asks::AsksPending;
 use super::api::fetch::FetchPending;
+use super::api::groups::GroupsPending;
 use super::api::list_offsets::OffsetsPending;
 use super::api::produce::ProducePending;
 use super::api::{ApiError, Reply};
@@ -51,6 +52,8 @@ pub enum Pending {
     Asks(AsksPending),
     /// The size of the volume.
     Volume(DescribeLogDirsRequest),
+    /// The coordinators of groups.
+    Groups(GroupsPending),
     /// The controller.
     Control(Continuation),
 }

@@ -22,6 +22,8 @@ pub enum Timer {
     Partition(u32),
     /// How far the start has come is to be told.
     StartProgress,
+    /// Something is due at the coordinator of this partition of the offsets topic.
+    Groups(u32),
     /// Aligned buffers have waited long enough for their next use.
     Buffers,
     /// How many slow requests were not told is to be told.
@@ -38,6 +40,7 @@ impl Timer {
             Timer::StartProgress => 3,
             Timer::Buffers => 7,
             Timer::SlowRequests => 11,
+            Timer::Groups(partition) => (u64::from(partition) + 3) << 2 | 3,
         }
     }
 }

@@ -8,6 +8,7 @@
 
 pub mod checksum;
 pub mod codec;
+pub mod offsets_topic;
 pub mod protocol;
 pub mod record;
 pub mod schema;

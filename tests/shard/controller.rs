@@ -196,7 +196,12 @@ impl Controller {
         let id = if validate_only {
             Uuid::ZERO
         } else {
-            self.add_topic(&name, num_partitions, &[])
+            let settings: Vec<(&str, &str)> = new
+                .configs
+                .iter()
+                .filter_map(|(name, value)| Some((&**name, value.as_deref()?)))
+                .collect();
+            self.add_topic(&name, num_partitions, &settings)
         };
         let created = CreatedTopic {
             id,

@@ -13,6 +13,8 @@ mod describe;
 mod disk_faults;
 mod fetch;
 mod fetch_sessions;
+mod group_leadership;
+mod groups;
 mod hostile;
 mod list_offsets;
 mod log_dirs;

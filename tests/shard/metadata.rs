@@ -197,20 +197,22 @@ fn describe_cluster_names_the_brokers_and_refuses_other_endpoints() {
 }
 
 #[test]
-fn every_coordinator_key_is_answered_with_15_for_now() {
+fn the_coordinator_of_a_transaction_is_answered_with_15_for_now() {
     let mut broker = Broker::new(1);
     let client = broker.connect(0);
     let one = FindCoordinatorRequest {
-        key: "group".into(),
+        key: "transaction".into(),
+        key_type: 1,
         ..FindCoordinatorRequest::default()
     };
-    for version in 0..=3 {
+    for version in 1..=3 {
         let response = call(&mut broker, client, version, &one);
         assert_eq!((response.error_code, response.node_id), (15, -1));
     }
     let keys: Vec<ByteString> = vec!["a".into(), "b".into()];
     let several = FindCoordinatorRequest {
         coordinator_keys: keys.clone(),
+        key_type: 1,
         ..FindCoordinatorRequest::default()
     };
     let response = call(&mut broker, client, 6, &several);

@@ -12,11 +12,12 @@ use furlong::wire::protocol::{
     ApiKey, Message, Request, decode_request, decode_response, encode_request, encode_response,
 };
 use furlong::wire::protocol::{
-    alter_configs, api_versions, create_partitions, create_topics, delete_records, delete_topics,
-    describe_cluster, describe_configs, describe_log_dirs, describe_producers, describe_quorum,
-    describe_topic_partitions, fetch, find_coordinator, incremental_alter_configs,
-    init_producer_id, list_config_resources, list_offsets, metadata, offset_for_leader_epoch,
-    produce, update_features,
+    alter_configs, api_versions, create_partitions, create_topics, delete_groups, delete_records,
+    delete_topics, describe_cluster, describe_configs, describe_groups, describe_log_dirs,
+    describe_producers, describe_quorum, describe_topic_partitions, fetch, find_coordinator,
+    heartbeat, incremental_alter_configs, init_producer_id, join_group, leave_group,
+    list_config_resources, list_groups, list_offsets, metadata, offset_commit, offset_delete,
+    offset_fetch, offset_for_leader_epoch, produce, sync_group, update_features,
 };
 use kafka_protocol::messages as theirs;
 use kafka_protocol::protocol::{Decodable, Encodable, Message as TheirMessage};
@@ -205,6 +206,16 @@ cases! {
     DescribeTopicPartitions: describe_topic_partitions::{
         DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse
     };
+    OffsetCommit: offset_commit::{OffsetCommitRequest, OffsetCommitResponse};
+    OffsetFetch: offset_fetch::{OffsetFetchRequest, OffsetFetchResponse};
+    JoinGroup: join_group::{JoinGroupRequest, JoinGroupResponse};
+    Heartbeat: heartbeat::{HeartbeatRequest, HeartbeatResponse};
+    LeaveGroup: leave_group::{LeaveGroupRequest, LeaveGroupResponse};
+    SyncGroup: sync_group::{SyncGroupRequest, SyncGroupResponse};
+    DescribeGroups: describe_groups::{DescribeGroupsRequest, DescribeGroupsResponse};
+    ListGroups: list_groups::{ListGroupsRequest, ListGroupsResponse};
+    DeleteGroups: delete_groups::{DeleteGroupsRequest, DeleteGroupsResponse};
+    OffsetDelete: offset_delete::{OffsetDeleteRequest, OffsetDeleteResponse};
 }
 
 #[test]

@@ -2,8 +2,9 @@
 //! Both implementations must agree on every valid message of every version: on its bytes and on its
 //! value.
 //!
-//! Owns: nothing but tests. The crate `kafka-protocol` 0.18 does not know ListOffsets 11 and
-//! DescribeLogDirs 5, which hand-written frames and the round trip cover.
+//! Owns: nothing but tests. The crate `kafka-protocol` 0.18 does not know ListOffsets 11,
+//! DescribeLogDirs 5, and the requests of OffsetCommit 10 and OffsetFetch 10, which hand-written
+//! frames and the round trip cover.
 
 use bytes::Bytes;
 use furlong::wire::codec::EncodeError;
@@ -13,11 +14,13 @@ use super::cases::{self, Case};
 use super::generate::{self, Dice, Source};
 
 /// Versions described here that the other implementation lacks.
-const UNKNOWN_TO_THEM: [(&str, i16); 4] = [
+const UNKNOWN_TO_THEM: [(&str, i16); 6] = [
     ("ListOffsetsRequest", 11),
     ("ListOffsetsResponse", 11),
     ("DescribeLogDirsRequest", 5),
     ("DescribeLogDirsResponse", 5),
+    ("OffsetCommitRequest", 10),
+    ("OffsetFetchRequest", 10),
 ];
 
 fn agree_on(case: &Case, version: i16, seed: u64) {

@@ -21,6 +21,13 @@ use furlong::wire::protocol::list_offsets::{
     ListOffsetsTopic, ListOffsetsTopicResponse,
 };
 use furlong::wire::protocol::metadata::MetadataRequest;
+use furlong::wire::protocol::offset_commit::{
+    OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
+use furlong::wire::protocol::offset_fetch::{
+    OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics, OffsetFetchResponse,
+    OffsetFetchResponseGroup, OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
+};
 use furlong::wire::protocol::{
     Request, decode_request, decode_response, encode_request, encode_response,
 };
@@ -297,4 +304,74 @@ fn a_fetch_of_a_follower_by_hand() {
         ..FetchRequest::default()
     };
     check_request("fetch_request_v18.hex", 18, &body);
+}
+
+#[test]
+fn an_offset_commit_request_of_version_10_by_hand() {
+    let partition = OffsetCommitRequestPartition {
+        partition_index: 3,
+        committed_offset: 42,
+        committed_leader_epoch: 5,
+        committed_metadata: Some("m".into()),
+    };
+    let topic = OffsetCommitRequestTopic {
+        topic_id: Uuid([0x70; 16]),
+        partitions: vec![partition],
+        ..OffsetCommitRequestTopic::default()
+    };
+    let body = OffsetCommitRequest {
+        group_id: "g".into(),
+        generation_id_or_member_epoch: 7,
+        member_id: "me".into(),
+        topics: vec![topic],
+        ..OffsetCommitRequest::default()
+    };
+    check_request("offset_commit_request_v10.hex", 10, &body);
+}
+
+#[test]
+fn an_offset_fetch_of_version_10_by_hand() {
+    let topic = OffsetFetchRequestTopics {
+        topic_id: Uuid([0x70; 16]),
+        partition_indexes: vec![3],
+        ..OffsetFetchRequestTopics::default()
+    };
+    let group = OffsetFetchRequestGroup {
+        group_id: "g".into(),
+        topics: Some(vec![topic]),
+        ..OffsetFetchRequestGroup::default()
+    };
+    let body = OffsetFetchRequest {
+        groups: vec![group],
+        require_stable: true,
+        ..OffsetFetchRequest::default()
+    };
+    check_request("offset_fetch_request_v10.hex", 10, &body);
+    let partition = OffsetFetchResponsePartitions {
+        partition_index: 3,
+        committed_offset: 42,
+        committed_leader_epoch: 5,
+        metadata: Some("m".into()),
+        error_code: 0,
+    };
+    let topic = OffsetFetchResponseTopics {
+        topic_id: Uuid([0x70; 16]),
+        partitions: vec![partition],
+        ..OffsetFetchResponseTopics::default()
+    };
+    let group = OffsetFetchResponseGroup {
+        group_id: "g".into(),
+        topics: vec![topic],
+        error_code: 0,
+    };
+    let body = OffsetFetchResponse {
+        groups: vec![group],
+        ..OffsetFetchResponse::default()
+    };
+    let frame = by_hand("offset_fetch_response_v10.hex");
+    let written = encode_response(7, 10, &body).unwrap().concat();
+    assert_eq!(hex_lines(&written), hex_lines(&frame));
+    let (correlation_id, read) =
+        decode_response::<OffsetFetchRequest>(frame.slice(4..), 10).unwrap();
+    assert_eq!((correlation_id, read), (7, body));
 }

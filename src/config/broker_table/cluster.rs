@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A broker as a part of its cluster: who it is, the controller, replication, groups, transactions,
-//! and what it takes of the machine.
+//! A broker as a part of its cluster: who it is, the controller, replication, transactions, and
+//! what it takes of the machine.
 //!
 //! Owns: [`CLUSTER_SETTINGS`]. Invariants: sorted by name, as every part of the table.
 //! Runs on: any core (constants). Bounded by: the table.
@@ -96,30 +96,6 @@ pub(super) const CLUSTER_SETTINGS: &[BrokerSetting] = &[
         "Without effect on a single broker.",
     ),
     fixed(
-        "group.initial.rebalance.delay.ms",
-        Int,
-        Some("3000"),
-        int(0),
-        Ignored,
-        "How long a new group waits for further members.",
-    ),
-    fixed(
-        "group.max.session.timeout.ms",
-        Int,
-        Some("1800000"),
-        int(0),
-        Ignored,
-        "Longest session timeout that a member may ask for.",
-    ),
-    fixed(
-        "group.min.session.timeout.ms",
-        Int,
-        Some("6000"),
-        int(0),
-        Ignored,
-        "Shortest session timeout that a member may ask for.",
-    ),
-    fixed(
         "inter.broker.protocol.version",
         String,
         Some("4.3"),
@@ -202,41 +178,6 @@ pub(super) const CLUSTER_SETTINGS: &[BrokerSetting] = &[
         int(1),
         Ignored,
         "Without effect on a single broker.",
-    ),
-    fixed(
-        "offsets.retention.minutes",
-        Int,
-        Some("10080"),
-        int(1),
-        Ignored,
-        "How long committed offsets of an empty group are kept.",
-    ),
-    fixed(
-        "offsets.topic.num.partitions",
-        Int,
-        Some("50"),
-        int(1),
-        Ignored,
-        "Partitions of the topic of committed offsets.",
-    ),
-    fixed(
-        "offsets.topic.replication.factor",
-        Short,
-        Some("3"),
-        Check::Whole {
-            min: 1,
-            max: 32_767,
-        },
-        Ignored,
-        "Replication factor of the topic of committed offsets.",
-    ),
-    fixed(
-        "offsets.topic.segment.bytes",
-        Int,
-        Some("104857600"),
-        int(1),
-        Ignored,
-        "Segment size of the topic of committed offsets.",
     ),
     fixed(
         "process.nice",

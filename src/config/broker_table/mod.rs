@@ -1,18 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The table of broker settings, as Kafka 4.3 names them.
 //!
-//! Owns: [`BROKER_SETTINGS`], made of one part for each matter (`cluster`, `log`, `network`), and
+//! Owns: [`BROKER_SETTINGS`], made of one part for each matter (`cluster`, `groups`,
+//! `log`, `network`), and
 //! the names that are known but not in it (`foreign`). Invariants: sorted by name; every default
 //! passes its own check; at most 40 settings are read (several names for one thing are one).
 //! Runs on: any core (constants). Bounded by: the table.
 
 mod cluster;
 mod foreign;
+mod groups;
 mod log;
 mod network;
 
 use self::cluster::CLUSTER_SETTINGS;
 pub use self::foreign::{FOREIGN_NAMES, is_foreign, refusal_of_foreign};
+use self::groups::GROUP_SETTINGS;
 use self::log::LOG_SETTINGS;
 use self::network::NETWORK_SETTINGS;
 use super::definition::{Check, ConfigType};
@@ -96,7 +99,8 @@ const fn long(min: i64) -> Check {
     Check::Whole { min, max: i64::MAX }
 }
 
-const COUNT: usize = CLUSTER_SETTINGS.len() + LOG_SETTINGS.len() + NETWORK_SETTINGS.len();
+const COUNT: usize =
+    CLUSTER_SETTINGS.len() + GROUP_SETTINGS.len() + LOG_SETTINGS.len() + NETWORK_SETTINGS.len();
 
 /// Every broker setting, sorted by name.
 pub static BROKER_SETTINGS: [BrokerSetting; COUNT] = merged();
@@ -104,8 +108,13 @@ pub static BROKER_SETTINGS: [BrokerSetting; COUNT] = merged();
 /// The parts of the table as one, sorted by name when the program is built.
 const fn merged() -> [BrokerSetting; COUNT] {
     let mut all = [CLUSTER_SETTINGS[0]; COUNT];
-    let parts = [CLUSTER_SETTINGS, LOG_SETTINGS, NETWORK_SETTINGS];
-    let mut next = [0; 3];
+    let parts = [
+        CLUSTER_SETTINGS,
+        GROUP_SETTINGS,
+        LOG_SETTINGS,
+        NETWORK_SETTINGS,
+    ];
+    let mut next = [0; 4];
     let mut filled = 0;
     while filled < COUNT {
         let mut least = parts.len();

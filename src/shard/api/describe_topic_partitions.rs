@@ -17,6 +17,7 @@ use crate::control::topic_name;
 use crate::limits::DESCRIBED_PARTITIONS_PER_PAGE_MAX;
 use crate::model::error_code::ErrorCode;
 use crate::model::image::{MetadataImage, PartitionImage};
+use crate::shard::groups::is_internal;
 use crate::shard::machine::Shard;
 use crate::wire::protocol::describe_topic_partitions::{
     Cursor, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse,
@@ -92,6 +93,7 @@ fn page(
         response.topics.push(DescribeTopicPartitionsResponseTopic {
             name: Some(name.clone()),
             topic_id: topic.id,
+            is_internal: is_internal(&topic.name),
             partitions: told,
             topic_authorized_operations: TOPIC_OPERATIONS,
             ..DescribeTopicPartitionsResponseTopic::default()

@@ -1,17 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //! FindCoordinator (10): which broker coordinates a group or a transaction.
 //!
-//! Owns: its handler. Invariants: as long as this broker coordinates neither, every key is answered
-//! with COORDINATOR_NOT_AVAILABLE, which clients understand as "not now".
+//! Owns: its handler. Invariants: the topic that keeps groups is made before the first of them is
+//! sent anywhere; as long as this broker coordinates no transactions, their keys are answered with
+//! COORDINATOR_NOT_AVAILABLE, which clients understand as "not now".
 //! Runs on: the shard that accepted the connection. Bounded by: the frame.
 
 use std::ops::RangeInclusive;
 
 use bytestring::ByteString;
 
+use super::groups::offsets_topic;
 use super::{ApiError, Arrival, Reply};
+use crate::control::request::{ControlAnswer, ControlRequest};
+use crate::group::{OFFSETS_TOPIC, partition_of};
 use crate::model::error_code::ErrorCode;
+use crate::model::image::BrokerImage;
 use crate::shard::machine::Shard;
+use crate::shard::request_table::Call;
 use crate::wire::protocol::find_coordinator::{
     Coordinator, FindCoordinatorRequest, FindCoordinatorResponse,
 };
@@ -25,44 +31,98 @@ const LISTS_FROM: i16 = 4;
 /// First version with share groups (KIP-932).
 const SHARE_FROM: i16 = 6;
 
-/// Answers that there is no coordinator.
-pub fn handle(_shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiError> {
-    let request: FindCoordinatorRequest = arrival.decode()?;
-    let version = arrival.call.version;
-    let (error, message) = refusal(request.key_type, version);
-    let message = Some(ByteString::from_static(message));
-    let mut response = FindCoordinatorResponse::default();
-    if version >= LISTS_FROM {
-        let coordinators = request.coordinator_keys.into_iter().map(|key| Coordinator {
-            key,
-            node_id: -1,
-            port: -1,
-            error_code: error.code(),
-            error_message: message.clone(),
-            ..Coordinator::default()
-        });
-        response.coordinators = coordinators.collect();
-    } else {
-        response.error_code = error.code();
-        response.error_message = message;
-        response.node_id = -1;
-        response.port = -1;
+/// The type of key that names a group.
+const GROUP: i8 = 0;
+
+/// Answers from the image, after the topic of groups was made.
+pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiError> {
+    let mut request: FindCoordinatorRequest = arrival.decode()?;
+    if arrival.call.version < LISTS_FROM {
+        request.coordinator_keys = vec![std::mem::take(&mut request.key)];
     }
-    arrival.call.reply(&response)
+    let is_there = shard.image().topics.contains_key(OFFSETS_TOPIC);
+    if request.key_type != GROUP || is_there {
+        return answer(shard, &arrival.call, request);
+    }
+    let create = ControlRequest::CreateTopics {
+        topics: vec![offsets_topic(shard)],
+        validate_only: false,
+    };
+    // If another shard has asked for it as well, one of the two is told that it exists.
+    let finish = move |shard: &Shard, call: &Call, _: ControlAnswer| answer(shard, call, request);
+    shard.ask_control(arrival.call, create, Box::new(finish), arrival.effects);
+    Ok(Reply::Pending)
 }
 
-fn refusal(key_type: i8, version: i16) -> (ErrorCode, &'static str) {
-    let known = match key_type {
-        0 | 1 => true,
-        2 => version >= SHARE_FROM,
-        _ => false,
-    };
-    if known {
-        (
-            ErrorCode::CoordinatorNotAvailable,
-            "this broker coordinates no groups and no transactions yet",
-        )
-    } else {
-        (ErrorCode::InvalidRequest, "there is no such type of key")
+fn answer(shard: &Shard, call: &Call, request: FindCoordinatorRequest) -> Result<Reply, ApiError> {
+    let keys = request.coordinator_keys.into_iter();
+    let mut coordinators = keys.map(|key| find(shard, call.version, request.key_type, key));
+    if call.version >= LISTS_FROM {
+        return call.reply(&FindCoordinatorResponse {
+            coordinators: coordinators.collect(),
+            ..FindCoordinatorResponse::default()
+        });
     }
+    let Some(found) = coordinators.next() else {
+        return Ok(Reply::Close);
+    };
+    let is_found = found.error_code == ErrorCode::None.code();
+    call.reply(&FindCoordinatorResponse {
+        error_code: found.error_code,
+        // Kafka names the absence of an error here, and here alone.
+        error_message: match is_found {
+            true => Some(ByteString::from_static("NONE")),
+            false => found.error_message,
+        },
+        node_id: found.node_id,
+        host: found.host,
+        port: found.port,
+        ..FindCoordinatorResponse::default()
+    })
+}
+
+fn find(shard: &Shard, version: i16, key_type: i8, key: ByteString) -> Coordinator {
+    let refused = match key_type {
+        GROUP => match broker_of(shard, &key) {
+            Some(broker) => {
+                return Coordinator {
+                    key,
+                    node_id: broker.id.0,
+                    host: broker.host.clone(),
+                    port: i32::from(broker.port),
+                    ..Coordinator::default()
+                };
+            }
+            None => (
+                ErrorCode::CoordinatorNotAvailable,
+                "the topic that keeps groups is not there yet",
+            ),
+        },
+        1 => (
+            ErrorCode::CoordinatorNotAvailable,
+            "this broker coordinates no transactions yet",
+        ),
+        2 if version >= SHARE_FROM => (
+            ErrorCode::CoordinatorNotAvailable,
+            "this broker coordinates no share groups",
+        ),
+        _ => (ErrorCode::InvalidRequest, "there is no such type of key"),
+    };
+    Coordinator {
+        key,
+        node_id: -1,
+        port: -1,
+        error_code: refused.0.code(),
+        error_message: Some(ByteString::from_static(refused.1)),
+        ..Coordinator::default()
+    }
+}
+
+/// The broker that leads the partition which keeps a group.
+fn broker_of<'a>(shard: &'a Shard, group: &str) -> Option<&'a BrokerImage> {
+    let topic = shard.image().topics.get(OFFSETS_TOPIC)?;
+    let count = i32::try_from(topic.partitions.len()).ok()?;
+    let partition = usize::try_from(partition_of(group, count.max(1))).ok()?;
+    let leader = topic.partitions.get(partition)?.leader?;
+    shard.image().brokers.get(&leader)
 }

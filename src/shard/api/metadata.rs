@@ -12,12 +12,14 @@ use std::ops::RangeInclusive;
 use bytestring::ByteString;
 
 use super::describe_cluster::CLUSTER_OPERATIONS;
+use super::groups::offsets_topic;
 use super::{ApiError, Arrival, Reply};
 use crate::control::request::{ControlAnswer, ControlRequest, NewTopic, Refusal};
 use crate::control::topic_name;
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::TopicId;
 use crate::model::image::{MetadataImage, PartitionImage, TopicImage};
+use crate::shard::groups::is_internal;
 use crate::shard::machine::Shard;
 use crate::shard::request_table::Call;
 use crate::wire::protocol::metadata::{
@@ -48,7 +50,7 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
     keep_ids_alone(&mut request);
     let may_create = request.allow_auto_topic_creation && shard.config.auto_create_topics;
     let missing = if may_create {
-        missing_topics(shard.image(), &request)
+        missing_topics(shard, &request)
     } else {
         Vec::new()
     };
@@ -102,18 +104,22 @@ fn keep_ids_alone(request: &mut MetadataRequest) {
 }
 
 /// The topics that were asked for by a name that is allowed and not there.
-fn missing_topics(image: &MetadataImage, request: &MetadataRequest) -> Vec<NewTopic> {
+fn missing_topics(shard: &Shard, request: &MetadataRequest) -> Vec<NewTopic> {
+    let image = shard.image();
     let names = request.topics.iter().flatten();
     let names = names.filter_map(|topic| topic.name.as_ref());
     let missing: BTreeSet<&ByteString> = names
         .filter(|name| !image.topics.contains_key(*name) && topic_name::check(name).is_ok())
         .collect();
-    let new = missing.into_iter().map(|name| NewTopic {
-        name: name.clone(),
-        num_partitions: -1,
-        replication_factor: -1,
-        assignments: Vec::new(),
-        configs: Vec::new(),
+    let new = missing.into_iter().map(|name| match is_internal(name) {
+        true => offsets_topic(shard),
+        false => NewTopic {
+            name: name.clone(),
+            num_partitions: -1,
+            replication_factor: -1,
+            assignments: Vec::new(),
+            configs: Vec::new(),
+        },
     });
     new.collect()
 }
@@ -222,6 +228,7 @@ fn described(topic: &TopicImage) -> MetadataResponseTopic {
     MetadataResponseTopic {
         name: Some(topic.name.clone()),
         topic_id: topic.id,
+        is_internal: is_internal(&topic.name),
         partitions: partitions
             .map(|(index, partition)| described_partition(index, partition))
             .collect(),

@@ -11,10 +11,12 @@ pub mod api_versions;
 pub mod asks;
 pub mod create_partitions;
 pub mod create_topics;
+pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
+pub mod describe_groups;
 pub mod describe_log_dirs;
 pub mod describe_producers;
 pub mod describe_quorum;
@@ -22,15 +24,24 @@ pub mod describe_topic_partitions;
 pub mod error;
 pub mod fetch;
 pub mod find_coordinator;
+pub mod groups;
+pub mod heartbeat;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;
+pub mod join_group;
+pub mod leave_group;
 pub mod list_config_resources;
+pub mod list_groups;
 pub mod list_offsets;
 pub mod metadata;
+pub mod offset_commit;
+pub mod offset_delete;
+pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod produce;
 mod produce_before_v3;
 mod resource;
+pub mod sync_group;
 pub mod update_features;
 
 use std::ops::RangeInclusive;
@@ -168,9 +179,37 @@ pub static APIS: &[Api] = &[
     ),
     Api::new(ApiKey::Metadata, metadata::VERSIONS, metadata::handle),
     Api::new(
+        ApiKey::OffsetCommit,
+        offset_commit::VERSIONS,
+        offset_commit::handle,
+    ),
+    Api::new(
+        ApiKey::OffsetFetch,
+        offset_fetch::VERSIONS,
+        offset_fetch::handle,
+    ),
+    Api::new(
         ApiKey::FindCoordinator,
         find_coordinator::VERSIONS,
         find_coordinator::handle,
+    ),
+    Api::new(ApiKey::JoinGroup, join_group::VERSIONS, join_group::handle),
+    Api::new(ApiKey::Heartbeat, heartbeat::VERSIONS, heartbeat::handle),
+    Api::new(
+        ApiKey::LeaveGroup,
+        leave_group::VERSIONS,
+        leave_group::handle,
+    ),
+    Api::new(ApiKey::SyncGroup, sync_group::VERSIONS, sync_group::handle),
+    Api::new(
+        ApiKey::DescribeGroups,
+        describe_groups::VERSIONS,
+        describe_groups::handle,
+    ),
+    Api::new(
+        ApiKey::ListGroups,
+        list_groups::VERSIONS,
+        list_groups::handle,
     ),
     Api::new(
         ApiKey::ApiVersions,
@@ -223,9 +262,19 @@ pub static APIS: &[Api] = &[
         create_partitions::handle,
     ),
     Api::new(
+        ApiKey::DeleteGroups,
+        delete_groups::VERSIONS,
+        delete_groups::handle,
+    ),
+    Api::new(
         ApiKey::IncrementalAlterConfigs,
         incremental_alter_configs::VERSIONS,
         incremental_alter_configs::handle,
+    ),
+    Api::new(
+        ApiKey::OffsetDelete,
+        offset_delete::VERSIONS,
+        offset_delete::handle,
     ),
     Api::new(
         ApiKey::DescribeQuorum,

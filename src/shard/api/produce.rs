@@ -21,6 +21,7 @@ use crate::model::image::TopicImage;
 use crate::partition::{ProduceError, Produced};
 use crate::replication::min_insync::Acks;
 use crate::shard::contract::Effects;
+use crate::shard::groups::is_internal;
 use crate::shard::machine::Shard;
 use crate::shard::mesh_message::MeshMessage;
 use crate::shard::parts::produce::{ProduceBatch, ProduceParts};
@@ -206,6 +207,12 @@ fn admit(
     partition: &mut PartitionProduceData,
 ) -> Admission {
     let topic = topic.map_err(|code| (code, None))?;
+    if is_internal(&topic.name) {
+        return refuse(
+            ErrorCode::InvalidTopicException,
+            "only this broker itself writes to the topic that keeps groups",
+        );
+    }
     let (at, owner) = shard
         .route(topic, partition.index)
         .map_err(|code| (code, None))?;

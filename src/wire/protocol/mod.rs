@@ -14,23 +14,33 @@ pub mod alter_configs;
 pub mod api_versions;
 pub mod create_partitions;
 pub mod create_topics;
+pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
+pub mod describe_groups;
 pub mod describe_log_dirs;
 pub mod describe_producers;
 pub mod describe_quorum;
 pub mod describe_topic_partitions;
 pub mod fetch;
 pub mod find_coordinator;
+pub mod heartbeat;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;
+pub mod join_group;
+pub mod leave_group;
 pub mod list_config_resources;
+pub mod list_groups;
 pub mod list_offsets;
 pub mod metadata;
+pub mod offset_commit;
+pub mod offset_delete;
+pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod produce;
+pub mod sync_group;
 pub mod update_features;
 
 #[cfg(test)]
@@ -127,8 +137,24 @@ api_keys! {
     ListOffsets = 2: list_offsets::ListOffsetsRequest,
     /// Names brokers, topics and leaders.
     Metadata = 3: metadata::MetadataRequest,
+    /// Notes how far a group has come.
+    OffsetCommit = 8: offset_commit::OffsetCommitRequest,
+    /// Tells how far groups have come.
+    OffsetFetch = 9: offset_fetch::OffsetFetchRequest,
     /// Names the broker that coordinates a group or transaction.
     FindCoordinator = 10: find_coordinator::FindCoordinatorRequest,
+    /// Makes a client a member of a group.
+    JoinGroup = 11: join_group::JoinGroupRequest,
+    /// Keeps a client a member of its group.
+    Heartbeat = 12: heartbeat::HeartbeatRequest,
+    /// Takes members out of a group.
+    LeaveGroup = 13: leave_group::LeaveGroupRequest,
+    /// Hands out the assignment of a group.
+    SyncGroup = 14: sync_group::SyncGroupRequest,
+    /// Describes groups.
+    DescribeGroups = 15: describe_groups::DescribeGroupsRequest,
+    /// Lists groups.
+    ListGroups = 16: list_groups::ListGroupsRequest,
     /// Names the versions of every API.
     ApiVersions = 18: api_versions::ApiVersionsRequest,
     /// Creates topics.
@@ -149,8 +175,12 @@ api_keys! {
     DescribeLogDirs = 35: describe_log_dirs::DescribeLogDirsRequest,
     /// Adds partitions to topics.
     CreatePartitions = 37: create_partitions::CreatePartitionsRequest,
+    /// Deletes groups.
+    DeleteGroups = 42: delete_groups::DeleteGroupsRequest,
     /// Changes configurations.
     IncrementalAlterConfigs = 44: incremental_alter_configs::IncrementalAlterConfigsRequest,
+    /// Forgets how far a group has come.
+    OffsetDelete = 47: offset_delete::OffsetDeleteRequest,
     /// Tells who votes on the metadata.
     DescribeQuorum = 55: describe_quorum::DescribeQuorumRequest,
     /// Changes the levels of features.

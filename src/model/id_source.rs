@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Draws topic ids.
+//! Draws ids that are unlike all others: of topics, of members of groups.
 //!
 //! Owns: [`IdSource`], the generator xoshiro256**. Invariants: the same seed draws the same ids; an
 //! id is a random UUID (version 4), and its text never begins with `-`, so that it can be given to
-//! a command line. Runs on: the control shard. Bounded by: its four words.
+//! a command line. Runs on: the core of its owner. Bounded by: its four words.
 
-use crate::model::ids::Uuid;
+use super::ids::Uuid;
 
 /// Index of `-` in the alphabet of the text form.
 const DASH: u8 = 62;
 
-/// A source of topic ids.
+/// A source of ids.
 #[derive(Clone, Debug)]
-pub(super) struct IdSource {
+pub struct IdSource {
     words: [u64; 4],
 }
 
 impl IdSource {
     /// A source that draws what this seed gives.
-    pub(super) fn new(seed: [u8; 32]) -> IdSource {
+    #[must_use]
+    pub fn new(seed: [u8; 32]) -> IdSource {
         let mut words = [0x9e37_79b9_7f4a_7c15; 4];
         let (chunks, _) = seed.as_chunks::<8>();
         for (word, chunk) in words.iter_mut().zip(chunks) {
@@ -32,7 +33,7 @@ impl IdSource {
     }
 
     /// The next id.
-    pub(super) fn draw(&mut self) -> Uuid {
+    pub fn draw(&mut self) -> Uuid {
         loop {
             let mut id = [0; 16];
             id[..8].copy_from_slice(&self.word().to_be_bytes());

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Groups of consumers, and the topic that keeps them and their offsets.
+//!
+//! Owns: [`GROUP_SETTINGS`]. Invariants: sorted by name, as every part of the table.
+//! Runs on: any core (constants). Bounded by: the table.
+
+use super::{BrokerSetting, fixed, int, long};
+use crate::config::broker_table::Use::Engine;
+use crate::config::definition::Check;
+use crate::config::definition::ConfigType::{Int, Long, Short};
+
+/// The settings of this part, sorted by name.
+pub(super) const GROUP_SETTINGS: &[BrokerSetting] = &[
+    fixed(
+        "group.initial.rebalance.delay.ms",
+        Int,
+        Some("3000"),
+        int(0),
+        Engine,
+        "How long a new group waits for further members.",
+    ),
+    fixed(
+        "group.max.session.timeout.ms",
+        Int,
+        Some("1800000"),
+        int(0),
+        Engine,
+        "Longest session timeout that a member may ask for.",
+    ),
+    fixed(
+        "group.max.size",
+        Int,
+        Some("2147483647"),
+        int(1),
+        Engine,
+        "Most members of one group; more than 100,000 are never taken.",
+    ),
+    fixed(
+        "group.min.session.timeout.ms",
+        Int,
+        Some("6000"),
+        int(0),
+        Engine,
+        "Shortest session timeout that a member may ask for.",
+    ),
+    fixed(
+        "offset.metadata.max.bytes",
+        Int,
+        Some("4096"),
+        int(0),
+        Engine,
+        "Most bytes that a client may keep with a committed offset.",
+    ),
+    fixed(
+        "offsets.retention.check.interval.ms",
+        Long,
+        Some("600000"),
+        long(1),
+        Engine,
+        "How often committed offsets that are too old are looked for.",
+    ),
+    fixed(
+        "offsets.retention.minutes",
+        Int,
+        Some("10080"),
+        int(1),
+        Engine,
+        "How long committed offsets of an empty group are kept.",
+    ),
+    fixed(
+        "offsets.topic.num.partitions",
+        Int,
+        Some("50"),
+        Check::Whole {
+            min: 1,
+            max: 10_000,
+        },
+        Engine,
+        "Partitions of the topic of committed offsets, once it is made; they cannot change later.",
+    ),
+    fixed(
+        "offsets.topic.replication.factor",
+        Short,
+        Some("3"),
+        Check::Whole {
+            min: 1,
+            max: 32_767,
+        },
+        Engine,
+        "Replication factor of the topic of committed offsets, but never more than there are \
+         brokers.",
+    ),
+    fixed(
+        "offsets.topic.segment.bytes",
+        Int,
+        Some("104857600"),
+        int(1),
+        Engine,
+        "Segment size of the topic of committed offsets.",
+    ),
+];

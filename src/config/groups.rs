@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What groups read of the settings.
+//!
+//! Owns: [`GroupSettings`]. Invariants: every value has passed the check of its setting.
+//! Runs on: any core. Bounded by: its fields.
+
+use std::ops::RangeInclusive;
+
+use super::broker;
+use super::layers::Settings;
+use crate::limits::GROUP_MEMBERS_MAX;
+
+/// The settings of groups and of the topic that keeps them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupSettings {
+    /// `group.initial.rebalance.delay.ms`.
+    pub initial_rebalance_delay_ms: u64,
+    /// `group.min.session.timeout.ms` to `group.max.session.timeout.ms`.
+    pub session_ms: RangeInclusive<i32>,
+    /// `group.max.size`, and never more than a coordinator holds.
+    pub members_max: usize,
+    /// `offset.metadata.max.bytes`.
+    pub offset_metadata_bytes_max: usize,
+    /// `offsets.retention.minutes`, in milliseconds.
+    pub offsets_retention_ms: i64,
+    /// `offsets.retention.check.interval.ms`.
+    pub retention_check_ms: u64,
+    /// `offsets.topic.num.partitions`.
+    pub topic_partitions: i32,
+    /// `offsets.topic.replication.factor`.
+    pub topic_replication_factor: i16,
+    /// `offsets.topic.segment.bytes`.
+    pub topic_segment_bytes: i64,
+}
+
+impl GroupSettings {
+    /// Reads them of settings that were checked.
+    #[must_use]
+    pub fn of(settings: &Settings) -> GroupSettings {
+        let session_min = number(settings, "group.min.session.timeout.ms");
+        let session_max = number(settings, "group.max.session.timeout.ms");
+        GroupSettings {
+            initial_rebalance_delay_ms: number(settings, "group.initial.rebalance.delay.ms"),
+            session_ms: session_min..=session_max,
+            members_max: number::<usize>(settings, "group.max.size").min(GROUP_MEMBERS_MAX),
+            offset_metadata_bytes_max: number(settings, "offset.metadata.max.bytes"),
+            offsets_retention_ms: number::<i64>(settings, "offsets.retention.minutes") * 60_000,
+            retention_check_ms: number(settings, "offsets.retention.check.interval.ms"),
+            topic_partitions: number(settings, "offsets.topic.num.partitions"),
+            topic_replication_factor: number(settings, "offsets.topic.replication.factor"),
+            topic_segment_bytes: number(settings, "offsets.topic.segment.bytes"),
+        }
+    }
+}
+
+/// The value of a setting, or its default; the check of the setting has bounded it.
+fn number<T: TryFrom<i64>>(settings: &Settings, name: &'static str) -> T {
+    let given = settings.get(name).map(|value| &**value);
+    let parsed = given.and_then(|text| text.trim().parse().ok());
+    let default = broker::default_of(name).and_then(|text| text.parse().ok());
+    let values = [parsed, default];
+    let mut values = values.into_iter().flatten();
+    values
+        .find_map(|value: i64| T::try_from(value).ok())
+        .expect("the default of a setting fits what reads it")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_are_those_of_kafka() {
+        let settings = GroupSettings::of(&Settings::new());
+        assert_eq!(settings.initial_rebalance_delay_ms, 3_000);
+        assert_eq!(settings.session_ms, 6_000..=1_800_000);
+        assert_eq!(settings.members_max, GROUP_MEMBERS_MAX);
+        assert_eq!(settings.offset_metadata_bytes_max, 4_096);
+        assert_eq!(settings.offsets_retention_ms, 7 * 24 * 3_600_000);
+        assert_eq!(settings.retention_check_ms, 600_000);
+        assert_eq!(settings.topic_partitions, 50);
+        assert_eq!(settings.topic_replication_factor, 3);
+        assert_eq!(settings.topic_segment_bytes, 104_857_600);
+    }
+
+    #[test]
+    fn what_was_set_counts() {
+        let set = [
+            ("group.initial.rebalance.delay.ms", "0"),
+            ("group.max.size", "3"),
+            ("offsets.retention.minutes", "1"),
+        ];
+        let set = set.map(|(name, value)| (name.into(), value.into()));
+        let settings = GroupSettings::of(&Settings::from(set));
+        assert_eq!(settings.initial_rebalance_delay_ms, 0);
+        assert_eq!(settings.members_max, 3);
+        assert_eq!(settings.offsets_retention_ms, 60_000);
+    }
+}

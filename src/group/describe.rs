@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is told of groups.
+//!
+//! Owns: descriptions and lists. Invariants: reading changes nothing; groups come in the order of
+//! their names, members in the order of their ids. Runs on: the shard that coordinates.
+//! Bounded by: `GROUP_MEMBERS_MAX`.
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use super::classic::Group;
+use super::state::State;
+use crate::wire::protocol::describe_groups::{DescribedGroup, DescribedGroupMember};
+use crate::wire::protocol::list_groups::ListedGroup;
+
+impl Group {
+    /// Describes it with its members; what they say and got is told of a stable group only.
+    pub(super) fn described(&self) -> DescribedGroup {
+        let is_stable = self.state == State::Stable;
+        let protocol = self.protocol.clone().filter(|_| is_stable);
+        let protocol = protocol.unwrap_or_default();
+        let members = self.members.iter().map(|(id, member)| {
+            let (metadata, assignment) = if is_stable {
+                (member.metadata(&protocol), member.assignment.clone())
+            } else {
+                (Bytes::new(), Bytes::new())
+            };
+            DescribedGroupMember {
+                member_id: id.clone(),
+                group_instance_id: member.instance.clone(),
+                client_id: member.client_id.clone(),
+                client_host: member.client_host.clone(),
+                member_metadata: metadata,
+                member_assignment: assignment,
+            }
+        });
+        DescribedGroup {
+            group_id: self.id.clone(),
+            group_state: ByteString::from_static(self.state.name()),
+            protocol_type: self.protocol_type.clone().unwrap_or_default(),
+            members: members.collect(),
+            protocol_data: protocol,
+            ..DescribedGroup::default()
+        }
+    }
+
+    /// One line of a list.
+    pub(super) fn listed(&self) -> ListedGroup {
+        ListedGroup {
+            group_id: self.id.clone(),
+            protocol_type: self.protocol_type.clone().unwrap_or_default(),
+            group_state: ByteString::from_static(self.state.name()),
+            group_type: ByteString::from_static("classic"),
+        }
+    }
+}
+
+/// What is told of a group that is not there.
+pub(super) fn dead(group: &ByteString) -> DescribedGroup {
+    DescribedGroup {
+        group_id: group.clone(),
+        group_state: ByteString::from_static(State::Dead.name()),
+        ..DescribedGroup::default()
+    }
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Consumer groups of the classic protocol: who is a member, who consumes what, how far it came.
+//!
+//! Owns: the machine of one coordinator, [`Coordinator`]. Invariants: no partition has two owners
+//! in one generation; a committed offset goes back only if somebody asks for it; whatever a client
+//! is told is in the log. Runs on: the shard that leads the partition of `__consumer_offsets` that
+//! keeps the groups. Bounded by: `GROUPS_PER_COORDINATOR_MAX`, `GROUP_MEMBERS_MAX`.
+
+mod alarm;
+mod classic;
+mod commit;
+mod coordinator;
+mod describe;
+mod join;
+mod load;
+mod member;
+mod offsets;
+mod rebalance;
+pub mod request;
+mod session;
+mod state;
+mod topic;
+mod turn;
+mod write;
+mod written;
+
+#[cfg(test)]
+mod tests;
+
+pub use coordinator::Coordinator;
+pub use request::{Caller, GroupAnswer, GroupCall, GroupEffects, Origin};
+pub use state::State;
+pub use topic::{OFFSETS_TOPIC, partition_of};
+pub use write::WriteError;

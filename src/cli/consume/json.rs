@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A record as one JSON object on a line, with the names that kcat uses.
 //!
-//! Owns: [`write`] and its parts. Invariants: nothing of a record is lost: what is no text is written in base64,
-//! under a name that says so. Runs on: the caller's thread. Bounded by: one record.
+//! Owns: [`write`] and its parts. Invariants: nothing of a record is lost: what is no text is
+//! written in base64, under a name that says so. Runs on: the caller's thread. Bounded by: one
+//! record.
 
 use std::io::{self, Write};
 

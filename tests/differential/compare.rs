@@ -141,9 +141,9 @@ impl Known {
         complaints
     }
 
-    /// The lines that name a difference, each with the place of its case. Of the lines that fit case
-    /// and field, those that name the field most exactly decide: beside a line for all fields of a
-    /// case, one for its error code keeps the code fixed.
+    /// The lines that name a difference, each with the place of its case. Of the lines that fit
+    /// case and field, those that name the field most exactly decide: beside a line for all fields
+    /// of a case, one for its error code keeps the code fixed.
     fn lines_for(&self, one: &Difference) -> Vec<(usize, usize)> {
         let mut decisive: Vec<(usize, usize)> = Vec::new();
         let mut exactness = 0;

@@ -182,3 +182,14 @@ fn the_ends_of_a_log_are_told_with_their_leader_epochs() {
         assert_eq!((answer.offset, answer.leader_epoch), (1, -1));
     }
 }
+
+#[test]
+fn a_negative_epoch_other_than_none_is_fenced() {
+    let mut broker = Broker::with_topic(1, "t", 1);
+    for (epoch, code) in [(-1, 0), (3, 0), (-2, 74), (4, 75)] {
+        let mut asked = request(&[(0, -1)]);
+        asked.topics[0].partitions[0].current_leader_epoch = epoch;
+        let answer = &ask(&mut broker, 7, &asked)[0];
+        assert_eq!(answer.error_code, code, "epoch {epoch}");
+    }
+}

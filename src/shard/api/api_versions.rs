@@ -2,8 +2,8 @@
 //! ApiVersions (18): which APIs this broker offers, in which versions.
 //!
 //! Owns: its handler. Invariants: the answer is exactly the table of APIs; a version that is not
-//! known is answered in version 0 with UNSUPPORTED_VERSION and the versions of this API, so that the
-//! client can choose again (KIP-511).
+//! known is answered in version 0 with UNSUPPORTED_VERSION and the versions of this API alone, so
+//! that the client can choose again (KIP-511).
 //! Runs on: the shard that accepted the connection. Bounded by: the table.
 
 use std::ops::RangeInclusive;

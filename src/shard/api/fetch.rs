@@ -347,7 +347,8 @@ fn read(place: usize, at: TopicPartition, partition: &FetchPartition) -> FetchRe
         at,
         from: FetchAt {
             offset: partition.fetch_offset,
-            current_leader_epoch: partition.current_leader_epoch,
+            // Here every negative epoch means that none is known, in ListOffsets only one does.
+            current_leader_epoch: partition.current_leader_epoch.max(-1),
             last_fetched_epoch: partition.last_fetched_epoch,
         },
         max_bytes: usize::try_from(partition.partition_max_bytes).unwrap_or(0),

@@ -230,6 +230,9 @@ fn admit(
             "the base offset of a batch is 0: the broker gives the offsets",
         );
     }
+    if header.size_bytes() > records.len() {
+        return refuse(ErrorCode::InvalidRecord, "the record batch is not whole");
+    }
     if header.size_bytes() < records.len() {
         return refuse(
             ErrorCode::InvalidRecord,

@@ -5,6 +5,7 @@
 //! it can run alone; the last group makes topics of its own accord (`__consumer_offsets`).
 //! Runs on: one thread for each broker. Bounded by: the table.
 
+mod changes;
 mod cluster;
 mod configs;
 mod fetch;
@@ -50,6 +51,7 @@ pub fn all() -> Vec<(String, Case, i16)> {
         topics::CASES,
         partitions::CASES,
         configs::CASES,
+        changes::CASES,
         cluster::CASES,
         odd::CASES,
     ];

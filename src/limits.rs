@@ -62,6 +62,27 @@ pub const REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX: usize = 32;
 /// Connections that one shard serves at once; a further one is closed at once.
 pub const CONNECTIONS_PER_SHARD_MAX: usize = 10_000;
 
+/// Connections that one executor holds, those included that its shard is about to close.
+pub const CONNECTIONS_ACCEPTED_MAX: usize = CONNECTIONS_PER_SHARD_MAX + 256;
+
+/// Connections that wait for others to end, or for their turn, where `max.connections` or
+/// `max.connection.creation.rate` is set; a further one is closed.
+pub const CONNECTIONS_HELD_MAX: usize = 1024;
+
+/// Clients may have one of so many descriptors of the process: the others are for logs, which must
+/// not fail because somebody connects.
+pub const DESCRIPTORS_PER_CONNECTION: u64 = 2;
+
+/// How long a client may be connected before its first request is whole, in milliseconds. Clients
+/// begin with a small one at once; who does not holds a descriptor for nothing.
+pub const FIRST_REQUEST_MS: u64 = 60_000;
+
+/// How often the network tells that a frame goes on coming, or an answer going, in milliseconds.
+pub const PROGRESS_TOLD_MS: u64 = 200;
+
+/// How often a shard tells at most why it closes connections, in milliseconds.
+pub const CLOSINGS_TOLD_MS: u64 = 10_000;
+
 /// Bytes that may wait to be sent on one connection; a peer that lets more pile up is cut off. At
 /// half of it no further request is taken from it.
 pub const OUTBOUND_BYTES_PER_CONNECTION_MAX: usize = 4 * FETCH_RESPONSE_BYTES_MAX;
@@ -72,6 +93,9 @@ pub const ADMIN_REQUEST_BYTES_MAX: usize = 8 * 1024;
 /// How long the admin port waits for a request to be whole, for the shards to tell their figures,
 /// and for its answer to be taken, in milliseconds each.
 pub const ADMIN_WAIT_MS_MAX: u64 = 2_000;
+
+/// How long the admin port waits for a change to be made, in milliseconds.
+pub const ADMIN_CHANGE_MS_MAX: u64 = 30_000;
 
 /// The longest time of a stage of a request that is told apart from longer ones, in microseconds.
 pub const STAGE_US_MAX: u64 = 120_000_000;
@@ -93,6 +117,9 @@ pub const METRICS_PARTITIONS_MAX: usize = 10_000;
 
 /// Data shards (cores) of one broker.
 pub const SHARDS_MAX: usize = 256;
+
+/// Largest number of a CPU that may be named (that of the kernel's `cpu_set_t`).
+pub const CPU_NUMBER_MAX: usize = 1023;
 
 /// Topics of one cluster.
 pub const TOPICS_MAX: usize = 100_000;

@@ -22,6 +22,7 @@ pub mod print_config;
 pub mod produce;
 pub mod profile;
 pub mod program;
+pub mod shard;
 mod time_text;
 pub mod topic;
 
@@ -45,6 +46,9 @@ pub enum Command {
     /// Shows the brokers of a cluster
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
+    /// Shows and changes which core of a broker owns which partition
+    #[command(subcommand)]
+    Shard(shard::ShardCommand),
     /// Shows the clusters that have a name
     #[command(subcommand)]
     Profile(profile::ProfileCommand),
@@ -76,6 +80,7 @@ pub fn run(command: Command) -> Result<(), CliError> {
         Command::Consume(arguments) => consume::run(&arguments),
         Command::Config(command) => config::run(&command),
         Command::Cluster(command) => cluster::run(&command),
+        Command::Shard(command) => shard::run(&command),
         Command::Profile(command) => profile::run(&command),
         Command::Check(arguments) => check::run(&arguments),
         Command::Log(LogCommand::Dump(arguments)) => log_dump::run(&arguments),

@@ -10,6 +10,10 @@ use std::fmt;
 
 use bytestring::ByteString;
 
+use super::connections::peer_limits;
+use crate::limits::SHARDS_MAX;
+use crate::model::cores::CoreChoice;
+
 /// Type of a setting, with the number that DescribeConfigs uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfigType {
@@ -107,6 +111,10 @@ pub enum Check {
     OneOf(&'static [&'static str]),
     /// Some of these words, separated by commas, none twice.
     SomeOf(&'static [&'static str]),
+    /// A number of cores, or a list of their numbers.
+    Cores,
+    /// `address:number` pairs separated by commas, or nothing.
+    PeerLimits,
     /// `partition:broker` pairs separated by commas, or `*`, or nothing (throttled replicas).
     Replicas,
     /// Nothing but this value: the feature behind it does not exist here.
@@ -127,6 +135,12 @@ impl Check {
             Check::Fraction => "a number from 0 to 1".to_owned(),
             Check::OneOf(words) => format!("one of {}", words.join(", ")),
             Check::SomeOf(words) => format!("a list of {} without repetition", words.join(", ")),
+            Check::Cores => {
+                format!("a number of cores from 0 to {SHARDS_MAX}, or a list of CPUs like 0-3,6")
+            }
+            Check::PeerLimits => "pairs like 10.0.0.1:500,::1:20 of an address and a number \
+                                  (host names are not looked up)"
+                .to_owned(),
             Check::Replicas => "*, or pairs like 0:1,1:2 of a partition and a broker".to_owned(),
             Check::Only(value) => format!("{value}: this broker does not have what it switches on"),
             Check::Text => "text".to_owned(),
@@ -148,6 +162,8 @@ impl Check {
                 .is_ok_and(|number| (0.0..=1.0).contains(&number)),
             Check::OneOf(words) => words.contains(&value),
             Check::SomeOf(words) => some_of(value, words),
+            Check::Cores => CoreChoice::parse(value).is_some(),
+            Check::PeerLimits => peer_limits(value).is_some(),
             Check::Replicas => value.is_empty() || value == "*" || value.split(',').all(is_replica),
             Check::Only(only) => value.eq_ignore_ascii_case(only),
             Check::Text => true,

@@ -18,6 +18,7 @@ use super::definition::{ConfigError, parse_boolean};
 use super::given::{FileForm, GivenSettings, Origin};
 use super::layers::{BrokerLayers, Settings};
 use super::topic;
+use crate::model::cores::CoreChoice;
 use crate::model::ids::BrokerId;
 
 /// A host and a port.
@@ -63,8 +64,8 @@ pub struct ServerConfig {
     /// `advertised.listeners`: what clients are told. Port 0 stands for the port that the system
     /// chose.
     pub advertised: Endpoint,
-    /// `cores`: number of data shards, `None` for one on each core that the process may use.
-    pub cores: Option<u16>,
+    /// `cores`: which cores get a data shard.
+    pub cores: CoreChoice,
     /// `process.nice`: the CPU priority to ask for; 0 asks for none.
     pub nice: i32,
     /// `memory.max.bytes`: what all data shards together may hold, `None` for a part of the
@@ -76,6 +77,8 @@ pub struct ServerConfig {
     pub write_ahead: bool,
     /// `socket.request.max.bytes`.
     pub frame_bytes_max: u32,
+    /// `connections.max.idle.ms`, if idle connections are closed.
+    pub connection_idle_ms: Option<u64>,
     /// `auto.create.topics.enable`.
     pub auto_create_topics: bool,
     /// `log.retention.check.interval.ms`.
@@ -108,7 +111,6 @@ impl ServerConfig {
         cluster::judge(&settings, node_id(&settings)?)?;
         topic::effective(BrokerLayers::of_file(&settings), &Settings::new())?;
         let listen = listeners::listener(&settings, &mut notices)?;
-        let cores = number(&settings, "cores")?;
         let memory_bytes: u64 = number(&settings, "memory.max.bytes")?;
         Ok(ServerConfig {
             node_id: node_id(&settings)?,
@@ -118,12 +120,13 @@ impl ServerConfig {
             listen,
             admin: admin(&settings)?,
             admin_is_set: settings.contains_key("admin.listener"),
-            cores: Some(cores).filter(|cores| *cores > 0),
+            cores: CoreChoice::parse(text(&settings, "cores")).unwrap_or_default(),
             nice: number(&settings, "process.nice")?,
             memory_bytes_max: Some(memory_bytes).filter(|bytes| *bytes > 0),
             flush_device: boolean(&settings, "log.flush.device"),
             write_ahead: boolean(&settings, "log.write.ahead"),
             frame_bytes_max: number(&settings, "socket.request.max.bytes")?,
+            connection_idle_ms: number(&settings, "connections.max.idle.ms").ok(),
             auto_create_topics: boolean(&settings, "auto.create.topics.enable"),
             retention_check_ms: number(&settings, "log.retention.check.interval.ms")?,
             defaults: BrokerDefaults::of(settings)?,

@@ -17,7 +17,7 @@ use super::record_list::RecordList;
 pub use super::registration::Registration;
 use super::request::{ControlAnswer, ControlRequest};
 use super::state::{MetadataState, ReplayError};
-use super::{partitions, registration, topics};
+use super::{moves, partitions, registration, topics};
 use crate::config::server::BrokerDefaults;
 use crate::limits::PRODUCER_ID_BLOCK_LEN;
 use crate::model::id_source::IdSource;
@@ -118,6 +118,14 @@ impl Controller {
             } => {
                 let outcomes = configs::alter(state, resources, *validate_only, &mut list);
                 ControlAnswer::AlterConfigs(outcomes)
+            }
+            ControlRequest::MovePartition {
+                topic,
+                partition,
+                to,
+            } => {
+                let outcome = moves::plan(state, topic, *partition, *to, &mut list);
+                ControlAnswer::MovePartition(outcome)
             }
             ControlRequest::AllocateProducerIds => producer_ids(state, &mut list),
             // The quorum answers that, before it comes here.

@@ -12,6 +12,7 @@
 pub mod batches;
 mod configs;
 pub mod controller;
+mod moves;
 mod partitions;
 mod placement;
 pub mod quorum;

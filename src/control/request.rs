@@ -9,7 +9,7 @@
 use bytestring::ByteString;
 
 use crate::model::error_code::ErrorCode;
-use crate::model::ids::{BrokerId, LeaderEpoch, Offset, TopicId};
+use crate::model::ids::{BrokerId, LeaderEpoch, Offset, ShardId, TopicId};
 
 /// A request to the controller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,15 @@ pub enum ControlRequest {
     AllocateProducerIds,
     /// How far the metadata is.
     DescribeQuorum,
+    /// Have another data shard of this broker own a partition.
+    MovePartition {
+        /// Name of the topic.
+        topic: ByteString,
+        /// Which partition of it.
+        partition: i32,
+        /// The new owner.
+        to: ShardId,
+    },
 }
 
 /// A topic to make.
@@ -168,6 +177,8 @@ pub enum ControlAnswer {
         /// Offset after the last committed record.
         high_watermark: Offset,
     },
+    /// To `MovePartition`: the shard that owned it before.
+    MovePartition(Result<ShardId, Refusal>),
     /// The controller cannot answer now (metadata log failed or stopping).
     Unavailable,
 }

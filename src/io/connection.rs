@@ -9,7 +9,7 @@
 //! Bounded by: one frame waiting and `OUTBOUND_BYTES_PER_CONNECTION_MAX` going out.
 
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::AsRawFd;
 
 use bytes::Bytes;
 use io_uring::{opcode, types};
@@ -20,7 +20,9 @@ use super::frames::{BadLength, FrameReceiver};
 use super::receive_gate::ReceiveGate;
 use super::ring::{Completed, Kind, Ring, Tag};
 use super::send_queue::SendQueue;
-use crate::limits::{FETCH_RESPONSE_BYTES_MAX, OUTBOUND_BYTES_PER_CONNECTION_MAX};
+use crate::limits::{
+    FETCH_RESPONSE_BYTES_MAX, OUTBOUND_BYTES_PER_CONNECTION_MAX, PROGRESS_TOLD_MS,
+};
 use crate::model::ids::ConnectionId;
 use crate::model::time::MonotonicUs;
 
@@ -56,6 +58,8 @@ pub(super) struct Connection {
     grew_at: MonotonicUs,
     /// When the last bytes came. No more come while a whole frame waits.
     received_us: MonotonicUs,
+    /// When the machine was told last that something comes or goes.
+    told_at: MonotonicUs,
     credits: usize,
     more_waits: bool,
     receiving: bool,
@@ -67,19 +71,20 @@ impl Connection {
     pub(super) fn new(
         id: ConnectionId,
         index: u32,
-        socket: OwnedFd,
+        socket: TcpStream,
         frame_bytes_max: usize,
     ) -> Connection {
         Connection {
             id,
             index,
-            socket: socket.into(),
+            socket,
             receiver: FrameReceiver::new(frame_bytes_max),
             outbound: SendQueue::new(),
             received_bytes: 0,
             delivered_bytes: 0,
             grew_at: 0,
             received_us: 0,
+            told_at: 0,
             credits: 0,
             more_waits: true,
             receiving: false,
@@ -136,6 +141,22 @@ impl Connection {
     /// True if a frame has begun to come and has not gone on since `since`.
     pub(super) fn is_stalled(&self, since: MonotonicUs) -> bool {
         self.receiving && self.received_bytes > 0 && self.grew_at < since
+    }
+
+    /// True after a receive that did not make a frame whole.
+    pub(super) fn is_amid_frame(&self) -> bool {
+        matches!(self.receiver.has_frame(), Ok(false))
+    }
+
+    /// True now and then while bytes come or go: the machine, which sees whole frames only, would
+    /// take the connection for idle.
+    pub(super) fn is_progress_to_be_told(&mut self) -> bool {
+        let now = clock::monotonic_us();
+        let is_due = now.saturating_sub(self.told_at) >= PROGRESS_TOLD_MS * 1000;
+        if is_due {
+            self.told_at = now;
+        }
+        is_due
     }
 
     /// Gives all memory back to the gate.

@@ -2,8 +2,9 @@
 //! A small HTTP server for a person or a collector of figures: one question, one answer, the
 //! connection is closed.
 //!
-//! Owns: its socket and its thread. Invariants: it answers GET and nothing else; what it waits for
-//! is bounded in bytes and in time, and it can hold up nobody but those who ask it.
+//! Owns: its socket and its thread. Invariants: it answers GET, and POST with a header that no web
+//! page can have a browser send to it without asking first; what it waits for is bounded in bytes
+//! and in time, and it can hold up nobody but those who ask it.
 //! Runs on: a thread of its own. Bounded by: `ADMIN_REQUEST_BYTES_MAX`, `ADMIN_WAIT_MS_MAX`, one
 //! connection at a time.
 
@@ -40,11 +41,26 @@ impl Answer {
     }
 }
 
+/// The header that a POST must have, whatever its value.
+pub const CHANGE_HEADER: &str = "X-Furlong-Admin";
+
 /// What was asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// It was a POST.
+    pub is_change: bool,
+    /// The path.
+    pub path: String,
+    /// What stands behind the question mark.
+    pub query: String,
+}
+
 #[derive(Debug, PartialEq, Eq)]
 enum Asked {
-    /// GET of this path.
-    Get(String),
+    /// GET, or POST with the header.
+    Question(Question),
+    /// POST without the header.
+    Unmarked,
     /// Something that is not answered.
     Other,
     /// No HTTP.
@@ -76,11 +92,11 @@ impl HttpListener {
         self.listener.local_addr()
     }
 
-    /// Answers until the process ends; `answer` is given the path that was asked for.
+    /// Answers until the process ends.
     ///
     /// # Errors
     /// When no thread can be had.
-    pub fn serve(self, answer: impl Fn(&str) -> Answer + Send + 'static) -> io::Result<()> {
+    pub fn serve(self, answer: impl Fn(&Question) -> Answer + Send + 'static) -> io::Result<()> {
         let body = move || {
             loop {
                 match self.listener.accept() {
@@ -98,11 +114,18 @@ impl HttpListener {
     }
 }
 
-fn converse(mut stream: TcpStream, answer: &impl Fn(&str) -> Answer) -> io::Result<()> {
+fn converse(mut stream: TcpStream, answer: &impl Fn(&Question) -> Answer) -> io::Result<()> {
     let deadline = Instant::now() + Duration::from_millis(ADMIN_WAIT_MS_MAX);
     let answer = match read_request(&mut stream, deadline)? {
-        Asked::Get(path) => answer(&path),
-        Asked::Other => Answer::text((405, "Method Not Allowed"), "only GET is answered here"),
+        Asked::Question(question) => answer(&question),
+        Asked::Unmarked => {
+            let line = format!("a POST needs the header {CHANGE_HEADER}: 1");
+            Answer::text((403, "Forbidden"), &line)
+        }
+        Asked::Other => {
+            let line = "only GET and POST are answered here";
+            Answer::text((405, "Method Not Allowed"), line)
+        }
         Asked::Malformed => Answer::text((400, "Bad Request"), "this is not HTTP"),
     };
     let head = format!(
@@ -147,9 +170,20 @@ fn parse(bytes: &[u8]) -> Option<Asked> {
         Ok(httparse::Status::Partial) => None,
         Ok(httparse::Status::Complete(_)) => {
             let path = request.path.unwrap_or_default();
-            let path = path.split('?').next().unwrap_or_default();
+            let (path, query) = path.split_once('?').unwrap_or((path, ""));
+            let mut names = request.headers.iter().map(|header| header.name);
+            let is_marked = names.any(|name| name.eq_ignore_ascii_case(CHANGE_HEADER));
+            let question = |is_change| {
+                Asked::Question(Question {
+                    is_change,
+                    path: path.to_owned(),
+                    query: query.to_owned(),
+                })
+            };
             Some(match request.method {
-                Some("GET") => Asked::Get(path.to_owned()),
+                Some("GET") => question(false),
+                Some("POST") if is_marked => question(true),
+                Some("POST") => Asked::Unmarked,
                 _ => Asked::Other,
             })
         }
@@ -162,17 +196,28 @@ mod tests {
 
     #[test]
     fn requests_are_told_apart() {
-        let get = |path: &str| Some(Asked::Get(path.to_owned()));
+        let asked = |is_change, path: &str, query: &str| {
+            Some(Asked::Question(Question {
+                is_change,
+                path: path.to_owned(),
+                query: query.to_owned(),
+            }))
+        };
         assert_eq!(
             parse(b"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"),
-            get("/metrics")
+            asked(false, "/metrics", "")
         );
         assert_eq!(
             parse(b"GET /readyz?verbose=1 HTTP/1.0\r\n\r\n"),
-            get("/readyz")
+            asked(false, "/readyz", "verbose=1")
         );
         assert_eq!(parse(b"GET /metrics HTTP/1.1\r\nHo"), None);
-        assert_eq!(parse(b"POST / HTTP/1.1\r\n\r\n"), Some(Asked::Other));
+        assert_eq!(parse(b"POST / HTTP/1.1\r\n\r\n"), Some(Asked::Unmarked));
+        assert_eq!(
+            parse(b"POST /a?b=c HTTP/1.1\r\nx-furlong-admin: 1\r\n\r\n"),
+            asked(true, "/a", "b=c")
+        );
+        assert_eq!(parse(b"PUT / HTTP/1.1\r\n\r\n"), Some(Asked::Other));
         assert_eq!(parse(b"\x00\x00\x00\x12\x00\x03"), Some(Asked::Malformed));
     }
 
@@ -188,7 +233,9 @@ mod tests {
     fn it_answers_and_survives_those_who_do_not_speak_http() {
         let listener = HttpListener::bind("127.0.0.1", 0).expect("a free port");
         let address = listener.address().expect("it is bound");
-        let answer = |path: &str| Answer::text((200, "OK"), &format!("you asked for {path}"));
+        let answer = |question: &Question| {
+            Answer::text((200, "OK"), &format!("you asked for {}", question.path))
+        };
         listener.serve(answer).expect("a thread");
         let endless = vec![b'a'; ADMIN_REQUEST_BYTES_MAX + 2048];
         let mut stream = TcpStream::connect(address).expect("it listens");

@@ -5,13 +5,13 @@
 //! day when there is no other.
 //! Invariants: events of a connection are in order, `Connected` first and `Disconnected` last and
 //! once; ids are never used twice; effects for a connection that is gone are dropped. Runs on: one
-//! executor. Bounded by: `CONNECTIONS_PER_SHARD_MAX`, and by `MemoryBudget` for what comes in and
+//! executor. Bounded by: `CONNECTIONS_ACCEPTED_MAX`, and by `MemoryBudget` for what comes in and
 //! what goes out.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use bytes::Bytes;
@@ -25,10 +25,11 @@ use super::receive_gate::ReceiveGate;
 use super::ring::{Completed, Kind, Ring, Tag};
 use super::slots::Slots;
 use crate::limits::{
-    CONNECTIONS_PER_SHARD_MAX, FRAME_BYTES_MAX, FRAME_MEMORY_PART, RECEIVE_STALL_MS,
+    CONNECTIONS_ACCEPTED_MAX, FRAME_BYTES_MAX, FRAME_MEMORY_PART, RECEIVE_STALL_MS,
 };
 use crate::model::ids::ConnectionId;
 use crate::model::memory_budget::MemoryBudget;
+use crate::model::peer::PeerAddress;
 use crate::model::time::MonotonicUs;
 
 /// How long accepting rests when the process has no descriptor left, in microseconds.
@@ -48,8 +49,10 @@ const SLOT_BITS: u32 = 16;
 /// What happens on the network.
 #[derive(Debug)]
 pub enum NetworkEvent {
-    /// A client connected.
-    Connected(ConnectionId),
+    /// A client connected from there.
+    Connected(ConnectionId, PeerAddress),
+    /// A frame that is not whole goes on coming, or an answer going.
+    Progress(ConnectionId),
     /// A whole frame, without its length field, and when the last of it had come.
     Frame(ConnectionId, Bytes, MonotonicUs),
     /// A connection is gone.
@@ -240,8 +243,8 @@ impl Network {
         if completed.result >= 0 {
             // SAFETY: the kernel has just made this descriptor for us and nobody else owns it.
             let socket = unsafe { OwnedFd::from_raw_fd(completed.result) };
-            if self.listening && self.connections.len() < CONNECTIONS_PER_SHARD_MAX {
-                self.open(socket);
+            if self.listening && self.connections.len() < CONNECTIONS_ACCEPTED_MAX {
+                self.open(ring, socket);
             }
         } else if matches!(-completed.result, libc::EMFILE | libc::ENFILE) {
             self.refuse_for_want_of_descriptors(now);
@@ -264,16 +267,23 @@ impl Network {
         self.rest_until = Some(now + ACCEPT_REST_US);
     }
 
-    fn open(&mut self, socket: OwnedFd) {
+    fn open(&mut self, ring: &mut Ring, socket: OwnedFd) {
         self.accepted += 1;
         let prefix = self.origin ^ (self.accepted << SLOT_BITS);
         let frame_bytes_max = self.frame_bytes_max;
-        let mut id = ConnectionId(prefix);
+        let (mut id, mut place) = (ConnectionId(prefix), 0);
+        let socket = TcpStream::from(socket);
+        // A client that has left already has no address any more, and will soon be seen to be gone.
+        let peer = socket.peer_addr();
+        let peer = peer.map_or(PeerAddress::UNKNOWN, |address| address.ip().into());
         self.connections.insert_with(|index| {
-            id = ConnectionId(prefix ^ u64::from(index));
+            (id, place) = (ConnectionId(prefix ^ u64::from(index)), index);
             Box::new(Connection::new(id, index, socket, frame_bytes_max))
         });
-        self.events.push_back(NetworkEvent::Connected(id));
+        self.events.push_back(NetworkEvent::Connected(id, peer));
+        // Received at once, and delivered when the machine wants it: else nobody would see that a
+        // client has left which waits for its admission.
+        self.pump(ring, place);
     }
 
     fn find(&mut self, id: ConnectionId) -> Option<(u32, &mut Connection)> {
@@ -344,6 +354,10 @@ impl Network {
             .get_mut(index)
             .expect("kept while receiving");
         if connection.handle_received(completed) {
+            if connection.is_amid_frame() && connection.is_progress_to_be_told() {
+                let progress = NetworkEvent::Progress(connection.id);
+                self.events.push_back(progress);
+            }
             self.pump(ring, index);
         } else {
             self.end(index);
@@ -361,6 +375,10 @@ impl Network {
         if !goes_on || connection.is_drained() {
             self.end(index);
         } else {
+            if connection.queued_bytes() > 0 && connection.is_progress_to_be_told() {
+                let progress = NetworkEvent::Progress(connection.id);
+                self.events.push_back(progress);
+            }
             connection.send(ring);
             self.pump(ring, index);
         }
@@ -420,4 +438,4 @@ fn open_reserve() -> Option<File> {
     File::open("/dev/null").ok()
 }
 
-const _: () = assert!(CONNECTIONS_PER_SHARD_MAX < 1 << SLOT_BITS);
+const _: () = assert!(CONNECTIONS_ACCEPTED_MAX < 1 << SLOT_BITS);

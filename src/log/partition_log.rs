@@ -374,6 +374,13 @@ impl PartitionLog {
         self.producers.note_refused(refused);
     }
 
+    /// The producers that the log knows by what was lost or refused of theirs alone. Nothing on
+    /// disk tells of them.
+    #[must_use]
+    pub fn take_refused(&mut self) -> RefusedProducers {
+        self.producers.take_refused()
+    }
+
     /// A path in the directory.
     pub(super) fn path(&self, name: &str) -> Box<str> {
         format!("{}/{name}", self.directory).into()

@@ -341,6 +341,12 @@ impl ProducerState {
         }
     }
 
+    /// The producers that are unknown only because their batches were lost or refused.
+    #[must_use]
+    pub fn take_refused(&mut self) -> RefusedProducers {
+        RefusedProducers::of(std::mem::take(&mut self.lost))
+    }
+
     fn note_lost(&mut self, producer_id: i64, batch: &RememberedBatch) {
         let first = FirstMissing {
             producer_epoch: batch.producer_epoch,

@@ -58,6 +58,11 @@ impl RefusedProducers {
         }
     }
 
+    /// The producers of a log.
+    pub(super) fn of(first: BTreeMap<i64, FirstMissing>) -> RefusedProducers {
+        RefusedProducers { first }
+    }
+
     /// Empties the list.
     pub(super) fn into_first(self) -> BTreeMap<i64, FirstMissing> {
         self.first

@@ -17,19 +17,24 @@ pub type LeaderEpoch = i32;
 pub struct BrokerId(pub i32);
 
 /// One executor of this process: data shards count from 0, the control shard is
-/// [`ShardId::CONTROL`].
+/// [`ShardId::CONTROL`]. The main thread asks by messages as they do: it is [`ShardId::MAIN`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardId(pub u16);
 
 impl ShardId {
     /// The control shard.
     pub const CONTROL: ShardId = ShardId(u16::MAX);
+
+    /// The main thread, for a person at the admin port.
+    pub const MAIN: ShardId = ShardId(u16::MAX - 1);
 }
 
 impl fmt::Display for ShardId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if *self == ShardId::CONTROL {
             f.write_str("control")
+        } else if *self == ShardId::MAIN {
+            f.write_str("main")
         } else {
             write!(f, "{}", self.0)
         }

@@ -8,6 +8,7 @@
 
 pub mod block_buffer;
 pub mod buffer_pool;
+pub mod cores;
 pub mod disk;
 pub mod error_code;
 pub mod features;
@@ -16,6 +17,7 @@ pub mod ids;
 pub mod image;
 pub mod memory_budget;
 pub mod number_map;
+pub mod peer;
 pub mod piece_memory;
 pub mod storage;
 pub mod time;

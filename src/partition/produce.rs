@@ -281,6 +281,9 @@ impl Partition {
         self.committed_waiters = Default::default();
         let waiting = self.waiting.take_all().into_iter();
         let pending = std::mem::take(&mut self.pending);
+        for request in &pending {
+            self.note_refused(&error, &request.records);
+        }
         let waiting = waiting.map(|(waiter, _)| waiter);
         let waiters = waiting.chain(pending.into_iter().map(|pending| pending.waiter));
         events.extend(waiters.map(|waiter| refused(waiter, error.clone())));

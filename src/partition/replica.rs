@@ -201,6 +201,16 @@ impl Partition {
         }
     }
 
+    /// Producers whose first batch was refused, of a partition that has ended: another shard is to
+    /// know of them.
+    #[must_use]
+    pub fn take_refused(&mut self) -> RefusedProducers {
+        assert_eq!(self.phase, Phase::Ended, "it may refuse more");
+        let mut refused = self.log.take_refused();
+        refused.append(std::mem::take(&mut self.refused));
+        refused
+    }
+
     /// New metadata for this partition.
     pub fn handle_spec(&mut self, spec: PartitionSpec, events: &mut Vec<PartitionEvent>) {
         assert_eq!(spec.at, self.spec.at);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The admin port: whether the broker lives, whether it is ready, and its figures.
 //!
-//! Owns: the paths and the names of the metrics. Invariants: whatever is asked here is read only;
+//! Owns: the paths and the names of the metrics. Invariants: a GET changes nothing;
 //! where the exporters that people have for Kafka know a figure, it has their name (kafka_exporter,
 //! and the JMX exporter with Kafka's sample rules); the others begin with `furlong_`.
 //! Runs on: the admin thread. Bounded by: `PARTITIONS_MAX` lines a metric.
@@ -12,10 +12,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::collector::{Collector, Figures};
 use super::exposition::{Exposition, Kind};
-use super::topic_figures;
-use crate::io::http::{Answer, HttpListener};
+use super::{shard_admin, topic_figures};
+use crate::io::http::{Answer, HttpListener, Question};
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::ShardId;
+use crate::shard::ClosedFor;
 use crate::shard::numbers::ShardNumbers;
 use crate::shard::stage::Stage;
 
@@ -56,14 +57,21 @@ pub fn serve(
     readiness: Readiness,
 ) -> Result<(), String> {
     listener
-        .serve(move |path| answer(path, &collector, &readiness))
+        .serve(move |question| answer(question, &collector, &readiness))
         .map_err(|error| format!("cannot start the thread of the admin port: {error}"))
 }
 
-fn answer(path: &str, collector: &Collector, readiness: &Readiness) -> Answer {
+fn answer(question: &Question, collector: &Collector, readiness: &Readiness) -> Answer {
+    if let Some(answer) = shard_admin::answer(question, collector) {
+        return answer;
+    }
+    if question.is_change {
+        let line = "a POST changes something: there is /shards/move";
+        return Answer::text((404, "Not Found"), line);
+    }
     const OK: (u16, &str) = (200, "OK");
     const NOT_NOW: (u16, &str) = (503, "Service Unavailable");
-    match path {
+    match question.path.as_str() {
         "/readyz" if readiness.get() => Answer::text(OK, "ready"),
         "/readyz" => Answer::text(NOT_NOW, "not ready: recovering, or stopping"),
         "/healthz" => {
@@ -81,7 +89,7 @@ fn answer(path: &str, collector: &Collector, readiness: &Readiness) -> Answer {
         },
         _ => Answer::text(
             (404, "Not Found"),
-            "there are /healthz, /readyz and /metrics",
+            "there are /healthz, /readyz, /metrics and /shards",
         ),
     }
 }
@@ -115,6 +123,15 @@ fn metrics(figures: &[Figures], executors: usize, is_ready: bool) -> String {
         .filter_map(|one| Some((one.shard.to_string(), one.numbers.as_ref()?)))
         .collect();
     of_shards(&mut out, &shards);
+    of_closings(&mut out, &shards);
+    let mut taken = out.metric(
+        "furlong_partitions_taken_total",
+        Kind::Counter,
+        "Partitions that a shard took over from another one.",
+    );
+    for (shard, numbers) in &shards {
+        taken.value(&[("shard", shard)], numbers.partitions_taken);
+    }
     of_requests(&mut out, &shards);
     topic_figures::add(&mut out, &shards);
     of_stages(&mut out, figures);
@@ -201,6 +218,21 @@ fn of_shards(out: &mut Exposition, shards: &[(String, &ShardNumbers)]) {
         "Partitions whose log is not open: recovering, or waiting for space.",
     )
     .value(&[], closed.sum::<usize>());
+}
+
+fn of_closings(out: &mut Exposition, shards: &[(String, &ShardNumbers)]) {
+    let mut metric = out.metric(
+        "furlong_connections_closed_total",
+        Kind::Counter,
+        "Connections that this broker closed, by reason; protocol errors not counted.",
+    );
+    for reason in ClosedFor::ALL {
+        let all = shards.iter().flat_map(|(_, shard)| &shard.closings);
+        let count = all
+            .filter(|(known, _)| *known == reason)
+            .map(|(_, count)| count);
+        metric.value(&[("reason", reason.name())], count.sum::<u64>());
+    }
 }
 
 fn of_requests(out: &mut Exposition, shards: &[(String, &ShardNumbers)]) {

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::identity::Identity;
 use crate::config::server::ServerConfig;
+use crate::io::cgroup::Limits;
 use crate::io::directory_lock::{DirectoryLock, LockError};
 use crate::io::file_system::DeviceFlush;
 use crate::io::files::Files;
@@ -21,7 +22,8 @@ use crate::io::memory_limit::MemoryLimit;
 use crate::io::placement::{CpuMask, Placement};
 use crate::io::storage_probe::{DirectIo, Storage};
 use crate::io::{listener, probe, process};
-use crate::limits::SHARDS_MAX;
+use crate::limits::{DESCRIPTORS_PER_CONNECTION, SHARDS_MAX};
+use crate::model::cores::ranges;
 use crate::model::memory_budget::{MemoryBudget, default_total_bytes, least_total_bytes};
 use crate::model::storage::StorageRules;
 
@@ -60,6 +62,15 @@ pub fn check_machine() -> Result<(), String> {
     probe::io_uring()
 }
 
+/// How many connections clients may have, so that logs never want for a descriptor because of them.
+#[must_use]
+pub fn connections_max() -> usize {
+    let limit = process::limit(libc::RLIMIT_NOFILE);
+    // Where the system does not say, the bound of each shard is left.
+    let descriptors = limit.map_or(u64::MAX, |limit| limit.soft);
+    usize::try_from(descriptors / DESCRIPTORS_PER_CONNECTION).unwrap_or(usize::MAX)
+}
+
 /// Phase 2: which core does what.
 ///
 /// # Errors
@@ -67,8 +78,15 @@ pub fn check_machine() -> Result<(), String> {
 pub fn place(config: &ServerConfig) -> Result<(CpuMask, Placement), String> {
     let cpus = CpuMask::of_process()
         .map_err(|error| format!("the system does not say which cores may be used: {error}"))?;
-    let wanted = config.cores.map(usize::from);
-    let placement = Placement::choose(cpus.cpus(), wanted);
+    let quota = Limits::of_process().cpus;
+    let placement = Placement::choose(cpus.cpus(), quota, &config.cores).map_err(|foreign| {
+        format!(
+            "the setting cores names CPUs that this process may not use ({}); it may use {} \
+             (taskset, cpuset)",
+            ranges(&foreign),
+            ranges(cpus.cpus())
+        )
+    })?;
     if placement.data.len() > SHARDS_MAX {
         return Err(format!(
             "the setting cores is too large; at most {SHARDS_MAX} are served"

@@ -27,6 +27,7 @@ pub fn check(config: &ServerConfig) -> Result<Vec<Finding>, String> {
     let machine = Machine::inspect(&cpus);
     let mut found = findings::of_machine(&machine, placement.data.len());
     let shards = u16::try_from(placement.data.len()).map_err(|_| "too many shards")?;
+    found.push(Finding::fact(placement.sentence()));
     found.push(match boot::divide_memory(config, &machine.memory, shards) {
         Ok((_, notice)) => Finding::fact(notice),
         Err(sentence) => Finding::obstacle(sentence),

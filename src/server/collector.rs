@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use super::machine_loop::Report;
 use super::stages::StageTimes;
-use crate::limits::ADMIN_WAIT_MS_MAX;
+use crate::control::request::{ControlAnswer, ControlRequest};
+use crate::limits::{ADMIN_CHANGE_MS_MAX, ADMIN_WAIT_MS_MAX};
 use crate::model::ids::ShardId;
 use crate::shard::numbers::ShardNumbers;
 
@@ -44,6 +45,15 @@ impl Collector {
     #[must_use]
     pub fn executors(&self) -> usize {
         self.executors
+    }
+
+    /// Has the controller do something; `None` if it does not say in time whether it was done.
+    #[must_use]
+    pub fn ask(&self, request: ControlRequest) -> Option<ControlAnswer> {
+        let (sender, answers) = channel();
+        self.reports.send(Report::Ask(request, sender)).ok()?;
+        let patience = Duration::from_millis(ADMIN_CHANGE_MS_MAX);
+        answers.recv_timeout(patience).ok()
     }
 
     /// What the executors answer in time, by shard.

@@ -16,6 +16,7 @@ use glommio::{ExecutorJoinHandle, LocalExecutorBuilder};
 use super::collector::Figures;
 use super::machine_loop::{Crossing, MachineLoop, Report};
 use crate::io::blocking::BlockingThread;
+use crate::io::clock;
 use crate::io::device_health::DeviceHealth;
 use crate::io::disk::Disk;
 use crate::io::driver::Driver;
@@ -30,6 +31,7 @@ use crate::model::buffer_pool::BufferPool;
 use crate::model::ids::ShardId;
 use crate::model::memory_budget::MemoryBudget;
 use crate::shard::contract::Machine;
+use crate::shard::mesh_message::MeshMessage;
 
 /// When the executor asks its task to give way: never, in effect. There is one task, and it sleeps
 /// in its own ring. (A short timer that fires between the executor's arming it and its look at the
@@ -169,6 +171,13 @@ impl Executors {
             let asked = Crossing::Figures(asker.clone());
             self.mesh.send(usize::from(place), asked);
         }
+        self.mesh.flush();
+    }
+
+    /// Sends a message to the control shard.
+    pub fn tell_control(&mut self, message: MeshMessage) {
+        let crossing = Crossing::Message(Box::new(message), clock::monotonic_us());
+        self.mesh.send(usize::from(self.shard_count), crossing);
         self.mesh.flush();
     }
 

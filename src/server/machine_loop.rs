@@ -8,6 +8,7 @@
 //! Runs on: one executor each. Bounded by: events of a turn by the credits, lanes and operations
 //! that are bounded.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -15,6 +16,7 @@ use std::sync::mpsc::Sender;
 
 use super::collector::Figures;
 use super::stages::StageTimes;
+use crate::control::request::{ControlAnswer, ControlRequest};
 use crate::io::clock;
 use crate::io::driver::Driver;
 use crate::io::mesh::MeshPort;
@@ -44,6 +46,10 @@ pub enum Report {
     Signal(i32),
     /// Somebody wants the figures of all executors.
     Figures(Sender<Figures>),
+    /// Somebody has a request for the controller, and takes its answer.
+    Ask(ControlRequest, Sender<ControlAnswer>),
+    /// A machine has a message for the main thread.
+    Message(Box<MeshMessage>),
     /// An executor could not set up its ring.
     NoRing(ShardId, io::Error),
     /// How much of its buffers' memory a data shard could register with its ring.
@@ -192,7 +198,8 @@ impl<M: Machine> MachineLoop<M> {
         }
         while let Some(event) = self.driver.network.take_event() {
             self.events.push_back(match event {
-                NetworkEvent::Connected(connection) => Event::Connected { connection },
+                NetworkEvent::Connected(connection, peer) => Event::Connected { connection, peer },
+                NetworkEvent::Progress(connection) => Event::Progress { connection },
                 NetworkEvent::Frame(connection, frame, arrived_us) => Event::Frame {
                     connection,
                     frame,
@@ -224,6 +231,11 @@ impl<M: Machine> MachineLoop<M> {
         let network = std::mem::take(&mut self.effects.network);
         self.effects.network = self.drained(network);
         for MeshEffect { to, message } in self.effects.mesh.drain(..) {
+            if to == ShardId::MAIN {
+                // The main thread outlives the executors; it takes no messages but reports.
+                let _ = self.reports.send(Report::Message(message));
+                continue;
+            }
             let place = if to == ShardId::CONTROL {
                 self.shard_count
             } else {
@@ -288,10 +300,10 @@ impl<M: Machine> MachineLoop<M> {
 
     fn shard_at(&self, place: usize) -> ShardId {
         let place = u16::try_from(place).expect("cores are counted in 16 bits");
-        if place < self.shard_count {
-            ShardId(place)
-        } else {
-            ShardId::CONTROL
+        match place.cmp(&self.shard_count) {
+            Ordering::Less => ShardId(place),
+            Ordering::Equal => ShardId::CONTROL,
+            Ordering::Greater => ShardId::MAIN,
         }
     }
 

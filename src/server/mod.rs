@@ -17,6 +17,7 @@ pub mod logging;
 pub mod machine_loop;
 pub mod options;
 pub mod serve;
+mod shard_admin;
 pub mod slow_log;
 pub mod stages;
 pub mod start_progress;

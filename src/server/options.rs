@@ -31,9 +31,9 @@ pub struct ServeArguments {
     /// Where to listen; port 0 takes a free one (the setting listeners)
     #[arg(long, value_name = "HOST:PORT")]
     pub listen: Option<String>,
-    /// How many cores serve data (the setting cores)
-    #[arg(long, value_name = "N")]
-    pub cores: Option<u16>,
+    /// How many cores serve data, or which, like 0-3,6 (the setting cores)
+    #[arg(long, value_name = "N|LIST")]
+    pub cores: Option<String>,
     /// How much memory it may hold, like 512MiB or 2GiB (the setting memory.max.bytes)
     #[arg(long, value_name = "SIZE")]
     pub memory: Option<String>,
@@ -130,6 +130,7 @@ fn read(path: &Path) -> Result<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::cores::CoreChoice;
 
     #[test]
     fn nothing_given_is_the_promised_default() {
@@ -139,7 +140,10 @@ mod tests {
             (&*config.listen.host, config.listen.port),
             ("127.0.0.1", 9092)
         );
-        assert_eq!((config.cores, config.memory_bytes_max), (None, None));
+        assert_eq!(
+            (config.cores, config.memory_bytes_max),
+            (CoreChoice::All, None)
+        );
     }
 
     #[test]
@@ -151,7 +155,7 @@ mod tests {
             config: Some(path),
             data: Some("/two".into()),
             listen: Some("127.0.0.1:0".into()),
-            cores: Some(2),
+            cores: Some("2".into()),
             memory: Some("1GiB".into()),
             settings: vec!["cores=4".into()],
             ..ServeArguments::default()
@@ -160,7 +164,10 @@ mod tests {
         assert_eq!(config.memory_bytes_max, Some(1 << 30));
         assert_eq!(config.data_directory, "/two");
         assert_eq!(config.node_id.0, 7);
-        assert_eq!((config.listen.port, config.cores), (0, Some(4)));
+        assert_eq!(
+            (config.listen.port, config.cores),
+            (0, CoreChoice::Count(4))
+        );
     }
 
     #[test]
@@ -170,7 +177,7 @@ mod tests {
         std::fs::write(&path, "node.id = 7\ncores = 3\n[log]\ndirs = \"/one\"\n").expect("write");
         let arguments = ServeArguments {
             config: Some(path),
-            cores: Some(2),
+            cores: Some("0-1".into()),
             ..ServeArguments::default()
         };
         let environment = [
@@ -188,7 +195,8 @@ mod tests {
             Some("environment FURLONG_NODE_ID")
         );
         let config = ServerConfig::of(&given).expect("settings");
-        assert_eq!((config.node_id.0, config.cores), (8, Some(2)));
+        let both = CoreChoice::These(vec![0, 1]);
+        assert_eq!((config.node_id.0, config.cores), (8, both));
         assert_eq!(config.data_directory, "/one");
     }
 

@@ -57,6 +57,7 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), String> {
     let Sockets { listeners, address } = boot::bind(&config, placement.data.len())?;
     let (admin_listener, admin_notice) = boot::bind_admin(&config)?;
     config.notices.iter().for_each(|notice| warn!("{notice}"));
+    info!("{}", placement.sentence());
     info!("{memory_notice}");
     if admin_listener.is_none() && config.admin.is_some() {
         warn!("{admin_notice}");
@@ -134,6 +135,7 @@ fn data_settings(
         data_directory: absolute(&config.data_directory),
         auto_create_topics: config.auto_create_topics,
         retention_check_ms: config.retention_check_ms,
+        connection_idle_ms: config.connection_idle_ms,
         storage,
         memory,
         settings: Arc::new(config.defaults.file.clone()),
@@ -162,6 +164,7 @@ fn control_settings(
         host: advertised.host.as_str().into(),
         port,
         shard_count,
+        connections_max: boot::connections_max(),
         defaults: config.defaults.clone(),
         entropy: identity::random_bytes()?,
     })

@@ -6,8 +6,9 @@
 //! second signal, half a second later or more, does too. Runs on: the main thread. Bounded by: one
 //! report at a time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
@@ -18,10 +19,12 @@ use super::findings;
 use super::machine_loop::Report;
 use super::slow_log;
 use super::start_progress::StartWatch;
+use crate::control::request::{ControlAnswer, ControlRequest};
 use crate::io::process::StopSignals;
 use crate::io::ring::Registered;
 use crate::model::ids::ShardId;
 use crate::shard::contract::ProcessEffect;
+use crate::shard::mesh_message::MeshMessage;
 
 /// Signals that come within this time after the first are the same wish to stop.
 const ONE_WISH: Duration = Duration::from_millis(500);
@@ -61,6 +64,7 @@ pub fn supervise(
     let mut silent = running.clone();
     let mut ready = Some(ready);
     let mut buffers = Vec::new();
+    let mut questions = Questions::default();
     let (mut is_ready, mut stopping) = (false, None::<Instant>);
     loop {
         if is_ready
@@ -88,6 +92,8 @@ pub fn supervise(
                 running.iter().for_each(|shard| executors.stop(*shard));
             }
             Report::Figures(asker) => executors.ask_figures(&asker),
+            Report::Ask(request, asker) => questions.ask(request, asker, &mut executors),
+            Report::Message(message) => questions.take(*message),
             Report::Buffers(registered) => {
                 buffers.push(registered);
                 tell_buffers(&buffers, &executors);
@@ -121,6 +127,36 @@ pub fn supervise(
                     executors.stop(ShardId::CONTROL);
                 }
             }
+        }
+    }
+}
+
+/// What a person asked of the controller and is not answered yet.
+#[derive(Default)]
+struct Questions {
+    asked: u64,
+    askers: BTreeMap<u64, Sender<ControlAnswer>>,
+}
+
+impl Questions {
+    fn ask(
+        &mut self,
+        body: ControlRequest,
+        asker: Sender<ControlAnswer>,
+        executors: &mut Executors,
+    ) {
+        self.asked += 1;
+        let request = self.asked;
+        self.askers.insert(request, asker);
+        executors.tell_control(MeshMessage::ControlRequest { request, body });
+    }
+
+    fn take(&mut self, message: MeshMessage) {
+        if let MeshMessage::ControlAnswer { request, body } = message
+            && let Some(asker) = self.askers.remove(&request)
+        {
+            // Whoever asked may no longer wait.
+            let _ = asker.send(body);
         }
     }
 }

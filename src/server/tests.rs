@@ -19,6 +19,7 @@ use crate::io::placement::{CpuMask, Placement};
 use crate::io::storage_probe::{DirectIo, Storage};
 use crate::limits::{BLOCK_BYTES, FRAME_BYTES_MAX};
 use crate::model::block_buffer::BlockBuffer;
+use crate::model::cores::CoreChoice;
 use crate::model::disk::{
     DiskCompletion, DiskError, DiskOperation, DiskOutcome, DiskToken, FileId,
 };
@@ -85,7 +86,7 @@ fn response(connection: ConnectionId, mut parts: Vec<Bytes>) -> NetworkEffect {
 impl Machine for Echo {
     fn handle_event(&mut self, now: Now, event: Event, effects: &mut Effects) {
         match event {
-            Event::Connected { connection } => {
+            Event::Connected { connection, .. } => {
                 effects
                     .network
                     .push(NetworkEffect::ReceiveNext { connection });
@@ -106,7 +107,11 @@ impl Machine for Echo {
                 effects.mesh.push(MeshEffect { to: from, message });
             }
             Event::Stop => effects.process.push(ProcessEffect::Stopped),
-            Event::Start | Event::Sent { .. } | Event::Disconnected { .. } | Event::Disk(_) => {}
+            Event::Start
+            | Event::Progress { .. }
+            | Event::Sent { .. }
+            | Event::Disconnected { .. }
+            | Event::Disk(_) => {}
         }
     }
 
@@ -162,7 +167,8 @@ impl Machine for Starter {
 
 fn launch(directory: &Path, shards: usize) -> (Launch, SocketAddr) {
     let cpus = CpuMask::of_process().expect("affinity");
-    let placement = Placement::choose(cpus.cpus(), Some(shards));
+    let count = CoreChoice::Count(u16::try_from(shards).expect("few"));
+    let placement = Placement::choose(cpus.cpus(), None, &count).expect("a count");
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let (listeners, address) = bind_shared(any, shards).expect("bind");
     let storage = Storage::probe(directory).expect("writable");

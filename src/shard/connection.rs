@@ -5,21 +5,25 @@
 //! Invariants: an answer leaves only when every earlier request of its connection has been answered
 //! (or wants no answer); after a close nothing more leaves; at most one frame is granted at a time;
 //! while the shard is short of memory no frame is granted, and those who wait get theirs in turn.
+//! A connection is closed when its first request is not whole in time, or when nothing happened on
+//! it for long; never while it waits for us: for its admission, for memory, for an answer.
 //! Runs on: the shard that accepted the connection. Bounded by: `CONNECTIONS_PER_SHARD_MAX`,
 //! `REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX`, and `FRAME_BYTES_MAX` of request bytes under way per
 //! connection.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
+use super::closings::ClosedFor;
 use super::contract::NetworkEffect;
 use super::stage::RequestTimes;
 use crate::limits::{
-    CLIENT_ID_BYTES_KEPT_MAX, CONNECTIONS_PER_SHARD_MAX, FRAME_BYTES_MAX,
+    CLIENT_ID_BYTES_KEPT_MAX, CONNECTIONS_PER_SHARD_MAX, FIRST_REQUEST_MS, FRAME_BYTES_MAX,
     REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX,
 };
 use crate::model::ids::ConnectionId;
+use crate::model::time::{MonotonicUs, Now};
 
 /// Names one request of one connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,6 +86,14 @@ struct Connection {
     granted: bool,
     /// It stands in the queue of those who wait for memory.
     waits: bool,
+    /// It may send requests.
+    is_admitted: bool,
+    /// A whole request has come.
+    has_asked: bool,
+    /// When something happened on it.
+    since_us: MonotonicUs,
+    /// When it is looked at next, as the list of those that are to be looked at knows it.
+    looked_at_us: Option<MonotonicUs>,
     closing: bool,
     /// What the client calls itself.
     client: String,
@@ -103,9 +115,30 @@ pub struct ConnectionTable {
     outbound_bytes: usize,
     /// Requests that have left since somebody asked.
     left: Vec<Left>,
+    /// The moment of the event that is handled.
+    now_us: MonotonicUs,
+    /// How long nothing may happen on a connection.
+    idle_us_max: Option<u64>,
+    /// When to look at which connection: at its deadline, or earlier if something has happened on
+    /// it meanwhile.
+    looks: BTreeSet<(MonotonicUs, ConnectionId)>,
 }
 
 impl ConnectionTable {
+    /// No connections; those on which nothing happens for so long will be closed.
+    #[must_use]
+    pub fn new(idle_us_max: Option<u64>) -> ConnectionTable {
+        ConnectionTable {
+            idle_us_max,
+            ..ConnectionTable::default()
+        }
+    }
+
+    /// All that follows happens at this moment.
+    pub fn note_time(&mut self, now: Now) {
+        self.now_us = now.monotonic_us;
+    }
+
     /// How many connections there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -158,7 +191,9 @@ impl ConnectionTable {
         };
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.waits = false;
+            connection.since_us = self.now_us;
             self.handle_grant(id, network);
+            self.watch(id);
         }
     }
 
@@ -168,24 +203,103 @@ impl ConnectionTable {
         self.outbound_bytes -= bytes;
     }
 
-    /// A client connected. Past the bound it is closed at once.
-    pub fn handle_connected(&mut self, id: ConnectionId, network: &mut Vec<NetworkEffect>) {
+    /// A client connected. It may send once it is admitted. False past the bound: it is closed at
+    /// once.
+    pub fn handle_connected(&mut self, id: ConnectionId, network: &mut Vec<NetworkEffect>) -> bool {
         let mut connection = Connection {
             slots: VecDeque::new(),
             first_sequence: 0,
             frame_bytes: 0,
             granted: false,
             waits: false,
+            is_admitted: false,
+            has_asked: false,
+            since_us: self.now_us,
+            looked_at_us: None,
             closing: false,
             client: String::new(),
         };
-        if self.connections.len() >= CONNECTIONS_PER_SHARD_MAX {
-            connection.closing = true;
-            network.push(NetworkEffect::Close { connection: id });
+        let has_room = self.connections.len() < CONNECTIONS_PER_SHARD_MAX;
+        if !has_room {
+            connection.close(id, network);
         }
         let before = self.connections.insert(id, connection);
         assert!(before.is_none(), "a connection id is used once");
-        self.handle_grant(id, network);
+        has_room
+    }
+
+    /// The connection may send requests.
+    pub fn handle_admitted(&mut self, id: ConnectionId, network: &mut Vec<NetworkEffect>) {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.is_admitted = true;
+            connection.since_us = self.now_us;
+            self.handle_grant(id, network);
+            self.watch(id);
+        }
+    }
+
+    /// The connection is not served. True unless it was closing.
+    pub fn handle_refused(&mut self, id: ConnectionId, network: &mut Vec<NetworkEffect>) -> bool {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return false;
+        };
+        let was_closing = connection.closing;
+        connection.close(id, network);
+        !was_closing
+    }
+
+    /// A frame goes on coming, or an answer going.
+    pub fn handle_progress(&mut self, id: ConnectionId) {
+        if let Some(connection) = self.connections.get_mut(&id)
+            && connection.has_asked
+        {
+            connection.since_us = self.now_us;
+        }
+    }
+
+    /// When a connection has to be looked at next.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<MonotonicUs> {
+        self.looks.first().map(|(at, _)| *at)
+    }
+
+    /// Closes the next connection that has said nothing for too long; `None` if none is left.
+    pub fn handle_timeout(&mut self, network: &mut Vec<NetworkEffect>) -> Option<ClosedFor> {
+        while let Some((at, id)) = self.looks.first().copied()
+            && at <= self.now_us
+        {
+            self.looks.pop_first();
+            let Some(connection) = self.connections.get_mut(&id) else {
+                continue;
+            };
+            connection.looked_at_us = None;
+            let deadline = connection.deadline(self.idle_us_max);
+            if deadline.is_none_or(|deadline| deadline > self.now_us) {
+                self.watch(id);
+                continue;
+            }
+            let reason = match connection.has_asked {
+                true => ClosedFor::Idleness,
+                false => ClosedFor::NoRequest,
+            };
+            connection.close(id, network);
+            return Some(reason);
+        }
+        None
+    }
+
+    /// Has a connection looked at when its time is over.
+    fn watch(&mut self, id: ConnectionId) {
+        let Some(connection) = self.connections.get_mut(&id) else {
+            return;
+        };
+        // One that is looked at too early is looked at again: a request costs nothing here.
+        if connection.looked_at_us.is_none()
+            && let Some(deadline) = connection.deadline(self.idle_us_max)
+        {
+            connection.looked_at_us = Some(deadline);
+            self.looks.insert((deadline, id));
+        }
     }
 
     /// A frame came. Gives its slot, or nothing if the connection is closing.
@@ -195,6 +309,8 @@ impl ConnectionTable {
         if connection.closing {
             return None;
         }
+        connection.has_asked = true;
+        connection.since_us = self.now_us;
         let sequence = connection.first_sequence + length_u64(connection.slots.len());
         connection.frame_bytes += frame_bytes;
         self.frame_bytes += frame_bytes;
@@ -297,7 +413,9 @@ impl ConnectionTable {
         connection.frame_bytes -= frame_bytes;
         self.frame_bytes -= frame_bytes;
         connection.send_ready(id, network, &mut self.left);
+        connection.since_us = self.now_us;
         self.handle_grant(id, network);
+        self.watch(id);
     }
 
     /// A request under way will not be answered: its client is gone.
@@ -315,6 +433,9 @@ impl ConnectionTable {
         };
         if connection.waits {
             self.waiting.retain(|waiting| *waiting != id);
+        }
+        if let Some(at) = connection.looked_at_us {
+            self.looks.remove(&(at, id));
         }
         for (sequence, slot) in (connection.first_sequence..).zip(&connection.slots) {
             match &slot.outcome {
@@ -396,9 +517,22 @@ impl Connection {
         }
     }
 
+    /// When it is closed if nothing happens on it; `None` while it waits for us.
+    fn deadline(&self, idle_us_max: Option<u64>) -> Option<MonotonicUs> {
+        if self.closing || !self.is_admitted || self.waits || !self.slots.is_empty() {
+            return None;
+        }
+        if self.has_asked {
+            return Some(self.since_us.saturating_add(idle_us_max?));
+        }
+        let first_us = FIRST_REQUEST_MS * 1000;
+        Some(self.since_us + idle_us_max.map_or(first_us, |idle| idle.min(first_us)))
+    }
+
     /// True if the bounds of the connection allow a further frame.
     fn may_receive(&self) -> bool {
-        !self.granted
+        self.is_admitted
+            && !self.granted
             && !self.waits
             && !self.closing
             && self.slots.len() < REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX

@@ -17,6 +17,7 @@ use super::start_progress::RecoveryProgress;
 use crate::limits::{EFFECTS_PER_TURN_SOFT_MAX, LIST_ENTRIES_KEPT_MAX, LISTS_KEPT_MAX};
 use crate::model::disk::{DiskCompletion, DiskQueue};
 use crate::model::ids::{ConnectionId, ShardId};
+use crate::model::peer::PeerAddress;
 use crate::model::time::{MonotonicUs, Now};
 
 /// What happens to a machine.
@@ -27,6 +28,13 @@ pub enum Event {
     /// A client connected. The machine grants the first frame with `ReceiveNext`.
     Connected {
         /// The new connection.
+        connection: ConnectionId,
+        /// From where.
+        peer: PeerAddress,
+    },
+    /// A frame that is not whole goes on coming, or an answer goes on going; told now and then.
+    Progress {
+        /// On which connection.
         connection: ConnectionId,
     },
     /// One whole request frame, without its length field, at most `FRAME_BYTES_MAX`.

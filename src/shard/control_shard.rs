@@ -10,6 +10,7 @@
 //! last.
 //! Runs on: the control shard. Bounded by: `CONTROL_REQUESTS_PENDING_MAX`.
 
+pub mod admission;
 mod describe;
 mod rounds;
 mod snapshots;
@@ -20,9 +21,11 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use self::admission::{Admission, Arrived, Verdict};
 use self::snapshots::SnapshotKeeper;
 use super::contract::{Effects, Event, Machine, MeshEffect, ProcessEffect};
 use super::mesh_message::MeshMessage;
+use crate::config::connections::ConnectionLimits;
 use crate::config::server::BrokerDefaults;
 use crate::control::controller::{Controller, ControllerConfig, Registration};
 use crate::control::quorum::{MetadataQuorum, QuorumOfOne};
@@ -70,6 +73,8 @@ pub struct ControlShardConfig {
     pub rack: Option<ByteString>,
     /// Number of data shards, which count from 0.
     pub shard_count: u16,
+    /// Connections of the whole broker, whatever the settings say.
+    pub connections_max: usize,
     /// Settings that the controller reads.
     pub defaults: BrokerDefaults,
     /// Seed of the topic ids, drawn at random by this start of the process.
@@ -144,6 +149,8 @@ pub struct ControlShard {
     round: Option<Round>,
     pending: VecDeque<(ShardId, u64, ControlRequest)>,
     waiting: VecDeque<Waiting>,
+    admission: Admission,
+    verdicts: Vec<Verdict>,
     published: Offset,
     applied: Vec<Offset>,
     is_more_to_do: bool,
@@ -189,6 +196,8 @@ impl ControlShard {
             round: None,
             pending: VecDeque::new(),
             waiting: VecDeque::new(),
+            admission: Admission::new(config.connections_max),
+            verdicts: Vec::new(),
             published: -1,
             applied: vec![-1; usize::from(config.shard_count)],
             is_more_to_do: false,
@@ -294,9 +303,55 @@ impl ControlShard {
         }
     }
 
+    fn handle_message(
+        &mut self,
+        now: Now,
+        from: ShardId,
+        message: MeshMessage,
+        effects: &mut Effects,
+    ) {
+        match message {
+            MeshMessage::ControlRequest { request, body } => {
+                self.handle_request(now, from, request, body, effects);
+            }
+            MeshMessage::ImageApplied { version } => {
+                self.handle_applied(now, from, version, effects);
+            }
+            MeshMessage::Arrived {
+                connection,
+                peer,
+                waits,
+            } => {
+                let arrived = Arrived {
+                    shard: from,
+                    connection,
+                    peer,
+                    waits,
+                };
+                let verdicts = &mut self.verdicts;
+                self.admission.handle_arrived(now, arrived, verdicts);
+            }
+            MeshMessage::Left { connection } => {
+                let verdicts = &mut self.verdicts;
+                self.admission.handle_left(now, connection, verdicts);
+            }
+            _ => {}
+        }
+    }
+
+    fn tell_verdicts(&mut self, effects: &mut Effects) {
+        for verdict in self.verdicts.drain(..) {
+            let message = MeshMessage::Admitted {
+                connection: verdict.connection,
+                result: verdict.result,
+            };
+            send(verdict.to, message, effects);
+        }
+    }
+
     // The image: published, applied, answered.
 
-    fn publish(&mut self, effects: &mut Effects) {
+    fn publish(&mut self, now: Now, effects: &mut Effects) {
         let image = self.controller.image();
         let is_applied = self
             .applied
@@ -307,6 +362,9 @@ impl ControlShard {
         }
         let is_first = self.published < 0;
         self.published = image.version;
+        let limits = ConnectionLimits::of(self.controller.state().layers());
+        self.admission
+            .handle_limits(now, limits, &mut self.verdicts);
         for to in (0..self.registration.shard_count).map(ShardId) {
             send(to, MeshMessage::Image(image.clone()), effects);
             if is_first {
@@ -328,7 +386,7 @@ impl ControlShard {
             effects.process.push(ProcessEffect::Ready);
         }
         self.send_answers(effects);
-        self.publish(effects);
+        self.publish(now, effects);
         self.plan_pending(now, effects);
     }
 
@@ -413,30 +471,27 @@ impl Machine for ControlShard {
                 self.log.handle_open(now, &mut effects.disk);
             }
             Event::Disk(completion) => self.handle_disk(now, completion, effects),
-            Event::Mesh { from, message, .. } => match *message {
-                MeshMessage::ControlRequest { request, body } => {
-                    self.handle_request(now, from, request, body, effects);
-                }
-                MeshMessage::ImageApplied { version } => {
-                    self.handle_applied(now, from, version, effects);
-                }
-                _ => {}
-            },
+            Event::Mesh { from, message, .. } => {
+                self.handle_message(now, from, *message, effects);
+            }
             Event::Stop => self.handle_stop(now, effects),
             // No client is ever connected to the control shard.
             Event::Connected { .. }
+            | Event::Progress { .. }
             | Event::Frame { .. }
             | Event::Sent { .. }
             | Event::Disconnected { .. } => {}
         }
         self.handle_log_events(now, effects);
+        self.tell_verdicts(effects);
     }
 
     fn next_deadline(&self) -> Option<MonotonicUs> {
         if self.is_more_to_do {
             return Some(0);
         }
-        self.log.next_deadline()
+        let log = self.log.next_deadline();
+        log.into_iter().chain(self.admission.next_deadline()).min()
     }
 
     fn handle_timeout(&mut self, now: Now, effects: &mut Effects) {
@@ -447,6 +502,8 @@ impl Machine for ControlShard {
         self.log
             .handle_timeout(now, &mut effects.disk, &mut self.log_events);
         self.handle_log_events(now, effects);
+        self.admission.handle_timeout(now, &mut self.verdicts);
+        self.tell_verdicts(effects);
     }
 }
 

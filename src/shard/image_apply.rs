@@ -54,14 +54,20 @@ impl Shard {
             image.version >= self.image.version,
             "metadata never goes back"
         );
+        assert!(
+            self.handovers.is_idle(),
+            "an image comes once the last one is applied"
+        );
         let before = std::mem::replace(&mut self.image, Arc::clone(&image));
         let wanted = self.changed_partitions(&before, &image);
         self.remove_unwanted(now, &image, effects);
         let refused = &mut self.progress.refused;
         refused.retain(|at, _| image.partition(*at).is_some());
         for spec in wanted {
-            self.apply_spec(spec, effects);
+            self.apply_spec(&before, spec, effects);
         }
+        self.ask_for_drain(&image, effects);
+        self.answer_drains(effects);
         self.begin_start(now, self.progress.to_open.len());
         self.open_waiting(now, effects);
         self.settle_slow_bound();
@@ -116,17 +122,33 @@ impl Shard {
             .map(|(slot, _)| slot)
             .collect();
         for slot in unwanted {
-            self.delete_slot(now, slot, effects);
+            self.end_slot(now, slot, image, effects);
         }
         // A partition that waited to be opened may be unwanted before it was.
         let blocked = std::mem::take(&mut self.progress.blocked);
         let waiting = std::mem::take(&mut self.progress.to_open);
         for (spec, slot) in blocked.into_iter().chain(waiting) {
-            if image.partition(spec.at).is_some() {
-                self.progress.to_open.push_back((spec, slot));
-            } else {
-                self.finish_slot(slot);
+            match image.partition(spec.at) {
+                None => self.finish_slot(slot),
+                Some((_, wanted)) if self.owns(wanted) => {
+                    self.progress.to_open.push_back((spec, slot));
+                }
+                Some((_, wanted)) => self.pass_on(slot, spec.at, wanted.shard),
             }
+        }
+    }
+
+    /// A partition is not this shard's any more: it moves, or it goes.
+    fn end_slot(&mut self, now: Now, slot: u32, image: &MetadataImage, effects: &mut Effects) {
+        let partition = self.partitions.get(slot);
+        let wanted = partition.and_then(|partition| image.partition(partition.at()));
+        match wanted {
+            Some((_, wanted)) if wanted.replicas.contains(&self.config.node_id) => {
+                self.progress.leaving.insert(slot);
+                self.progress.busy.insert(slot);
+                self.begin_handover(now, slot, wanted.shard, effects);
+            }
+            _ => self.delete_slot(now, slot, effects),
         }
     }
 
@@ -138,7 +160,7 @@ impl Shard {
         });
     }
 
-    fn apply_spec(&mut self, spec: PartitionSpec, effects: &mut Effects) {
+    fn apply_spec(&mut self, before: &MetadataImage, spec: PartitionSpec, effects: &mut Effects) {
         if let Some(slot) = self.partitions.slot(spec.at) {
             self.on_slot(slot, &mut effects.disk, |partition, _, events| {
                 partition.handle_spec(spec, events);
@@ -151,7 +173,32 @@ impl Shard {
         }
         let slot = self.partitions.next_slot();
         self.progress.busy.insert(slot);
+        match before.partition(spec.at) {
+            // Another shard has it open, or is about to open it.
+            Some((_, old)) if old.replicas.contains(&self.config.node_id) => {
+                self.await_handover(spec, slot);
+            }
+            _ => self.progress.to_open.push_back((spec, slot)),
+        }
+    }
+
+    /// Opens a partition that had to wait for another shard; producers were refused meanwhile.
+    pub(super) fn open_after(
+        &mut self,
+        now: Now,
+        spec: PartitionSpec,
+        slot: u32,
+        refused: RefusedProducers,
+        effects: &mut Effects,
+    ) {
+        self.progress.refused.insert(spec.at, refused);
         self.progress.to_open.push_back((spec, slot));
+        self.open_waiting(now, effects);
+    }
+
+    /// The producers that were refused by a partition that is not open here.
+    pub(super) fn take_noted_refused(&mut self, at: TopicPartition) -> RefusedProducers {
+        self.progress.refused.remove(&at).unwrap_or_default()
     }
 
     /// Opens partitions that wait for it, a bounded number at a time, each once its directory is
@@ -196,6 +243,7 @@ impl Shard {
     pub(super) fn drop_unopened(&mut self) {
         self.progress.to_open.clear();
         self.progress.blocked.clear();
+        self.handovers.drop_coming();
     }
 
     /// A partition said something.
@@ -228,9 +276,7 @@ impl Shard {
                 self.take_wrong_topic(now, slot, found, effects)
             }
             PartitionEvent::Deleted => self.take_deleted(now, slot, effects),
-            PartitionEvent::Stopped => {
-                self.remove_partition(slot);
-            }
+            PartitionEvent::Stopped => self.take_stopped(slot, effects),
             PartitionEvent::Failed { sentence } => {
                 self.phase = Phase::Failed;
                 effects.process.push(ProcessEffect::Fatal { sentence });
@@ -325,10 +371,22 @@ impl Shard {
         });
     }
 
+    fn take_stopped(&mut self, slot: u32, effects: &mut Effects) {
+        self.progress.leaving.remove(&slot);
+        self.progress.opening.remove(&slot);
+        if !self.take_ended(slot, effects) {
+            self.remove_partition(slot);
+        }
+    }
+
     fn take_deleted(&mut self, now: Now, slot: u32, effects: &mut Effects) {
-        let partition = self.remove_partition(slot);
         self.progress.opening.remove(&slot);
         let is_leaving = self.progress.leaving.remove(&slot);
+        if self.take_ended(slot, effects) {
+            // What was in its way was another topic's log.
+            return;
+        }
+        let partition = self.remove_partition(slot);
         match partition {
             // Another topic's log was in the way; ours is opened under a new number.
             Some(partition) if !is_leaving => {

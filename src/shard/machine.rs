@@ -11,10 +11,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::api::init_producer_id::ProducerIds;
+use super::closings::{ClosedFor, Closings};
 use super::connection::ConnectionTable;
 use super::contract::{Effects, Event, Machine, MeshEffect, NetworkEffect, ProcessEffect};
 use super::fetch_sessions::FetchSessions;
 use super::groups::Groups;
+use super::handover::Handovers;
 use super::image_apply::ImageProgress;
 use super::memory::{MemoryUse, ShardMemory};
 use super::mesh_message::{MeshMessage, Origin};
@@ -29,6 +31,7 @@ use super::start_progress::StartProgress;
 use super::strays::Strays;
 use super::timers::{Timer, Timers};
 use super::volume::VolumeQuestion;
+use crate::config::connections::ConnectionLimits;
 use crate::config::groups::GroupSettings;
 use crate::config::layers::{BrokerLayers, Settings};
 use crate::control::request::{ControlAnswer, ControlRequest};
@@ -37,6 +40,7 @@ use crate::model::error_code::ErrorCode;
 use crate::model::ids::{BrokerId, ConnectionId, ShardId, TopicPartition};
 use crate::model::image::{MetadataImage, TopicImage};
 use crate::model::memory_budget::MemoryBudget;
+use crate::model::peer::PeerAddress;
 use crate::model::storage::StorageRules;
 use crate::model::time::{MonotonicUs, Now};
 use crate::partition::PartitionEvent;
@@ -56,6 +60,8 @@ pub struct ShardConfig {
     pub auto_create_topics: bool,
     /// `log.retention.check.interval.ms`.
     pub retention_check_ms: u64,
+    /// `connections.max.idle.ms`, if idle connections are closed.
+    pub connection_idle_ms: Option<u64>,
     /// What the storage of the logs permits.
     pub storage: StorageRules,
     /// How much memory this shard may hold, and for what.
@@ -91,12 +97,16 @@ pub struct Shard {
     pub(super) phase: Phase,
     pub(super) image: Arc<MetadataImage>,
     pub(super) connections: ConnectionTable,
+    pub(super) closings: Closings,
+    /// A limit of connections is in force: they wait for their admission.
+    waits_for_admission: bool,
     pub(super) requests: RequestTable,
     pub(super) fetch_sessions: FetchSessions,
     pub(super) groups: Groups,
     pub(super) parts: PartTable,
     pub(super) partitions: PartitionTable,
     pub(super) progress: ImageProgress,
+    pub(super) handovers: Handovers,
     pub(super) start: StartProgress,
     pub(super) strays: Strays,
     pub(super) volume: VolumeQuestion,
@@ -119,15 +129,20 @@ impl Shard {
         let mut shard = Shard {
             memory: ShardMemory::new(config.memory),
             groups: Groups::new(GroupSettings::of(&config.settings)),
+            connections: ConnectionTable::new(
+                config.connection_idle_ms.map(|ms| ms.saturating_mul(1000)),
+            ),
             config,
             phase: Phase::Running,
             image: Arc::new(MetadataImage::empty()),
-            connections: ConnectionTable::default(),
+            closings: Closings::default(),
+            waits_for_admission: false,
             requests: RequestTable::default(),
             fetch_sessions: FetchSessions::default(),
             parts: PartTable::default(),
             partitions: PartitionTable::default(),
             progress: ImageProgress::default(),
+            handovers: Handovers::default(),
             start: StartProgress::default(),
             strays: Strays::default(),
             volume: VolumeQuestion::default(),
@@ -296,8 +311,16 @@ impl Shard {
             MeshMessage::Image(image) => {
                 if self.phase == Phase::Running {
                     self.handle_image(now, image, effects);
+                    let limits = ConnectionLimits::of(self.broker_layers());
+                    self.waits_for_admission = limits.is_limited();
                 }
             }
+            MeshMessage::Admitted { connection, result } => match result {
+                Ok(()) => self
+                    .connections
+                    .handle_admitted(connection, &mut effects.network),
+                Err(refusal) => self.take_refusal(connection, refusal, effects),
+            },
             MeshMessage::Serve => {
                 if self.phase == Phase::Running {
                     effects.network.push(NetworkEffect::Listen);
@@ -348,7 +371,15 @@ impl Shard {
             MeshMessage::GroupsSaid { request, answers } => {
                 self.take_group_answers(request, answers, effects);
             }
-            MeshMessage::ControlRequest { .. } | MeshMessage::ImageApplied { .. } => {
+            MeshMessage::Drain { version } => self.handle_drain(from, version, effects),
+            MeshMessage::Drained => self.handle_drained(from, effects),
+            MeshMessage::Handover { at, refused } => {
+                self.handle_handover(now, at, refused, effects);
+            }
+            MeshMessage::ControlRequest { .. }
+            | MeshMessage::ImageApplied { .. }
+            | MeshMessage::Arrived { .. }
+            | MeshMessage::Left { .. } => {
                 debug_assert!(false, "meant for the control shard");
             }
         }
@@ -367,7 +398,33 @@ impl Shard {
         });
     }
 
+    /// A client connected. The control shard counts it; only where a limit is in force it has to
+    /// wait for that.
+    fn handle_connected(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerAddress,
+        effects: &mut Effects,
+    ) {
+        let network = &mut effects.network;
+        if !self.connections.handle_connected(connection, network) {
+            return self.closings.note(ClosedFor::ShardLimit);
+        }
+        let waits = self.waits_for_admission;
+        if !waits {
+            self.connections.handle_admitted(connection, network);
+        }
+        let arrived = MeshMessage::Arrived {
+            connection,
+            peer,
+            waits,
+        };
+        self.send(ShardId::CONTROL, arrived, effects);
+    }
+
     fn handle_disconnected(&mut self, connection: ConnectionId, effects: &mut Effects) {
+        let left = MeshMessage::Left { connection };
+        self.send(ShardId::CONTROL, left, effects);
         for request in self.connections.handle_disconnected(connection) {
             // Appends and changes go on; only a fetch has no use without its client.
             self.cancel_fetch(request, effects);
@@ -448,12 +505,14 @@ impl Shard {
 impl Machine for Shard {
     fn handle_event(&mut self, now: Now, event: Event, effects: &mut Effects) {
         self.now_us = now.monotonic_us;
+        self.connections.note_time(now);
         match event {
             Event::Start => {}
             Event::Disk(completion) => self.handle_disk(now, completion, effects),
-            Event::Connected { connection } => self
-                .connections
-                .handle_connected(connection, &mut effects.network),
+            Event::Connected { connection, peer } => {
+                self.handle_connected(connection, peer, effects);
+            }
+            Event::Progress { connection } => self.connections.handle_progress(connection),
             Event::Frame {
                 connection,
                 frame,
@@ -487,11 +546,13 @@ impl Machine for Shard {
     }
 
     fn next_deadline(&self) -> Option<MonotonicUs> {
-        if self.work.is_empty() && !self.has_turn_waiting() {
-            self.timers.next_deadline()
-        } else {
-            Some(0)
+        if !self.work.is_empty() || self.has_turn_waiting() {
+            return Some(0);
         }
+        let timers = self.timers.next_deadline();
+        let connections = self.connections.next_deadline();
+        let closings = self.closings.next_deadline();
+        timers.into_iter().chain(connections).chain(closings).min()
     }
 
     fn numbers(&self) -> Option<ShardNumbers> {
@@ -500,6 +561,8 @@ impl Machine for Shard {
 
     fn handle_timeout(&mut self, now: Now, effects: &mut Effects) {
         self.now_us = now.monotonic_us;
+        self.connections.note_time(now);
+        self.close_overdue(now, effects);
         while let Some(timer) = self.timers.pop_due(now) {
             if let Timer::Partition(slot) = timer {
                 self.note_partition_timer_gone(slot);

@@ -10,6 +10,7 @@
 
 use std::sync::Arc;
 
+use super::control_shard::admission::Refusal;
 use super::groups::GroupAsk;
 use super::parts::asks::{Ask, AskResult};
 use super::parts::fetch::{FetchParts, FetchedParts};
@@ -18,8 +19,10 @@ use super::parts::produce::{ProduceBatch, ProduceParts};
 use super::stage::Way;
 use crate::control::request::{ControlAnswer, ControlRequest};
 use crate::group::GroupAnswer;
-use crate::model::ids::ShardId;
+use crate::log::RefusedProducers;
+use crate::model::ids::{ConnectionId, ShardId, TopicPartition};
 use crate::model::image::MetadataImage;
+use crate::model::peer::PeerAddress;
 
 /// Where a message comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +51,27 @@ pub enum MeshMessage {
         /// The outcome.
         body: ControlAnswer,
     },
+    /// A data shard has accepted a connection.
+    Arrived {
+        /// Which.
+        connection: ConnectionId,
+        /// From where.
+        peer: PeerAddress,
+        /// True if no request of it is taken before it is admitted.
+        waits: bool,
+    },
+    /// A connection has ended.
+    Left {
+        /// Which.
+        connection: ConnectionId,
+    },
+    /// Whether a connection is served.
+    Admitted {
+        /// Which.
+        connection: ConnectionId,
+        /// Why not, if it is not.
+        result: Result<(), Refusal>,
+    },
     /// The control shard publishes new metadata to a data shard.
     Image(Arc<MetadataImage>),
     /// A data shard has applied an image: its partitions are open (or deleted) accordingly.
@@ -58,6 +82,21 @@ pub enum MeshMessage {
     /// The control shard tells a data shard to listen: it has sent the first image, so metadata can
     /// be answered; partitions that are not open yet ask their clients to try again.
     Serve,
+    /// Partitions leave the shard that sends this: say `Drained` behind every request that was
+    /// routed by an older image than this one.
+    Drain {
+        /// `MetadataImage::version`.
+        version: i64,
+    },
+    /// The answer to `Drain`.
+    Drained,
+    /// The log of a partition was closed by the shard that sends this; open it.
+    Handover {
+        /// Which.
+        at: TopicPartition,
+        /// Producers that were refused there.
+        refused: RefusedProducers,
+    },
     /// Append to partitions of the shard that gets this.
     Produce {
         /// Comes back with `Produced`.

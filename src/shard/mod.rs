@@ -5,11 +5,13 @@
 //! `limits`.
 
 pub mod api;
+mod closings;
 pub mod connection;
 pub mod contract;
 pub mod control_shard;
 mod fetch_sessions;
 pub mod groups;
+mod handover;
 mod image_apply;
 pub mod machine;
 mod memory;
@@ -26,6 +28,7 @@ mod strays;
 mod timers;
 mod volume;
 
+pub use closings::ClosedFor;
 pub use machine::{Shard, ShardConfig};
 pub use memory::MemoryUse;
 pub use start_progress::RecoveryProgress;

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use bytestring::ByteString;
 
 use super::api::APIS;
+use super::closings::ClosedFor;
 use super::machine::Shard;
 use super::memory::MemoryUse;
 use crate::limits::METRICS_PARTITIONS_MAX;
@@ -24,6 +25,10 @@ use crate::wire::protocol::ApiKey;
 pub struct ShardNumbers {
     /// Client connections.
     pub connections: usize,
+    /// Connections that it closed, by reason.
+    pub closings: Vec<(ClosedFor, u64)>,
+    /// Partitions that it took over from other shards.
+    pub partitions_taken: u64,
     /// Requests of its clients that wait for something.
     pub requests_waiting: usize,
     /// Parts of requests under way on its partitions.
@@ -219,6 +224,11 @@ impl Shard {
         let (requests_waiting, parts_under_way) = self.waiting_count();
         let mut numbers = ShardNumbers {
             connections: self.connection_count(),
+            closings: ClosedFor::ALL
+                .into_iter()
+                .zip(self.closings.counts())
+                .collect(),
+            partitions_taken: self.handovers.taken(),
             requests_waiting,
             parts_under_way,
             watches: self.watch_count(),

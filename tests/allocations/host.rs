@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use furlong::config::layers::Settings;
 use furlong::model::ids::{ConnectionId, ShardId};
 use furlong::model::memory_budget::MemoryBudget;
+use furlong::model::peer::PeerAddress;
 use furlong::model::storage::StorageRules;
 use furlong::model::time::Now;
 use furlong::shard::contract::{Effects, Event, Machine, NetworkEffect};
@@ -64,6 +65,7 @@ impl Host {
                 },
                 memory,
                 retention_check_ms: 30_000,
+                connection_idle_ms: Some(600_000),
                 settings: Arc::new(Settings::new()),
             })
         };
@@ -91,7 +93,9 @@ impl Host {
             );
         }
         let connection = CLIENT;
-        host.events.push_back((0, Event::Connected { connection }));
+        let peer = PeerAddress::UNKNOWN;
+        let connected = Event::Connected { connection, peer };
+        host.events.push_back((0, connected));
         host.settle();
         host
     }

@@ -6,6 +6,8 @@
 mod admin;
 mod client;
 mod commands;
+mod connections;
+mod cores;
 mod durability;
 mod file_systems;
 mod flush_modes;

@@ -52,7 +52,22 @@ impl Broker {
 
     /// Starts a broker with these arguments and waits for nothing.
     pub fn begin(data: &Path, arguments: &[&str]) -> Broker {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_furlong"));
+        let command = Command::new(env!("CARGO_BIN_EXE_furlong"));
+        Broker::begin_as(command, data, arguments)
+    }
+
+    /// Starts a broker that may have so many descriptors, and waits until it serves.
+    pub fn start_with_descriptors(data: &Path, arguments: &[&str], count: u32) -> Broker {
+        let mut command = Command::new("sh");
+        let count = count.to_string();
+        let script = r#"ulimit -n "$0" && exec "$@""#;
+        command.args(["-c", script, &count, env!("CARGO_BIN_EXE_furlong")]);
+        let mut broker = Broker::begin_as(command, data, arguments);
+        assert!(broker.wait_for_ready(), "{:?}", broker.said);
+        broker
+    }
+
+    fn begin_as(mut command: Command, data: &Path, arguments: &[&str]) -> Broker {
         command
             .args(["serve", "--data"])
             .arg(data)

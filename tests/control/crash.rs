@@ -60,6 +60,7 @@ impl Promises {
                 }
             }
             ControlAnswer::AlterConfigs(_)
+            | ControlAnswer::MovePartition(_)
             | ControlAnswer::Quorum { .. }
             | ControlAnswer::Unavailable => {}
         }

@@ -275,6 +275,7 @@ fn config(start: u8, shard_count: u16, cluster_id: Uuid, file: Settings) -> Cont
         port: 9092,
         rack: None,
         shard_count,
+        connections_max: 1000,
         defaults: BrokerDefaults::of(file).expect("valid settings"),
         entropy: [start; 32],
     }

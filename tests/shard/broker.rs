@@ -9,20 +9,34 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use furlong::config::layers::Settings;
+use furlong::config::connections::ConnectionLimits;
+use furlong::config::layers::{BrokerLayers, Settings};
 use furlong::model::disk::{DiskOperation, DiskRequest};
 use furlong::model::ids::{ConnectionId, ShardId, TopicId};
 use furlong::model::image::MetadataImage;
 use furlong::model::memory_budget::MemoryBudget;
+use furlong::model::peer::PeerAddress;
 use furlong::model::storage::StorageRules;
 use furlong::model::time::Now;
 use furlong::shard::contract::{Effects, Event, Machine, NetworkEffect, ProcessEffect};
+use furlong::shard::control_shard::admission::{Admission, Arrived, Verdict};
 use furlong::shard::mesh_message::MeshMessage;
 use furlong::shard::stage::{Stage, StageSample};
 use furlong::shard::{Shard, ShardConfig};
 
 use crate::controller::{Controller, NODE};
 use crate::memory_disk::MemoryDisk;
+
+/// `connections.max.idle.ms` of every broker.
+pub const IDLE_MS: u64 = 600_000;
+
+/// Connections that the descriptors of every broker allow.
+pub const CONNECTIONS_MAX: usize = 10_500;
+
+/// Where clients come from unless a test says something else.
+pub fn peer(text: &str) -> PeerAddress {
+    PeerAddress::parse(text).expect("an address")
+}
 
 /// What a client sees of its connection.
 #[derive(Default)]
@@ -50,6 +64,7 @@ fn shards(shard_count: u16, memory: MemoryBudget, settings: &Settings) -> Vec<Sh
             data_directory: "/data".into(),
             auto_create_topics: true,
             retention_check_ms: 30_000,
+            connection_idle_ms: Some(IDLE_MS),
             storage: StorageRules {
                 device_flush: true,
                 write_ahead: true,
@@ -72,6 +87,7 @@ pub struct Broker {
     pub now: Now,
     events: VecDeque<(usize, Event)>,
     to_controller: VecDeque<(ShardId, MeshMessage)>,
+    admission: Admission,
     pub wires: BTreeMap<ConnectionId, Wire>,
     next_connection: u64,
     pub process: Vec<(usize, ProcessEffect)>,
@@ -81,6 +97,9 @@ pub struct Broker {
     /// Reads that the disk was asked for.
     pub reads: usize,
     pub memory: MemoryBudget,
+    /// Shards do not hear of each other that all is drained.
+    pub holds_drained: bool,
+    drained: Vec<(usize, ShardId)>,
     /// Messages between data shards, by kind.
     pub mesh_messages: usize,
     /// Most effects that one call of a machine emitted.
@@ -130,6 +149,7 @@ impl Broker {
             },
             events: VecDeque::new(),
             to_controller: VecDeque::new(),
+            admission: Admission::new(CONNECTIONS_MAX),
             wires: BTreeMap::new(),
             next_connection: 1,
             process: Vec::new(),
@@ -137,6 +157,8 @@ impl Broker {
             unsent: Vec::new(),
             reads: 0,
             memory,
+            holds_drained: false,
+            drained: Vec::new(),
             mesh_messages: 0,
             largest_turn: 0,
             stages: Vec::new(),
@@ -190,6 +212,12 @@ impl Broker {
     /// Publishes changed metadata to all shards.
     pub fn publish(&mut self, change: impl FnOnce(&mut MetadataImage)) {
         let image = self.controller.publish(change);
+        let file = Settings::new();
+        let layers = BrokerLayers::new(&image.broker_configs, NODE, &file);
+        let (limits, mut verdicts) = (ConnectionLimits::of(layers), Vec::new());
+        self.admission
+            .handle_limits(self.now, limits, &mut verdicts);
+        self.tell_verdicts(verdicts);
         for shard in 0..self.shards.len() {
             let message = MeshMessage::Image(Arc::clone(&image));
             self.push_mesh(shard, ShardId::CONTROL, message);
@@ -198,6 +226,11 @@ impl Broker {
 
     /// A client on the given shard.
     pub fn connect(&mut self, shard: usize) -> ConnectionId {
+        self.connect_from(shard, peer("10.0.0.1"))
+    }
+
+    /// A client on the given shard, from an address.
+    pub fn connect_from(&mut self, shard: usize, peer: PeerAddress) -> ConnectionId {
         let connection = ConnectionId(self.next_connection);
         self.next_connection += 1;
         let wire = Wire {
@@ -206,7 +239,7 @@ impl Broker {
         };
         self.wires.insert(connection, wire);
         self.events
-            .push_back((shard, Event::Connected { connection }));
+            .push_back((shard, Event::Connected { connection, peer }));
         self.settle();
         connection
     }
@@ -293,6 +326,24 @@ impl Broker {
         self.settle();
     }
 
+    /// Shards hear of each other that all is drained.
+    pub fn release_drained(&mut self) {
+        self.holds_drained = false;
+        for (shard, from) in std::mem::take(&mut self.drained) {
+            self.push_mesh(shard, from, MeshMessage::Drained);
+        }
+        self.settle();
+    }
+
+    /// Another shard owns a partition from now on.
+    pub fn shift(&mut self, topic: &str, partition: usize, to: u16) {
+        self.publish(|image| {
+            let topic = image.topics.get_mut(topic).expect("it is there");
+            Arc::make_mut(topic).partitions[partition].shard = ShardId(to);
+        });
+        self.settle();
+    }
+
     /// How many disk requests are held.
     pub fn held(&self) -> usize {
         self.held.len()
@@ -325,7 +376,39 @@ impl Broker {
         }
     }
 
+    fn tell_verdicts(&mut self, verdicts: Vec<Verdict>) {
+        for verdict in verdicts {
+            let message = MeshMessage::Admitted {
+                connection: verdict.connection,
+                result: verdict.result,
+            };
+            self.push_mesh(usize::from(verdict.to.0), ShardId::CONTROL, message);
+        }
+    }
+
     fn drive_controller(&mut self, from: ShardId, message: MeshMessage) {
+        let (now, mut verdicts) = (self.now, Vec::new());
+        let message = match message {
+            MeshMessage::Arrived {
+                connection,
+                peer,
+                waits,
+            } => {
+                let arrived = Arrived {
+                    shard: from,
+                    connection,
+                    peer,
+                    waits,
+                };
+                self.admission.handle_arrived(now, arrived, &mut verdicts);
+                return self.tell_verdicts(verdicts);
+            }
+            MeshMessage::Left { connection } => {
+                self.admission.handle_left(now, connection, &mut verdicts);
+                return self.tell_verdicts(verdicts);
+            }
+            other => other,
+        };
         for (to, reply) in self.controller.handle(from, message) {
             for shard in 0..self.shards.len() {
                 let is_for = to.is_none_or(|to| usize::from(to.0) == shard);
@@ -338,6 +421,13 @@ impl Broker {
 
     fn drive_timeouts(&mut self) -> bool {
         let mut was_due = false;
+        let admission = self.admission.next_deadline();
+        if admission.is_some_and(|at| at <= self.now.monotonic_us) {
+            was_due = true;
+            let mut verdicts = Vec::new();
+            self.admission.handle_timeout(self.now, &mut verdicts);
+            self.tell_verdicts(verdicts);
+        }
         for shard in 0..self.shards.len() {
             let deadline = self.shards[shard].next_deadline();
             if deadline.is_some_and(|at| at <= self.now.monotonic_us) {
@@ -382,6 +472,11 @@ impl Broker {
             if effect.to == ShardId::CONTROL {
                 self.to_controller.push_back((from, *effect.message));
             } else {
+                let is_drained = matches!(*effect.message, MeshMessage::Drained);
+                if is_drained && self.holds_drained {
+                    self.drained.push((usize::from(effect.to.0), from));
+                    continue;
+                }
                 self.mesh_messages += 1;
                 self.push_mesh(usize::from(effect.to.0), from, *effect.message);
             }

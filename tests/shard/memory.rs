@@ -69,6 +69,8 @@ fn the_log_that_was_quiet_longest_goes_to_the_disk_and_the_others_do_not() {
         fill(&mut broker, client, partition, 4, 100_000);
     }
     broker.advance_ms(3_600_000);
+    // The old connection was idle for too long.
+    let client = broker.connect(0);
     let before = broker.reads;
     for partition in [1, 2] {
         let response = call(

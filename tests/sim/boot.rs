@@ -21,6 +21,12 @@ use crate::prng::Prng;
 /// How often retention looks: often enough for the short life of a simulated process.
 const RETENTION_CHECK_MS: u64 = 5_000;
 
+/// Short enough for a client that rests to lose its connection now and then.
+const IDLE_MS: u64 = 400;
+
+/// More than all clients have.
+const CONNECTIONS_MAX: usize = 1000;
+
 /// Makes the machines of one life, data shards first, the control shard last.
 pub type Boot = Box<dyn FnMut(u16, &mut Prng) -> Vec<Box<dyn Machine>>>;
 
@@ -64,6 +70,7 @@ pub fn broker() -> Boot {
                 data_directory: "/data".into(),
                 auto_create_topics: false,
                 retention_check_ms: RETENTION_CHECK_MS,
+                connection_idle_ms: Some(IDLE_MS),
                 storage,
                 memory: MEMORY,
                 settings: Arc::new(settings.clone()),
@@ -81,6 +88,7 @@ pub fn broker() -> Boot {
             port: 9092,
             rack: None,
             shard_count: shards,
+            connections_max: CONNECTIONS_MAX,
             defaults: BrokerDefaults::of(settings.clone()).expect("right settings"),
             entropy,
         })));

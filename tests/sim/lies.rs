@@ -28,6 +28,11 @@ impl Lies {
 
     /// Carries a message.
     pub fn on_mesh(&mut self, mut message: Box<MeshMessage>) -> Box<MeshMessage> {
+        if self.lie == Lie::RefusedAreForgotten
+            && let MeshMessage::Handover { refused, .. } = message.as_mut()
+        {
+            *refused = Default::default();
+        }
         if self.lie != Lie::EpochStaysAsItWas {
             return message;
         }

@@ -120,6 +120,11 @@ fn without_a_new_epoch_at_each_start_a_seed_fails() {
 }
 
 #[test]
+fn without_the_refused_producers_of_a_partition_that_moves_a_seed_fails() {
+    expect_noticed(Lie::RefusedAreForgotten, "the oldest that is not settled");
+}
+
+#[test]
 fn without_the_cut_of_a_torn_tail_a_seed_fails() {
     expect_noticed(Lie::TearsAreHidden, "was acknowledged");
 }

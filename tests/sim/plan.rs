@@ -22,6 +22,8 @@ pub enum Lie {
     TearsAreHidden,
     /// The published metadata names the leader epoch that a partition began with.
     EpochStaysAsItWas,
+    /// A shard that takes a partition over does not hear which producers the old one refused.
+    RefusedAreForgotten,
 }
 
 /// How one run is set up.

@@ -19,6 +19,8 @@ pub enum Salt {
     Crash = 5,
     /// What a start draws for itself: ids and entropy.
     Boot = 6,
+    /// Which partition moves to which shard, and when.
+    Moves = 7,
 }
 
 /// One stream.

@@ -84,6 +84,12 @@ stats! {
     no_space: true,
     /// Requests that failed.
     io_errors: true,
+    /// Partitions that moved to another shard.
+    moves: true,
+    /// Moves during which the process ended.
+    moves_cut: true,
+    /// Moves that were refused.
+    moves_refused: true,
     /// Connections dropped by the network.
     connections_dropped: true,
     /// Topics made.

@@ -477,7 +477,7 @@ impl Machine for Toy {
                 let path = "".into();
                 self.push(DiskOperation::ListDirectory { path }, effects);
             }
-            Event::Connected { connection } => {
+            Event::Connected { connection, .. } => {
                 effects
                     .network
                     .push(NetworkEffect::ReceiveNext { connection });
@@ -496,7 +496,7 @@ impl Machine for Toy {
                 self.is_stopping = true;
                 self.go_on(effects);
             }
-            Event::Mesh { .. } | Event::Sent { .. } => {}
+            Event::Mesh { .. } | Event::Progress { .. } | Event::Sent { .. } => {}
         }
     }
 

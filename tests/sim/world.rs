@@ -7,9 +7,11 @@
 //! nothing that it had not handed out before it died comes out of it.
 
 mod clients;
+mod moves;
 
 use std::collections::BTreeMap;
 
+use self::moves::Moves;
 use bytes::{Bytes, BytesMut};
 use furlong::model::disk::DiskCompletion;
 use furlong::model::ids::{ConnectionId, ShardId};
@@ -72,6 +74,7 @@ enum Happening {
         death: Death,
     },
     Start,
+    Move,
     Full(bool),
 }
 
@@ -93,6 +96,7 @@ struct Streams {
     network: Prng,
     crash: Prng,
     boot: Prng,
+    moves: Prng,
 }
 
 /// All of it.
@@ -115,6 +119,7 @@ pub struct World {
     boot: Boot,
     network: Network,
     lies: Lies,
+    moves: Moves,
     lanes: BTreeMap<(usize, usize), u64>,
     clients: Vec<Box<dyn Client>>,
     wake_tickets: Vec<u64>,
@@ -145,6 +150,7 @@ impl World {
             boot,
             network: Network::default(),
             lies: Lies::new(plan.lie),
+            moves: Moves::default(),
             lanes: BTreeMap::new(),
             wake_tickets: vec![0; clients.len()],
             clients,
@@ -153,6 +159,7 @@ impl World {
                 network: Prng::new(seed, Salt::Network),
                 crash: Prng::new(seed, Salt::Crash),
                 boot: Prng::new(seed, Salt::Boot),
+                moves: Prng::new(seed, Salt::Moves),
             },
             effects: Effects::default(),
             fate: None,
@@ -162,6 +169,7 @@ impl World {
             plan,
         };
         world.after(0, Happening::Start);
+        world.plan_move();
         for client in 0..world.clients.len() {
             world.after(1, Happening::Wake { client, ticket: 0 });
         }
@@ -315,6 +323,7 @@ impl World {
                 }
             }
             Happening::Start => self.start(),
+            Happening::Move => self.ask_move(),
             Happening::Full(full) => {
                 if !self.healed {
                     self.disk.set_full(full);
@@ -399,6 +408,10 @@ impl World {
             self.perform_network(machine, effect);
         }
         for effect in effects.mesh.drain(..) {
+            if effect.to == ShardId::MAIN {
+                self.take_told(*effect.message);
+                continue;
+            }
             let from = self.shard_of(machine);
             let to = self.machine_of(effect.to);
             let (low, high) = self.plan.mesh_us;
@@ -569,6 +582,7 @@ impl World {
         let death = death.or(after_stop.then_some(Death::PowerCut));
         self.disk.die(death.unwrap_or(Death::Kill), &mut self.stats);
         self.process = None;
+        self.forget_moves();
         self.fate = None;
         for number in self.network.process_gone() {
             self.cut(number);

@@ -70,11 +70,12 @@ pub(super) const CLUSTER_SETTINGS: &[BrokerSetting] = &[
     ),
     fixed(
         "cores",
-        Int,
+        String,
         Some("0"),
-        Check::Whole { min: 0, max: 256 },
+        Check::Cores,
         Engine,
-        "Number of data cores, each with its own executor; 0 for all that the process may use.",
+        "Cores that serve data, each with its own executor: how many, or which, like 0-3,6; 0 for \
+         all that the process may use and its control group gives time for.",
     ),
     fixed(
         "default.replication.factor",

@@ -101,7 +101,6 @@ pub static FOREIGN_NAMES: &[&str] = &[
     "log.message.downconversion.enable",
     "log.message.format.version",
     "log.message.timestamp.difference.max.ms",
-    "max.connections.per.ip.overrides",
     "max.incremental.fetch.session.cache.slots",
     "max.request.partition.size.limit",
     "metadata.log.max.snapshot.interval.ms",

@@ -4,7 +4,7 @@
 //! Owns: [`BROKER_SETTINGS`], made of one part for each matter (`cluster`, `groups`,
 //! `log`, `network`), and
 //! the names that are known but not in it (`foreign`). Invariants: sorted by name; every default
-//! passes its own check; at most 40 settings are read (several names for one thing are one).
+//! passes its own check; at most 45 settings are read (several names for one thing are one).
 //! Runs on: any core (constants). Bounded by: the table.
 
 mod cluster;

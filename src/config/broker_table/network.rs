@@ -17,8 +17,9 @@ pub(super) const NETWORK_SETTINGS: &[BrokerSetting] = &[
         Some("127.0.0.1:9644"),
         Check::Text,
         Engine,
-        "Where /metrics, /healthz and /readyz are served, like 127.0.0.1:9644; empty for nowhere. \
-         Whoever reaches it can read the figures, so think before it leaves the loopback.",
+        "Where /metrics, /healthz, /readyz and /shards are served, like 127.0.0.1:9644; empty for \
+         nowhere. Whoever reaches it can read the figures and move partitions between cores, so \
+         think before it leaves the loopback.",
     ),
     fixed(
         "advertised.listeners",
@@ -41,9 +42,14 @@ pub(super) const NETWORK_SETTINGS: &[BrokerSetting] = &[
         "connections.max.idle.ms",
         Long,
         Some("600000"),
-        long(-1),
-        Ignored,
-        "Without effect: idle connections stay open.",
+        Check::WholeOr {
+            min: 1,
+            max: i64::MAX,
+            or: -1,
+        },
+        Engine,
+        "A connection on which nothing happened for so long is closed, in milliseconds; not while \
+         a request of it is under way. -1 closes none.",
     ),
     fixed(
         "fetch.max.bytes",
@@ -82,24 +88,32 @@ pub(super) const NETWORK_SETTINGS: &[BrokerSetting] = &[
         Int,
         Some("2147483647"),
         int(0),
-        Ignored,
-        "Without effect: the rate of new connections is not limited.",
+        Engine,
+        "New connections a second, of the whole broker; a further one waits for its turn.",
     ),
     dynamic(
         "max.connections",
         Int,
         Some("2147483647"),
         int(0),
-        Ignored,
-        "Without effect: each core serves a fixed number at most.",
+        Engine,
+        "Connections of the whole broker; a further one is not served before another one ends.",
     ),
     dynamic(
         "max.connections.per.ip",
         Int,
         Some("2147483647"),
         int(0),
-        Ignored,
-        "Without effect: each core serves a fixed number at most.",
+        Engine,
+        "Connections from one address; a further one is closed.",
+    ),
+    dynamic(
+        "max.connections.per.ip.overrides",
+        String,
+        Some(""),
+        Check::PeerLimits,
+        Engine,
+        "Connections from some addresses, like 10.0.0.1:500,::1:20; host names are not looked up.",
     ),
     dynamic(
         "num.io.threads",

@@ -27,7 +27,10 @@ fn nothing_given_serves_on_loopback() {
         }
     );
     assert_eq!(config.advertised, config.listen);
-    assert_eq!((config.cores, config.auto_create_topics), (None, true));
+    assert_eq!(
+        (config.cores, config.auto_create_topics),
+        (CoreChoice::All, true)
+    );
     assert_eq!(config.frame_bytes_max, 104_857_600);
     assert_eq!(config.defaults, BrokerDefaults::default());
     assert!(config.notices.is_empty());
@@ -83,7 +86,10 @@ fn flags_beat_the_file() {
         "broker.id=5".to_owned(),
     ];
     let config = ServerConfig::parse("num.partitions=4", &flags).expect("valid");
-    assert_eq!((config.defaults.num_partitions, config.cores), (9, Some(2)));
+    assert_eq!(
+        (config.defaults.num_partitions, config.cores),
+        (9, CoreChoice::Count(2))
+    );
     assert_eq!(config.node_id, BrokerId(5));
     let nonsense = ServerConfig::parse("", &["nonsense".to_owned()]).expect_err("no value");
     assert!(nonsense.to_string().contains("key=value"));

@@ -2,6 +2,7 @@
 //! Tests of the controller: one per rule, and properties of replay, snapshots and batches.
 
 mod configs;
+mod moves;
 mod partitions;
 mod properties;
 mod registration;

@@ -23,10 +23,16 @@ fn sent(network: &mut Vec<NetworkEffect>) -> Vec<String> {
     texts.collect()
 }
 
+/// Connected, and admitted.
+fn connect(table: &mut ConnectionTable, id: ConnectionId, network: &mut Vec<NetworkEffect>) {
+    table.handle_connected(id, network);
+    table.handle_admitted(id, network);
+}
+
 fn connected() -> (ConnectionTable, Vec<NetworkEffect>) {
     let mut table = ConnectionTable::default();
     let mut network = Vec::new();
-    table.handle_connected(ID, &mut network);
+    connect(&mut table, ID, &mut network);
     (table, network)
 }
 
@@ -135,7 +141,7 @@ fn a_connection_too_many_is_closed_at_once() {
     let mut network = Vec::new();
     for id in 0..=CONNECTIONS_PER_SHARD_MAX {
         network.clear();
-        table.handle_connected(ConnectionId(length_u64(id)), &mut network);
+        connect(&mut table, ConnectionId(length_u64(id)), &mut network);
     }
     assert!(matches!(network[..], [NetworkEffect::Close { .. }]));
 }
@@ -188,7 +194,7 @@ fn without_memory_nobody_is_granted_a_frame_and_later_everybody_in_turn() {
     table.handle_hold(true);
     let others: Vec<ConnectionId> = (10..13).map(ConnectionId).collect();
     for id in &others {
-        table.handle_connected(*id, &mut network);
+        connect(&mut table, *id, &mut network);
     }
     let slot = frame(&mut table, &mut network, 5);
     table.handle_outcome(slot, Outcome::Silent, None, &mut network);
@@ -266,7 +272,7 @@ proptest! {
         let mut next_id = 10;
         let mut ids = [ConnectionId(0), ConnectionId(1), ConnectionId(2)];
         for id in ids {
-            table.handle_connected(id, &mut network);
+            connect(&mut table, id, &mut network);
         }
         let mut granted: Vec<ConnectionId> = grants(&mut network);
         for (who, what, number) in steps {
@@ -278,7 +284,7 @@ proptest! {
                     granted.retain(|id| *id != ids[who]);
                     next_id += 1;
                     ids[who] = ConnectionId(next_id);
-                    table.handle_connected(ids[who], &mut network);
+                    connect(&mut table, ids[who], &mut network);
                 }
                 2 | 3 if !under_way.is_empty() => {
                     let slot = under_way.swap_remove(number % under_way.len());

@@ -96,7 +96,7 @@ impl ControlShard {
             });
         }
         self.count_replayed(bytes, effects);
-        self.publish(effects);
+        self.publish(now, effects);
         self.plan_pending(now, effects);
     }
 

@@ -4,6 +4,8 @@
 //! Invariants: a frame is handed to a machine only from the queue, never from inside of another
 //! turn; what is sent on one connection arrives in order.
 
+use furlong::model::peer::PeerAddress;
+
 use super::{
     BytesMut, Client, ClientEffect, ConnectionId, Context, Event, Happening, NetworkEffect,
     Process, ToBroker, ToClient, World,
@@ -165,8 +167,8 @@ impl World {
         connection.shard = Some(machine);
         connection.incarnation = incarnation;
         self.send_to_client(number, ToClient::Connected);
-        let connection = ConnectionId(number);
-        self.turn(machine, Some(Event::Connected { connection }));
+        let (connection, peer) = (ConnectionId(number), PeerAddress::UNKNOWN);
+        self.turn(machine, Some(Event::Connected { connection, peer }));
     }
 
     /// Hands a waiting frame to the machine if it granted one.

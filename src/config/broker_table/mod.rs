@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The table of broker settings, as Kafka 4.3 names them.
 //!
-//! Owns: [`BROKER_SETTINGS`], made of one part for each matter (`cluster`, `groups`,
-//! `log`, `network`), and
-//! the names that are known but not in it (`foreign`). Invariants: sorted by name; every default
-//! passes its own check; at most 45 settings are read (several names for one thing are one).
+//! Owns: [`BROKER_SETTINGS`], made of one part for each matter (`cluster`, `groups`, `log`,
+//! `network`), and the names that are known but not in it (`foreign`). Invariants: sorted by name;
+//! every default passes its own check; at most 45 settings are read, and 10 more by groups (several
+//! names for one thing are one).
 //! Runs on: any core (constants). Bounded by: the table.
 
 mod cluster;

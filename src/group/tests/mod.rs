@@ -57,6 +57,8 @@ pub struct Bench {
     pub holds: bool,
     answers: BTreeMap<u64, GroupAnswer>,
     next: u64,
+    /// How many coordinators there have been.
+    lives: u8,
 }
 
 /// Settings: no wait for further members, unless a test asks for one.
@@ -90,6 +92,7 @@ impl Bench {
             holds: false,
             answers: BTreeMap::new(),
             next: 0,
+            lives: 1,
         };
         bench.load();
         bench
@@ -98,7 +101,11 @@ impl Bench {
     /// Reads the log into a new coordinator: the broker was started again.
     pub fn restart(&mut self) {
         self.held.clear();
-        self.coordinator = coordinator(&self.settings, 2);
+        self.lives = self
+            .lives
+            .checked_add(1)
+            .expect("a test restarts less often");
+        self.coordinator = coordinator(&self.settings, self.lives);
         self.load();
     }
 

@@ -205,11 +205,26 @@ mod tests {
         let read = BROKER_SETTINGS
             .iter()
             .filter(|setting| setting.usage == Use::Engine && is_first(setting.name));
-        let beginnings = ["group.", "offset.", "offsets."];
-        let (groups, others): (Vec<&BrokerSetting>, Vec<&BrokerSetting>) =
-            read.partition(|setting| beginnings.iter().any(|one| setting.name.starts_with(one)));
-        assert!(others.len() <= 45, "{} settings are read", others.len());
-        assert!(groups.len() <= 10, "{} by groups", groups.len());
+        // What a person must know to run the engine stays few. Beside it Kafka's own names for what
+        // its clients and operators set, by what they concern.
+        let concerns = [
+            ("groups", &["group.", "offset.", "offsets."][..], 10),
+            ("connections", &["max.connection", "connections."][..], 6),
+        ];
+        let mut left: Vec<&BrokerSetting> = read.collect();
+        for (what, beginnings, most) in concerns {
+            let concerns = |name: &str| beginnings.iter().any(|one| name.starts_with(one));
+            let before = left.len();
+            left.retain(|setting| !concerns(setting.name));
+            let count = before - left.len();
+            assert!(count <= most, "{count} settings are read for {what}");
+        }
+        let names: Vec<&str> = left.iter().map(|setting| setting.name).collect();
+        assert!(
+            left.len() <= 45,
+            "{} settings are read: {names:?}",
+            left.len()
+        );
     }
 
     #[test]

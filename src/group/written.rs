@@ -5,6 +5,8 @@
 //! lost changes nothing, and its caller knows. Runs on: the shard that coordinates. Bounded by: the
 //! records under way.
 
+use bytestring::ByteString;
+
 use super::coordinator::{Coordinator, drop_blank};
 use super::request::{GroupAnswer, GroupEffects};
 use super::turn::Turn;
@@ -42,14 +44,7 @@ impl Coordinator {
         effects: &mut GroupEffects,
     ) {
         let (groups, mut turn) = self.split(now, effects);
-        let id = match &write {
-            Write::Commit { group, .. }
-            | Write::Assign { group, .. }
-            | Write::Forget { group, .. }
-            | Write::Remove { group, .. } => group.clone(),
-            Write::Replace(replacement) => replacement.group.clone(),
-            Write::Empty => return,
-        };
+        let Some(id) = group_of(&write) else { return };
         let Some(group) = groups.get_mut(&id) else {
             // Its last offset was ended twice, and it went with the first of the two.
             if let Write::Forget {
@@ -107,6 +102,18 @@ impl Coordinator {
             Write::Empty => {}
         }
         drop_blank(groups, &id);
+    }
+}
+
+/// The group whose records were written.
+fn group_of(write: &Write) -> Option<ByteString> {
+    match write {
+        Write::Commit { group, .. }
+        | Write::Assign { group, .. }
+        | Write::Forget { group, .. }
+        | Write::Remove { group, .. } => Some(group.clone()),
+        Write::Replace(replacement) => Some(replacement.group.clone()),
+        Write::Empty => None,
     }
 }
 

@@ -8,7 +8,6 @@
 //! bytes and by number, and lent memory is not counted, for it is there anyway. Runs on: the core
 //! of the shard. Bounded by: `MemoryBudget::buffer_bytes`, `BUFFERS_AT_REST_MAX`.
 
-use std::collections::VecDeque;
 use std::ops::RangeInclusive;
 
 use bytes::Bytes;
@@ -28,10 +27,18 @@ pub trait BlockLender {
     fn total_bytes(&self) -> usize;
 }
 
+/// A buffer that waits for its next use.
+struct Waiting {
+    buffer: BlockBuffer,
+    /// Its turn among those that have come back.
+    came: u64,
+}
+
 /// Buffers that wait for their next use.
 pub struct BufferPool {
-    /// Those that came back first stand in front.
-    free: VecDeque<BlockBuffer>,
+    free: Vec<Waiting>,
+    /// Buffers that have come back.
+    came: u64,
     free_bytes: usize,
     free_bytes_max: usize,
     lender: Option<Box<dyn BlockLender>>,
@@ -45,7 +52,8 @@ impl BufferPool {
     #[must_use]
     pub fn new(free_bytes_max: usize) -> BufferPool {
         BufferPool {
-            free: VecDeque::new(),
+            free: Vec::new(),
+            came: 0,
             free_bytes: 0,
             free_bytes_max,
             lender: None,
@@ -112,12 +120,17 @@ impl BufferPool {
         self.lender.as_mut()?.lend(len_bytes, left)
     }
 
-    /// The smallest buffer that fits: a larger one may be what the next one looks for.
+    /// The smallest buffer that fits: a larger one may be what the next one looks for. One that came
+    /// back late is taken before one that came back early, for it is looked at first.
     fn find(&mut self, fits: impl Fn(&BlockBuffer) -> bool) -> Option<BlockBuffer> {
-        let free = self.free.iter().enumerate();
-        let fitting = free.filter(|(_, buffer)| fits(buffer));
-        let (place, _) = fitting.min_by_key(|(_, buffer)| buffer.len())?;
-        let buffer = self.free.remove(place).expect("it was just seen");
+        let mut found: Option<(usize, usize)> = None;
+        for (place, waiting) in self.free.iter().enumerate().rev() {
+            let len = waiting.buffer.len();
+            if found.is_none_or(|(_, smallest)| len < smallest) && fits(&waiting.buffer) {
+                found = Some((place, len));
+            }
+        }
+        let buffer = self.free.swap_remove(found?.0).buffer;
         if !buffer.is_lent() {
             self.free_bytes -= buffer.len();
         }
@@ -134,9 +147,14 @@ impl BufferPool {
         if !buffer.is_lent() {
             self.free_bytes += buffer.len();
         }
-        self.free.push_back(buffer);
+        let came = self.came;
+        self.came += 1;
+        self.free.push(Waiting { buffer, came });
         while self.free_bytes > self.free_bytes_max || self.free.len() > BUFFERS_AT_REST_MAX {
-            let oldest = self.free.pop_front().expect("what waits is in the list");
+            let waiting = self.free.iter().enumerate();
+            let oldest = waiting.min_by_key(|(_, waiting)| waiting.came);
+            let (place, _) = oldest.expect("what waits is in the list");
+            let oldest = self.free.swap_remove(place).buffer;
             if !oldest.is_lent() {
                 self.free_bytes -= oldest.len();
             }

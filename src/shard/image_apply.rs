@@ -15,6 +15,7 @@ use super::mesh_message::MeshMessage;
 use super::parts::SubId;
 use super::parts::asks::Said;
 use super::stage::Stage;
+use crate::config::connections::ConnectionLimits;
 use crate::limits::{OPENING_PARTITIONS_MAX, PARTITIONS_MAX};
 use crate::log::{RecoveryReport, RefusedProducers, RoundTimes};
 use crate::model::ids::{ShardId, TopicId, TopicPartition};
@@ -71,6 +72,7 @@ impl Shard {
         self.begin_start(now, self.progress.to_open.len());
         self.open_waiting(now, effects);
         self.settle_slow_bound();
+        self.waits_for_admission = ConnectionLimits::of(self.broker_layers()).is_limited();
         self.counts.forget_topics(&image);
         self.forget_deleted_topics(now, &before, effects);
         self.settle_coordinators(now, effects);
@@ -255,18 +257,7 @@ impl Shard {
         effects: &mut Effects,
     ) {
         match event {
-            PartitionEvent::Opened { report } => {
-                self.notice_recovery(slot, &report, effects);
-                self.note_opened(&report);
-                self.progress.opening.remove(&slot);
-                if !self.progress.leaving.contains(&slot) {
-                    self.finish_slot(slot);
-                }
-                if self.keeps_groups(slot) && self.phase == Phase::Running {
-                    self.settle_coordinators(now, effects);
-                }
-                self.open_waiting(now, effects);
-            }
+            PartitionEvent::Opened { report } => self.take_opened(now, slot, &report, effects),
             PartitionEvent::Damaged { sentence } => {
                 effects.process.push(ProcessEffect::Notice { sentence });
                 return;
@@ -321,6 +312,20 @@ impl Shard {
         }
         self.answer_images(effects);
         self.finish_stop(effects);
+    }
+
+    /// A partition is open.
+    fn take_opened(&mut self, now: Now, slot: u32, report: &RecoveryReport, effects: &mut Effects) {
+        self.notice_recovery(slot, report, effects);
+        self.note_opened(report);
+        self.progress.opening.remove(&slot);
+        if !self.progress.leaving.contains(&slot) {
+            self.finish_slot(slot);
+        }
+        if self.keeps_groups(slot) && self.phase == Phase::Running {
+            self.settle_coordinators(now, effects);
+        }
+        self.open_waiting(now, effects);
     }
 
     /// There is no space to open a partition: nothing waits for it any longer, it serves once it

@@ -31,7 +31,6 @@ use super::start_progress::StartProgress;
 use super::strays::Strays;
 use super::timers::{Timer, Timers};
 use super::volume::VolumeQuestion;
-use crate::config::connections::ConnectionLimits;
 use crate::config::groups::GroupSettings;
 use crate::config::layers::{BrokerLayers, Settings};
 use crate::control::request::{ControlAnswer, ControlRequest};
@@ -99,7 +98,7 @@ pub struct Shard {
     pub(super) connections: ConnectionTable,
     pub(super) closings: Closings,
     /// A limit of connections is in force: they wait for their admission.
-    waits_for_admission: bool,
+    pub(super) waits_for_admission: bool,
     pub(super) requests: RequestTable,
     pub(super) fetch_sessions: FetchSessions,
     pub(super) groups: Groups,
@@ -311,8 +310,6 @@ impl Shard {
             MeshMessage::Image(image) => {
                 if self.phase == Phase::Running {
                     self.handle_image(now, image, effects);
-                    let limits = ConnectionLimits::of(self.broker_layers());
-                    self.waits_for_admission = limits.is_limited();
                 }
             }
             MeshMessage::Admitted { connection, result } => match result {

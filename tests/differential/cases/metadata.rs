@@ -54,9 +54,7 @@ pub const CASES: &[Case] = &[
         &[0, 1, 5, 9, 12, 13],
         |side, version| {
             side.topic("t", 2, &[]);
-            let topics = (version > 0)
-                .then(|| None)
-                .unwrap_or_else(|| Some(Vec::new()));
+            let topics = if version > 0 { None } else { Some(Vec::new()) };
             let request = MetadataRequest::default().with_topics(topics);
             let mut answer = side.must(version, &request);
             let is_own =

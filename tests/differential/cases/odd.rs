@@ -226,12 +226,6 @@ pub const CASES: &[Case] = &[
             side.ask("coordinator", version, &find(version, 0, &["g"]));
         }
     }),
-    case("coordinator/of a transaction", &[], |side, _| {
-        wait_for_coordinator(side, 1, "x");
-        for version in [1, 4] {
-            side.ask("coordinator", version, &find(version, 1, &["x"]));
-        }
-    }),
     case("coordinator/odd keys", &[], |side, _| {
         wait_for_coordinator(side, 0, "");
         for version in [1, 4] {

@@ -104,7 +104,7 @@ pub const CASES: &[Case] = &[
     }),
     case(
         "produce/several partitions and topics",
-        &[3, 9, 13],
+        &[3, 9],
         |side, version| {
             let ids = [side.topic("t", 2, &[]), side.topic("u", 1, &[])];
             let records = || Some(Batch::of(&["a", "b"]).bytes());

@@ -13,7 +13,9 @@ use furlong::model::disk::DiskQueue;
 use furlong::model::ids::{Offset, Uuid};
 use furlong::model::storage::StorageRules;
 use furlong::model::time::Now;
-use furlong::model::topic_config::{CleanupPolicy, FlushMode, StoredCodec, TimestampType};
+use furlong::model::topic_config::{
+    CleanupPolicy, CompactionConfig, FlushMode, StoredCodec, TimestampType,
+};
 use furlong::wire::record::{BatchBuilder, BatchHeader, Compression, split_batches};
 
 use crate::disk::ModelDisk;
@@ -31,6 +33,7 @@ pub fn config() -> LogConfig {
         },
         retention_ms: None,
         retention_bytes: None,
+        compaction: CompactionConfig::default(),
         segment_bytes: 1 << 30,
         segment_ms: 7 * 24 * 3_600_000,
         index_interval_bytes: 4096,

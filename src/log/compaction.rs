@@ -92,7 +92,9 @@ impl Compaction {
 
     /// Files of a pass, for a log that is removed.
     pub(super) fn take_open_files(&mut self) -> Vec<FileId> {
-        self.pass.take().map_or(Vec::new(), |mut pass| pass.take_open_files())
+        self.pass
+            .take()
+            .map_or(Vec::new(), |mut pass| pass.take_open_files())
     }
 }
 
@@ -129,7 +131,10 @@ impl PartitionLog {
         disk: &mut DiskQueue,
         events: &mut Vec<LogEvent>,
     ) {
-        if self.compaction_deadline().is_none_or(|at| at > now.monotonic_us) {
+        if self
+            .compaction_deadline()
+            .is_none_or(|at| at > now.monotonic_us)
+        {
             return;
         }
         if let Some(pass) = &mut self.compaction.pass {
@@ -142,7 +147,11 @@ impl PartitionLog {
             Checkpoint::Unread => {
                 self.compaction.checkpoint = Checkpoint::Reading;
                 let path = self.path(CLEANER_CHECKPOINT);
-                self.push(Pending::CleanerCheckpoint, DiskOperation::ReadFile { path }, disk);
+                self.push(
+                    Pending::CleanerCheckpoint,
+                    DiskOperation::ReadFile { path },
+                    disk,
+                );
             }
             Checkpoint::Known(clean_end) => self.look_at_dirt(clean_end, now, disk, events),
         }
@@ -218,13 +227,17 @@ impl PartitionLog {
             if rules.lag_ms_min > 0 && !is_older(newest_ms(segment), now, rules.lag_ms_min) {
                 break;
             }
-            oldest_ms = oldest_ms.or(segment.mark.first_timestamp).or(newest_ms(segment));
+            oldest_ms = oldest_ms
+                .or(segment.mark.first_timestamp)
+                .or(newest_ms(segment));
             dirty_bytes += segment.mark.size_bytes;
             end = segment.mark.next_offset;
         }
         let parts = u128::from(dirty_bytes) * 1_000_000;
         let wanted = u128::from(rules.dirty_millionths_min) * u128::from(clean_bytes + dirty_bytes);
-        let is_overdue = rules.lag_ms_max.is_some_and(|max| is_older(oldest_ms, now, max));
+        let is_overdue = rules
+            .lag_ms_max
+            .is_some_and(|max| is_older(oldest_ms, now, max));
         if end > first_dirty && (parts > wanted || is_overdue) {
             Dirt::Enough(end)
         } else {

@@ -154,7 +154,10 @@ impl PartitionLog {
         let after = self
             .segments
             .partition_point(|segment| segment.base_offset < pass.next_base);
-        let first = self.segments.get(after).filter(|first| first.base_offset < pass.end);
+        let first = self
+            .segments
+            .get(after)
+            .filter(|first| first.base_offset < pass.end);
         let Some(first) = first else {
             self.write_cleaner_checkpoint(pass, disk);
             return Course::Waits;
@@ -197,7 +200,11 @@ impl PartitionLog {
         pass.asked = Some(Asked::OpenCopy);
         let path = self.segment_path(base, FileKind::Cleaned);
         let create = true;
-        self.push(Pending::Compaction, DiskOperation::Open { file, path, create }, disk);
+        self.push(
+            Pending::Compaction,
+            DiskOperation::Open { file, path, create },
+            disk,
+        );
         Course::Waits
     }
 
@@ -209,12 +216,7 @@ impl PartitionLog {
     }
 
     /// Writes a piece of the copy; the last one is filled up with zeros.
-    pub(super) fn write_copy(
-        &mut self,
-        pass: &mut Pass,
-        now: Now,
-        disk: &mut DiskQueue,
-    ) -> Course {
+    pub(super) fn write_copy(&mut self, pass: &mut Pass, now: Now, disk: &mut DiskQueue) -> Course {
         let whole = pass.buffer.take();
         let whole = whole.filter(|buffer| buffer.len() == COMPACTION_PIECE_BYTES);
         let mut buffer = whole.unwrap_or_else(|| BlockBuffer::zeroed(COMPACTION_PIECE_BYTES));
@@ -231,7 +233,8 @@ impl PartitionLog {
             buffer,
         };
         group.written_bytes += file_len(len);
-        disk.cleaner().charge(now.monotonic_us, len, &self.compaction.settings);
+        disk.cleaner()
+            .charge(now.monotonic_us, len, &self.compaction.settings);
         pass.asked = Some(Asked::Write);
         self.push(Pending::Compaction, write, disk);
         Course::Waits
@@ -245,7 +248,11 @@ impl PartitionLog {
         let close = DiskOperation::Close { file: group.file };
         self.push(Pending::Compaction, close, disk);
         let path = self.segment_path(group.base, FileKind::Cleaned);
-        self.push(Pending::Compaction, DiskOperation::RemoveFile { path }, disk);
+        self.push(
+            Pending::Compaction,
+            DiskOperation::RemoveFile { path },
+            disk,
+        );
         Course::Waits
     }
 }

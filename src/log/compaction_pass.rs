@@ -126,7 +126,10 @@ impl Pass {
         let source = self.source.take().filter(|source| source.is_open);
         let group = self.group.take().filter(|group| group.is_open);
         let source = source.map(|source| source.file);
-        source.into_iter().chain(group.map(|group| group.file)).collect()
+        source
+            .into_iter()
+            .chain(group.map(|group| group.file))
+            .collect()
     }
 
     /// An opening ended.
@@ -256,7 +259,10 @@ impl PartitionLog {
         let after = self
             .segments
             .partition_point(|segment| segment.mark.next_offset <= pass.next_base);
-        let segment = self.segments.get(after).filter(|segment| segment.base_offset < end);
+        let segment = self
+            .segments
+            .get(after)
+            .filter(|segment| segment.base_offset < end);
         let Some(segment) = segment else {
             return false;
         };
@@ -277,7 +283,11 @@ impl PartitionLog {
         pass.asked = Some(Asked::OpenSource);
         let path = self.segment_path(base_offset, FileKind::Log);
         let create = false;
-        self.push(Pending::Compaction, DiskOperation::Open { file, path, create }, disk);
+        self.push(
+            Pending::Compaction,
+            DiskOperation::Open { file, path, create },
+            disk,
+        );
         true
     }
 
@@ -318,7 +328,8 @@ impl PartitionLog {
         let wanted = left.min(COMPACTION_PIECE_BYTES);
         let whole = pass.buffer.take().filter(|buffer| buffer.len() >= wanted);
         let buffer = whole.unwrap_or_else(|| BlockBuffer::zeroed(COMPACTION_PIECE_BYTES));
-        disk.cleaner().charge(now.monotonic_us, buffer.len(), &self.compaction.settings);
+        disk.cleaner()
+            .charge(now.monotonic_us, buffer.len(), &self.compaction.settings);
         let read = DiskOperation::Read {
             file: source.file,
             position_bytes: source.position,
@@ -345,7 +356,11 @@ impl PartitionLog {
                 return Taken::Damage;
             }
             if bytes.len() < header.size_bytes() {
-                return if is_last_piece { Taken::Damage } else { Taken::All };
+                return if is_last_piece {
+                    Taken::Damage
+                } else {
+                    Taken::All
+                };
             }
             let batch = source.carried.split_to(header.size_bytes());
             if !is_intact(&batch, &header) {
@@ -357,7 +372,13 @@ impl PartitionLog {
                 let delete_retention_ms = self.config.compaction.delete_retention_ms;
                 let interval_bytes = self.config.index_interval_bytes;
                 let is_last = is_last && pass.is_last_source(source.base_offset);
-                pass.copy_batch(&batch, &header, is_last, delete_retention_ms, interval_bytes);
+                pass.copy_batch(
+                    &batch,
+                    &header,
+                    is_last,
+                    delete_retention_ms,
+                    interval_bytes,
+                );
             } else if !pass.map_batch(&batch, &header) {
                 return Taken::Full;
             }

@@ -30,8 +30,8 @@ use super::producer_snapshot;
 use super::producer_state::ProducerState;
 use super::recover::Scan;
 use super::recovery_point::RECOVERY_POINT;
-use super::swap::COMPACTION_SWAP;
 use super::segment::{FileKind, Segment, SegmentIndexes, Warmth, parse_file_name};
+use super::swap::COMPACTION_SWAP;
 use super::tail_buffer::{BLOCK, block_floor, memory_len};
 use super::time_index::TimeIndex;
 use super::write::Stage;
@@ -549,7 +549,12 @@ impl PartitionLog {
         );
     }
 
-    pub(super) fn finish_open(&mut self, now: Now, disk: &mut DiskQueue, events: &mut Vec<LogEvent>) {
+    pub(super) fn finish_open(
+        &mut self,
+        now: Now,
+        disk: &mut DiskQueue,
+        events: &mut Vec<LogEvent>,
+    ) {
         let opening = self.opening();
         let (report, stop_wanted) = (opening.report, opening.stop_wanted);
         let log_start = opening.log_start;

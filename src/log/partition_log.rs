@@ -333,10 +333,15 @@ impl PartitionLog {
         }
         let sync_at = self.unsynced.deadline(self.config.flush_mode);
         let ahead = self.read_ahead.next_deadline();
-        [self.retention.due, sync_at, ahead, self.compaction_deadline()]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.retention.due,
+            sync_at,
+            ahead,
+            self.compaction_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Rolls by time, applies retention, drops what was read ahead in vain.

@@ -58,9 +58,11 @@ impl FileKind {
 
     /// True for files that are no part of the log, or not yet: a start removes them.
     pub(super) fn is_unfinished(self) -> bool {
-        matches!(self, FileKind::Recycled | FileKind::Cleaned | FileKind::Swap)
+        matches!(
+            self,
+            FileKind::Recycled | FileKind::Cleaned | FileKind::Swap
+        )
     }
-
 
     fn ending(self) -> &'static str {
         match self {

@@ -111,7 +111,8 @@ impl PartitionLog {
         let directory = self.directory.clone();
         let sync = DiskOperation::SyncDirectory { path: directory };
         // Before the mark a stop ends it.
-        let is_begun = matches!(done, Asked::Swap(step) if step.is_committed() || step == SwapStep::Mark);
+        let is_begun =
+            matches!(done, Asked::Swap(step) if step.is_committed() || step == SwapStep::Mark);
         if pass.is_given_up && !is_begun {
             return;
         }
@@ -166,7 +167,10 @@ impl PartitionLog {
     pub(super) fn install_copy(&mut self, pass: &mut Pass, disk: &mut DiskQueue) -> Course {
         let group = pass.group.as_mut().expect("a copy has its group");
         let replaced = group.base..group.next;
-        let mut old = self.segments.iter().filter(|old| replaced.contains(&old.base_offset));
+        let mut old = self
+            .segments
+            .iter()
+            .filter(|old| replaced.contains(&old.base_offset));
         if !old.all(|old| matches!(old.warmth, Warmth::Cold | Warmth::Warm)) {
             return Course::Waits;
         }
@@ -180,8 +184,13 @@ impl PartitionLog {
         copy.used = self.uses;
         group.is_open = false;
         let base = group.base;
-        let place = self.segments.partition_point(|old| old.base_offset < replaced.start);
-        let count = self.segments.range(place..).take_while(|old| old.base_offset < replaced.end);
+        let place = self
+            .segments
+            .partition_point(|old| old.base_offset < replaced.start);
+        let count = self
+            .segments
+            .range(place..)
+            .take_while(|old| old.base_offset < replaced.end);
         let count = count.count();
         let old: Vec<Segment> = self.segments.drain(place..place + count).collect();
         self.segments.insert(place, copy);
@@ -209,7 +218,10 @@ impl PartitionLog {
         }
         let left = u32::try_from(operations.len()).expect("a few for each segment");
         pass.asked = Some(Asked::Swap(SwapStep::Remove { left }));
-        pass.group.as_mut().expect("a copy has its group").is_committed = false;
+        pass.group
+            .as_mut()
+            .expect("a copy has its group")
+            .is_committed = false;
         for operation in operations {
             self.push(Pending::Compaction, operation, disk);
         }
@@ -260,13 +272,19 @@ impl PartitionLog {
         });
         opening.others = kept;
         let mut gone: Vec<(Offset, FileKind)> = gone;
-        let logs: Vec<Offset> = opening.logs.range(replaced).map(|(base, _)| *base).collect();
+        let logs: Vec<Offset> = opening
+            .logs
+            .range(replaced)
+            .map(|(base, _)| *base)
+            .collect();
         for base in logs {
             opening.logs.remove(&base);
             gone.push((base, FileKind::Log));
         }
         opening.logs.insert(mark.base, mark.len_bytes);
-        opening.others.retain(|one| *one != (mark.base, FileKind::Swap));
+        opening
+            .others
+            .retain(|one| *one != (mark.base, FileKind::Swap));
         opening.swap = has_copy.then_some(mark.base);
         let left = gone.len();
         for (base, kind) in gone {
@@ -299,7 +317,11 @@ impl PartitionLog {
 
     pub(super) fn unmark_swap(&mut self, disk: &mut DiskQueue) {
         let path = self.path(COMPACTION_SWAP);
-        self.open_next(OpenStep::SwapUnmark, DiskOperation::RemoveFile { path }, disk);
+        self.open_next(
+            OpenStep::SwapUnmark,
+            DiskOperation::RemoveFile { path },
+            disk,
+        );
     }
 
     /// Removes small files that belong to no segment, and what was begun and not finished.

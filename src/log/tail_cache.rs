@@ -220,7 +220,11 @@ impl TailCache {
 
     /// Gives up what lies in segments below this one.
     pub(super) fn give_up_below(&mut self, segment: Offset, pool: &mut BufferPool) {
-        while self.chunks.front().is_some_and(|oldest| oldest.segment < segment) {
+        while self
+            .chunks
+            .front()
+            .is_some_and(|oldest| oldest.segment < segment)
+        {
             self.give_up_oldest(pool);
         }
     }

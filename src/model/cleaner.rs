@@ -21,6 +21,19 @@ pub struct CleanerSettings {
     pub backoff_ms: u64,
 }
 
+impl CleanerSettings {
+    /// The part of one of so many shards.
+    #[must_use]
+    pub fn divided(self, shards: u16) -> CleanerSettings {
+        let rate = self.bytes_per_second;
+        CleanerSettings {
+            dedupe_bytes: self.dedupe_bytes / usize::from(shards.max(1)),
+            bytes_per_second: rate.map(|rate| (rate / u64::from(shards.max(1))).max(1)),
+            ..self
+        }
+    }
+}
+
 impl Default for CleanerSettings {
     fn default() -> CleanerSettings {
         CleanerSettings {
@@ -83,6 +96,18 @@ mod tests {
         assert!(!lane.take(4));
         lane.give(3);
         assert!(lane.take(4));
+    }
+
+    #[test]
+    fn shards_share() {
+        let whole = CleanerSettings {
+            bytes_per_second: Some(9),
+            dedupe_bytes: 4000,
+            ..CleanerSettings::default()
+        };
+        let part = whole.divided(4);
+        assert_eq!((part.dedupe_bytes, part.bytes_per_second), (1000, Some(2)));
+        assert_eq!(whole.divided(100).bytes_per_second, Some(1));
     }
 
     #[test]

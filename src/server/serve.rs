@@ -134,6 +134,7 @@ fn data_settings(
         data_directory: absolute(&config.data_directory),
         auto_create_topics: config.auto_create_topics,
         retention_check_ms: config.retention_check_ms,
+        cleaner: config.cleaner.divided(shard_count),
         storage,
         memory,
         settings: Arc::new(config.defaults.file.clone()),

@@ -30,6 +30,7 @@ use super::timers::{Timer, Timers};
 use super::volume::VolumeQuestion;
 use crate::config::layers::{BrokerLayers, Settings};
 use crate::control::request::{ControlAnswer, ControlRequest};
+use crate::model::cleaner::CleanerSettings;
 use crate::model::disk::DiskCompletion;
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::{BrokerId, ConnectionId, ShardId, TopicPartition};
@@ -54,6 +55,8 @@ pub struct ShardConfig {
     pub auto_create_topics: bool,
     /// `log.retention.check.interval.ms`.
     pub retention_check_ms: u64,
+    /// How compacted logs are compacted: this shard's part.
+    pub cleaner: CleanerSettings,
     /// What the storage of the logs permits.
     pub storage: StorageRules,
     /// How much memory this shard may hold, and for what.

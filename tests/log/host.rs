@@ -309,6 +309,25 @@ impl Host {
         }
     }
 
+    /// Lets time pass, and nothing else happen yet.
+    pub fn start_waiting_ms(&mut self, ms: i64) {
+        self.now.wall_ms += ms;
+        self.now.monotonic_us += u64::try_from(ms).expect("forward") * 1000;
+        self.wake();
+    }
+
+    /// Calls the log if it wants to be called by now.
+    pub fn wake(&mut self) -> bool {
+        let deadline = self.log.next_deadline();
+        let is_due = deadline.is_some_and(|at| at <= self.now.monotonic_us);
+        if is_due {
+            self.log
+                .handle_timeout(self.now, &mut self.queue, &mut self.events);
+            self.disk.submit(&mut self.queue);
+        }
+        is_due
+    }
+
     pub fn has(&self, wanted: impl Fn(&LogEvent) -> bool) -> bool {
         self.events.iter().any(wanted)
     }

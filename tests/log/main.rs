@@ -3,6 +3,7 @@
 //!
 //! Owns: nothing. Invariants: none. Runs on: tests. Bounded by: each test.
 
+mod compaction;
 mod crash;
 mod damage;
 mod delete_records;

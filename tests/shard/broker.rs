@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use furlong::config::layers::Settings;
+use furlong::model::cleaner::CleanerSettings;
 use furlong::model::disk::{DiskOperation, DiskRequest};
 use furlong::model::ids::{ConnectionId, ShardId, TopicId};
 use furlong::model::image::MetadataImage;
@@ -50,6 +51,7 @@ fn shards(shard_count: u16, memory: MemoryBudget, settings: &Settings) -> Vec<Sh
             data_directory: "/data".into(),
             auto_create_topics: true,
             retention_check_ms: 30_000,
+            cleaner: CleanerSettings::default(),
             storage: StorageRules {
                 device_flush: true,
                 write_ahead: true,

@@ -10,8 +10,8 @@
 use bytes::Bytes;
 
 use super::batch::{
-    ATTRIBUTES_AT, Attributes, BATCH_HEADER_BYTES, BATCH_LENGTH_AT, BatchHeader, LOG_OVERHEAD_BYTES,
-    MAX_TIMESTAMP_AT, seal,
+    ATTRIBUTES_AT, Attributes, BATCH_HEADER_BYTES, BATCH_LENGTH_AT, BatchHeader,
+    LOG_OVERHEAD_BYTES, MAX_TIMESTAMP_AT, seal,
 };
 use super::compression::{Compression, compress};
 use super::error::{BatchError, RecordFault};
@@ -88,9 +88,8 @@ pub fn retain_records(
         parts.collect::<Vec<_>>().concat()
     });
     let largest = kept.iter().map(|record| record.timestamp).max();
-    let largest = largest.filter(|_| {
-        header.attributes.timestamp_type() == TimestampType::CreateTime
-    });
+    let largest =
+        largest.filter(|_| header.attributes.timestamp_type() == TimestampType::CreateTime);
     let count = i32::try_from(kept.len()).expect("no more than the batch had");
     rebuilt(batch, &header, &body, count, horizon, largest)
 }
@@ -211,7 +210,12 @@ mod tests {
             .map(|record| {
                 let record = record.expect("good records");
                 let own = |bytes: Option<&[u8]>| bytes.map(<[u8]>::to_vec);
-                (record.offset, record.timestamp, own(record.key), own(record.value))
+                (
+                    record.offset,
+                    record.timestamp,
+                    own(record.key),
+                    own(record.value),
+                )
             })
             .collect()
     }
@@ -221,7 +225,12 @@ mod tests {
         builder.offsets(1000, 7).producer(4, 2, 90);
         for (place, (timestamp, value)) in records.iter().enumerate() {
             let key = [u8::try_from(place % 251).expect("small")];
-            builder.append(*timestamp, Some(&key), value.as_deref(), &[(b"h", Some(b"v"))]);
+            builder.append(
+                *timestamp,
+                Some(&key),
+                value.as_deref(),
+                &[(b"h", Some(b"v"))],
+            );
         }
         builder.build()
     }
@@ -230,7 +239,10 @@ mod tests {
         let part_header = BatchHeader::parse(part).expect("parses");
         let header = BatchHeader::parse(whole).expect("parses");
         assert_eq!(part_header.size_bytes(), part.len());
-        assert_eq!(part_header.crc, crate::wire::checksum::crc32c(&part[ATTRIBUTES_AT..]));
+        assert_eq!(
+            part_header.crc,
+            crate::wire::checksum::crc32c(&part[ATTRIBUTES_AT..])
+        );
         assert_eq!(part_header.base_offset, header.base_offset);
         assert_eq!(part_header.last_offset(), header.last_offset());
         assert_eq!(part_header.partition_leader_epoch, 7);

@@ -82,6 +82,15 @@ impl LogConfig {
         Some(Target { codec, level })
     }
 
+    /// How old the last segment may become: a compacted log's no older than its records may stay
+    /// uncompacted.
+    #[must_use]
+    pub(super) fn segment_ms_max(&self) -> u64 {
+        let lag_ms_max = self.compaction.lag_ms_max;
+        let lag_ms_max = lag_ms_max.filter(|_| self.cleanup_policy.compact);
+        lag_ms_max.map_or(self.segment_ms, |lag_ms| lag_ms.min(self.segment_ms))
+    }
+
     /// What a batch must satisfy to enter this log at this moment.
     #[must_use]
     pub(super) fn batch_rules(&self, now: Now, rules: AppendRules) -> BatchRules {

@@ -6,6 +6,7 @@
 mod admin;
 mod client;
 mod commands;
+mod compaction;
 mod durability;
 mod file_systems;
 mod flush_modes;

@@ -15,10 +15,10 @@ use furlong::wire::record::{BatchBuilder, BatchHeader, Compression, records, spl
 
 use crate::host::{Host, WITHOUT_POINTS, config};
 
-type Key = Vec<u8>;
-type Value = Option<Vec<u8>>;
+pub type Key = Vec<u8>;
+pub type Value = Option<Vec<u8>>;
 
-fn compacted() -> LogConfig {
+pub fn compacted() -> LogConfig {
     LogConfig {
         cleanup_policy: CleanupPolicy {
             delete: false,
@@ -36,12 +36,17 @@ fn compacted() -> LogConfig {
 
 /// What was appended, by offset.
 #[derive(Default)]
-struct Model {
-    sent: BTreeMap<Offset, (Key, Value)>,
+pub struct Model {
+    pub sent: BTreeMap<Offset, (Key, Value)>,
 }
 
 impl Model {
-    fn append(&mut self, host: &mut Host, codec: Compression, records: &[(Key, Value)]) -> Offset {
+    pub fn append(
+        &mut self,
+        host: &mut Host,
+        codec: Compression,
+        records: &[(Key, Value)],
+    ) -> Offset {
         let mut builder = BatchBuilder::new(codec);
         for (key, value) in records {
             builder.append(host.now.wall_ms, Some(key), value.as_deref(), &[]);
@@ -57,7 +62,7 @@ impl Model {
     }
 
     /// Random batches over so many keys.
-    fn fill(&mut self, host: &mut Host, batches: usize, keys: usize) {
+    pub fn fill(&mut self, host: &mut Host, batches: usize, keys: usize) {
         for _ in 0..batches {
             let codec = Compression::ALL[host.disk.dice.below(5)];
             let count = 1 + host.disk.dice.below(4);
@@ -74,7 +79,7 @@ impl Model {
 
     /// Every record that is left is what it was; the newest of each key is left; below the clean
     /// end only it, if one is named.
-    fn check(&mut self, host: &mut Host, clean_end: Option<Offset>) -> usize {
+    pub fn check(&mut self, host: &mut Host, clean_end: Option<Offset>) -> usize {
         let found = read_records(host);
         for (offset, record) in &found {
             assert_eq!(Some(record), self.sent.get(offset), "at offset {offset}");
@@ -104,7 +109,7 @@ impl Model {
 }
 
 /// All records, read as a consumer reads: from where the last batch ended.
-fn read_records(host: &mut Host) -> BTreeMap<Offset, (Key, Value)> {
+pub fn read_records(host: &mut Host) -> BTreeMap<Offset, (Key, Value)> {
     let mut all = BTreeMap::new();
     let mut offset = host.log.log_start_offset();
     while offset < host.log.durable_end_offset() {
@@ -129,7 +134,7 @@ fn read_records(host: &mut Host) -> BTreeMap<Offset, (Key, Value)> {
 }
 
 /// Waits until nothing more is compacted; the clean end.
-fn compact(host: &mut Host) -> Offset {
+pub fn compact(host: &mut Host) -> Offset {
     let mut last = None;
     for _ in 0..100 {
         host.wait_ms(16_000);
@@ -143,7 +148,7 @@ fn compact(host: &mut Host) -> Offset {
     panic!("compaction does not come to an end");
 }
 
-fn base_of_last(host: &Host) -> Offset {
+pub fn base_of_last(host: &Host) -> Offset {
     let names = host.disk.names();
     let last = names
         .iter()

@@ -170,13 +170,18 @@ impl Host {
     }
 
     pub fn append(&mut self, records: &Bytes) -> Result<Appended, AppendError> {
-        let result = self.log.handle_append(
-            self.now,
-            self.epoch,
-            records,
-            AppendRules::CLIENT,
-            &mut self.queue,
-        );
+        self.append_as(records, AppendRules::CLIENT)
+    }
+
+    pub fn append_as(
+        &mut self,
+        records: &Bytes,
+        rules: AppendRules,
+    ) -> Result<Appended, AppendError> {
+        let queue = &mut self.queue;
+        let result = self
+            .log
+            .handle_append(self.now, self.epoch, records, rules, queue);
         self.disk.submit(&mut self.queue);
         result
     }

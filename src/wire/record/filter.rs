@@ -198,7 +198,7 @@ pub fn without_records(batch: &[u8]) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::limits::DECOMPRESSED_BYTES_MAX;
-    use crate::wire::record::BatchBuilder;
+    use crate::wire::record::{BatchBuilder, BatchRules, validate_batch};
     use proptest::prelude::*;
 
     type Seen = (i64, i64, Option<Vec<u8>>, Option<Vec<u8>>);
@@ -296,6 +296,10 @@ mod tests {
                     }
                     let largest = expected.iter().map(|(_, timestamp, ..)| *timestamp).max();
                     prop_assert_eq!(Some(header.max_timestamp), largest);
+                    let valid = validate_batch(&part, &BatchRules { open_compressed: true, ..BatchRules::STORED });
+                    prop_assert_eq!(valid, Ok(header));
+                    let is_sparse = expected.len() < given.len();
+                    prop_assert_eq!(validate_batch(&part, &BatchRules::BROKER).is_err(), is_sparse);
                     prop_assert_eq!(seen(&part), expected);
                 }
             }
@@ -327,6 +331,7 @@ mod tests {
         let header = check_header(&empty, &whole);
         assert_eq!((header.record_count, header.max_timestamp), (0, 6));
         assert_eq!(header.attributes.compression(), Ok(Compression::None));
+        assert_eq!(validate_batch(&empty, &BatchRules::STORED), Ok(header));
         assert_eq!(seen(&empty), []);
         let kept = retain_records(&empty, 1 << 20, 9, |_| true).expect("good");
         assert_eq!(kept, Retained::Nothing);

@@ -11,7 +11,7 @@ use furlong::limits::DECOMPRESSED_BYTES_MAX;
 use furlong::log::{LogConfig, LogEvent};
 use furlong::model::ids::Offset;
 use furlong::model::topic_config::{CleanupPolicy, CompactionConfig};
-use furlong::wire::record::{BatchBuilder, BatchHeader, Compression, records, split_batches};
+use furlong::wire::record::{BatchBuilder, Compression, records, split_batches};
 
 use crate::host::{Host, WITHOUT_POINTS, config};
 

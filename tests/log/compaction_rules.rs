@@ -258,7 +258,7 @@ fn both_policies_together_compact_and_delete() {
             delete: true,
             compact: true,
         },
-        retention_bytes: Some(30_000),
+        retention_bytes: Some(10_000),
         ..compacted()
     };
     let mut host = Host::new(1, both);
@@ -268,7 +268,7 @@ fn both_policies_together_compact_and_delete() {
         compact(&mut host);
         host.wait_ms(31_000);
     }
-    assert!(host.log.size_bytes() <= 40_000);
+    assert!(host.log.size_bytes() <= 20_000);
     let start = host.log.log_start_offset();
     assert!(start > 0);
     model.sent.retain(|offset, _| *offset >= start);

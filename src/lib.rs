@@ -26,7 +26,8 @@
 //!
 //! # Layer 2: one matter each
 //! * `log/`: one partition's log: segments, indexes, leader epochs, producer state, recovery,
-//!   retention. *An offset never changes its bytes, and nothing below the durable end is ever cut.*
+//!   retention, compaction. *An offset never changes its record, and nothing below the durable end
+//!   is ever cut.*
 //! * `replication/`: who has what, and from that the high watermark. *The high watermark never
 //!   falls and never passes what the in-sync replicas have made durable.*
 //! * `group/`: consumer groups: members, generations, assignments, committed offsets. *No partition

@@ -432,6 +432,25 @@ pub const RETENTION_FIRST_CHECK_MS: u64 = 30_000;
 /// Kafka's default of `log.retention.check.interval.ms`.
 pub const RETENTION_CHECK_MS_DEFAULT: u64 = 300_000;
 
+/// Kafka's default of `log.cleaner.backoff.ms`.
+pub const CLEANER_BACKOFF_MS_DEFAULT: u64 = 15_000;
+
+/// Kafka's default of `log.cleaner.dedupe.buffer.size`, in bytes; all shards share it.
+pub const CLEANER_DEDUPE_BYTES_DEFAULT: usize = 128 * 1024 * 1024;
+
+/// Bytes that compaction reads or writes at once, so that it never holds its core for long. One
+/// batch is taken whole, however large it is.
+pub const COMPACTION_PIECE_BYTES: usize = 256 * 1024;
+
+/// Compaction waits while a shard has more requests to the disk than this.
+pub const COMPACTION_QUEUE_MAX: usize = 8;
+
+/// For how long it waits then, and where a segment that it wants to replace is being loaded.
+pub const COMPACTION_PAUSE_MS: u64 = 1;
+
+/// How long a log waits for its turn, or for timestamps that have to be loaded first.
+pub const COMPACTION_TURN_MS: u64 = 500;
+
 /// Descriptors that one partition is reckoned with when the start says how many partitions they
 /// are enough for.
 pub const DESCRIPTORS_PER_PARTITION: u64 = 4;
@@ -449,6 +468,7 @@ const _: () = assert!(RECOMPRESSED_AT_LEVEL_BYTES_MAX <= RECOMPRESSED_BYTES_MAX)
 const _: () = assert!(RECOMPRESSED_BYTES_MAX <= DECOMPRESSED_BYTES_MAX);
 const _: () = assert!(RECORD_ERRORS_TOLD_MAX <= RECORD_ERRORS_MAX);
 const _: () = assert!(BLOCK_BYTES.is_power_of_two());
+const _: () = assert!(COMPACTION_PIECE_BYTES.is_multiple_of(BLOCK_BYTES));
 const _: () = assert!(WRITE_BYTES_MAX.is_multiple_of(BLOCK_BYTES));
 const _: () = assert!(WRITE_AHEAD_BYTES_MIN.is_multiple_of(2 * 4096) && BLOCK_BYTES == 4096);
 const _: () = assert!((WRITE_AHEAD_BYTES_MAX / WRITE_AHEAD_BYTES_MIN).is_power_of_two());

@@ -210,7 +210,7 @@ impl LogDump<'_> {
                     break;
                 }
             };
-            let valid = validate_batch(&batch, &BatchRules::BROKER);
+            let valid = validate_batch(&batch, &BatchRules::STORED);
             let header = BatchHeader::parse(&batch).expect("its header was read before");
             if next_offset.is_some_and(|next| header.base_offset < next) {
                 let sentence = format!("base offset {} goes backwards", header.base_offset);

@@ -107,6 +107,8 @@ pub enum Check {
     },
     /// A decimal number from 0 to 1.
     Fraction,
+    /// A decimal number above 0.
+    AboveZero,
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// Some of these words, separated by commas, none twice.
@@ -133,6 +135,7 @@ impl Check {
                 format!("a whole number from {min} to {max}, or {or}")
             }
             Check::Fraction => "a number from 0 to 1".to_owned(),
+            Check::AboveZero => "a number above 0".to_owned(),
             Check::OneOf(words) => format!("one of {}", words.join(", ")),
             Check::SomeOf(words) => format!("a list of {} without repetition", words.join(", ")),
             Check::Cores => {
@@ -160,6 +163,7 @@ impl Check {
             Check::Fraction => value
                 .parse::<f64>()
                 .is_ok_and(|number| (0.0..=1.0).contains(&number)),
+            Check::AboveZero => value.parse::<f64>().is_ok_and(|number| number > 0.0),
             Check::OneOf(words) => words.contains(&value),
             Check::SomeOf(words) => some_of(value, words),
             Check::Cores => CoreChoice::parse(value).is_some(),
@@ -339,6 +343,8 @@ mod tests {
         assert!(Check::Boolean.accepts("TRUE") && !Check::Boolean.accepts("yes"));
         assert!(Check::Fraction.accepts("0.5") && !Check::Fraction.accepts("1.1"));
         assert!(!Check::Fraction.accepts("NaN"));
+        assert!(Check::AboveZero.accepts("1.7976931348623157E308"));
+        assert!(!Check::AboveZero.accepts("0") && !Check::AboveZero.accepts("NaN"));
         let policy = Check::SomeOf(&["compact", "delete"]);
         assert!(policy.accepts("compact,delete") && policy.accepts("delete") && policy.accepts(""));
         assert!(!policy.accepts("delete,delete") && !policy.accepts("remove"));

@@ -18,6 +18,7 @@ use super::definition::{ConfigError, parse_boolean};
 use super::given::{FileForm, GivenSettings, Origin};
 use super::layers::{BrokerLayers, Settings};
 use super::topic;
+use crate::model::cleaner::CleanerSettings;
 use crate::model::cores::CoreChoice;
 use crate::model::ids::BrokerId;
 
@@ -83,6 +84,8 @@ pub struct ServerConfig {
     pub auto_create_topics: bool,
     /// `log.retention.check.interval.ms`.
     pub retention_check_ms: u64,
+    /// `log.cleaner.enable` and its like, for all data shards together.
+    pub cleaner: CleanerSettings,
     /// What the controller reads.
     pub defaults: BrokerDefaults,
     /// Sentences for a person: settings that were given but have no effect.
@@ -129,6 +132,7 @@ impl ServerConfig {
             connection_idle_ms: number(&settings, "connections.max.idle.ms").ok(),
             auto_create_topics: boolean(&settings, "auto.create.topics.enable"),
             retention_check_ms: number(&settings, "log.retention.check.interval.ms")?,
+            cleaner: cleaner(&settings)?,
             defaults: BrokerDefaults::of(settings)?,
             notices,
         })
@@ -155,6 +159,22 @@ impl Default for BrokerDefaults {
     fn default() -> BrokerDefaults {
         BrokerDefaults::of(Settings::new()).expect("the built-in defaults pass their own checks")
     }
+}
+
+/// How compaction runs.
+fn cleaner(settings: &Settings) -> Result<CleanerSettings, ConfigError> {
+    let rate: f64 = text(settings, "log.cleaner.io.max.bytes.per.second")
+        .trim()
+        .parse()
+        .unwrap_or(f64::MAX);
+    // Whole bytes: what is written with a fraction or an exponent is printed without.
+    let rate = (rate < 1e18).then(|| format!("{:.0}", rate.ceil()));
+    Ok(CleanerSettings {
+        is_enabled: boolean(settings, "log.cleaner.enable"),
+        dedupe_bytes: number(settings, "log.cleaner.dedupe.buffer.size")?,
+        bytes_per_second: rate.and_then(|rate| rate.parse().ok()),
+        backoff_ms: number(settings, "log.cleaner.backoff.ms")?,
+    })
 }
 
 /// Where figures are told.

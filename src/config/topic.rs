@@ -17,7 +17,7 @@ pub use super::topic_table::TopicSetting;
 use super::topic_table::{Convert, INTERNAL_SEGMENT_BYTES, TOPIC_SETTINGS};
 use crate::limits::{FLUSH_INTERVAL_MS_DEFAULT, RECORD_BATCH_BYTES_MAX};
 use crate::model::topic_config::{
-    CleanupPolicy, FlushMode, StoredCodec, TimestampType, TopicConfig,
+    CleanupPolicy, CompactionConfig, FlushMode, StoredCodec, TimestampType, TopicConfig,
 };
 
 /// Every topic setting, sorted by name.
@@ -139,7 +139,19 @@ impl Reading<'_> {
             timestamp_before_max_ms: self.unsigned("message.timestamp.before.max.ms"),
             timestamp_after_max_ms: self.unsigned("message.timestamp.after.max.ms"),
             flush_mode: self.flush_mode(),
+            compaction: self.compaction(),
             file_delete_delay_ms: self.unsigned("file.delete.delay.ms"),
+        }
+    }
+
+    fn compaction(&mut self) -> CompactionConfig {
+        let unset = i64::MAX.unsigned_abs();
+        let ratio = self.text("min.cleanable.dirty.ratio");
+        CompactionConfig {
+            lag_ms_min: self.unsigned("min.compaction.lag.ms"),
+            lag_ms_max: Some(self.unsigned("max.compaction.lag.ms")).filter(|ms| *ms < unset),
+            delete_retention_ms: self.unsigned("delete.retention.ms"),
+            dirty_millionths_min: millionths(&ratio),
         }
     }
 
@@ -208,6 +220,23 @@ impl Reading<'_> {
     fn narrow(&mut self, name: &'static str) -> u32 {
         u32::try_from(self.whole(name)).expect("the check bounds it by 32 bits")
     }
+}
+
+/// A fraction of one, which the check has seen to be one.
+fn millionths(value: &str) -> u32 {
+    const ONE: u32 = 1_000_000;
+    let fraction: f64 = value.trim().parse().unwrap_or(0.5);
+    // The smallest step of the search is one millionth: no cast, and no rounding to think of.
+    let (mut low, mut high) = (0, ONE);
+    while low < high {
+        let middle = u32::midpoint(low, high);
+        if f64::from(middle) < fraction * f64::from(ONE) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    low
 }
 
 fn whole(value: &str) -> Option<i64> {

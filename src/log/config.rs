@@ -7,7 +7,7 @@
 use crate::limits::{DECOMPRESSED_BYTES_MAX, RECORD_BATCH_BYTES_MAX};
 use crate::model::time::Now;
 use crate::model::topic_config::{
-    CleanupPolicy, FlushMode, StoredCodec, TimestampType, TopicConfig,
+    CleanupPolicy, CompactionConfig, FlushMode, StoredCodec, TimestampType, TopicConfig,
 };
 use crate::wire::record::recompress::Target;
 use crate::wire::record::{BatchRules, Compression};
@@ -21,6 +21,8 @@ pub struct LogConfig {
     pub retention_ms: Option<u64>,
     /// `retention.bytes`; `None` is without limit.
     pub retention_bytes: Option<u64>,
+    /// Of a compacted topic.
+    pub compaction: CompactionConfig,
     /// `segment.bytes`.
     pub segment_bytes: u32,
     /// `segment.ms`.
@@ -49,6 +51,7 @@ impl From<&TopicConfig> for LogConfig {
             cleanup_policy: topic.cleanup_policy,
             retention_ms: topic.retention_ms,
             retention_bytes: topic.retention_bytes,
+            compaction: topic.compaction,
             segment_bytes: topic.segment_bytes,
             segment_ms: topic.segment_ms,
             index_interval_bytes: topic.index_interval_bytes,
@@ -77,6 +80,15 @@ impl LogConfig {
             StoredCodec::Zstd(level) => (Compression::Zstd, Some(level)),
         };
         Some(Target { codec, level })
+    }
+
+    /// How old the last segment may become: a compacted log's no older than its records may stay
+    /// uncompacted.
+    #[must_use]
+    pub(super) fn segment_ms_max(&self) -> u64 {
+        let lag_ms_max = self.compaction.lag_ms_max;
+        let lag_ms_max = lag_ms_max.filter(|_| self.cleanup_policy.compact);
+        lag_ms_max.map_or(self.segment_ms, |lag_ms| lag_ms.min(self.segment_ms))
     }
 
     /// What a batch must satisfy to enter this log at this moment.

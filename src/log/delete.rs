@@ -29,6 +29,7 @@ impl PartitionLog {
             _ => {}
         }
         self.fail_tasks(ReadError::NotOpen, events);
+        disk.cleaner().give(self.owner);
         self.phase = Phase::Deleting(Deletion::Draining { closing: false });
         self.go_on_deleting(disk);
     }
@@ -51,6 +52,7 @@ impl PartitionLog {
                 .and_then(|roll| roll.created())
                 .map(|(file, _)| file),
         );
+        files.extend(self.compaction.take_open_files());
         files.extend(self.points.take_open_file());
         files.extend(self.spares.take().and_then(|(_, file)| file));
         if !closing && !files.is_empty() {
@@ -78,6 +80,9 @@ impl PartitionLog {
     ) {
         let is_removed = matches!(self.phase, Phase::Deleting(Deletion::Removing));
         if !is_removed || pending != Pending::Delete {
+            if pending == Pending::Compaction && result.is_ok() {
+                self.compaction.note_opened();
+            }
             if pending == Pending::Point && result.is_err() {
                 self.points.note_not_opened();
             }

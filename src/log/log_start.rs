@@ -47,14 +47,14 @@ impl StartMove {
 }
 
 /// The contents of the file.
-fn encode(offset: Offset) -> Vec<u8> {
+pub(super) fn encode(offset: Offset) -> Vec<u8> {
     let head = format!("0\n{offset}\n");
     let crc = crc32fast::hash(head.as_bytes());
     format!("{head}{crc:08x}\n").into_bytes()
 }
 
 /// Reads the file; `None` if it is damaged.
-fn decode(file: &[u8]) -> Option<Offset> {
+pub(super) fn decode(file: &[u8]) -> Option<Offset> {
     let text = std::str::from_utf8(file).ok()?;
     let offset = text.lines().nth(1)?.parse().ok()?;
     // One text for each offset: comparing it checks version, form and checksum at once.

@@ -31,6 +31,7 @@ use super::producer_state::ProducerState;
 use super::recover::Scan;
 use super::recovery_point::RECOVERY_POINT;
 use super::segment::{FileKind, Segment, SegmentIndexes, Warmth, parse_file_name};
+use super::swap::COMPACTION_SWAP;
 use super::tail_buffer::{BLOCK, block_floor, memory_len};
 use super::time_index::TimeIndex;
 use super::write::Stage;
@@ -69,6 +70,12 @@ pub(super) enum OpenStep {
     Tail,
     RemoveMarker,
     SyncMarker,
+    ReadSwap,
+    SwapRemove { left: usize },
+    SwapPlace,
+    SwapSync,
+    SwapUnmark,
+    SwapSyncUnmark,
     Tidy { left: usize },
 }
 
@@ -81,7 +88,10 @@ pub(super) struct Opening {
     /// Length of each segment file by base offset.
     pub(super) logs: BTreeMap<Offset, u64>,
     /// Indexes and snapshots.
-    others: Vec<(Offset, FileKind)>,
+    pub(super) others: Vec<(Offset, FileKind)>,
+    has_swap: bool,
+    /// The copy that has still to be renamed.
+    pub(super) swap: Option<Offset>,
     has_metadata: bool,
     has_marker: bool,
     has_checkpoint: bool,
@@ -119,6 +129,8 @@ impl PartitionLog {
             report: RecoveryReport::default(),
             logs: BTreeMap::new(),
             others: Vec::new(),
+            has_swap: false,
+            swap: None,
             has_metadata: false,
             has_marker: false,
             has_checkpoint: false,
@@ -156,6 +168,10 @@ impl PartitionLog {
         }
     }
 
+    pub(super) fn open_at(&mut self, step: OpenStep) {
+        self.opening().step = step;
+    }
+
     /// Sends the next request of the opening.
     pub(super) fn open_next(
         &mut self,
@@ -185,6 +201,7 @@ impl PartitionLog {
                 | OpenStep::ReadMarker
                 | OpenStep::ReadCheckpoint
                 | OpenStep::ReadLogStart
+                | OpenStep::ReadSwap
                 | OpenStep::ReadPoint
                 | OpenStep::PointSnapshot
                 | OpenStep::PointIndex
@@ -243,6 +260,12 @@ impl PartitionLog {
                     disk,
                 );
             }
+            OpenStep::ReadSwap => self.take_swap(result, disk),
+            OpenStep::SwapRemove { left } => self.step_swap_removal(left - 1, disk),
+            OpenStep::SwapPlace => self.sync_swap(OpenStep::SwapSync, disk),
+            OpenStep::SwapSync => self.unmark_swap(disk),
+            OpenStep::SwapUnmark => self.sync_swap(OpenStep::SwapSyncUnmark, disk),
+            OpenStep::SwapSyncUnmark => self.after_checkpoint(disk),
             OpenStep::SyncMarker => self.tidy(now, disk, events),
             OpenStep::Tidy { left } if left > 1 => {
                 self.opening().step = OpenStep::Tidy { left: left - 1 };
@@ -272,6 +295,7 @@ impl PartitionLog {
                 (None, CLEAN_SHUTDOWN) => opening.has_marker = true,
                 (None, RECOVERY_POINT) => opening.has_point = true,
                 (None, LEADER_EPOCH_CHECKPOINT) => opening.has_checkpoint = true,
+                (None, COMPACTION_SWAP) => opening.has_swap = true,
                 (None, LOG_START_OFFSET) => opening.has_log_start = true,
                 (None, _) => {}
             }
@@ -347,6 +371,10 @@ impl PartitionLog {
     }
 
     pub(super) fn after_checkpoint(&mut self, disk: &mut DiskQueue) {
+        if std::mem::take(&mut self.opening().has_swap) {
+            let path = self.path(COMPACTION_SWAP);
+            return self.open_read(OpenStep::ReadSwap, path, disk);
+        }
         if std::mem::take(&mut self.opening().has_log_start) {
             let path = self.path(LOG_START_OFFSET);
             return self.open_read(OpenStep::ReadLogStart, path, disk);
@@ -521,33 +549,12 @@ impl PartitionLog {
         );
     }
 
-    /// Removes small files that belong to no segment.
-    fn tidy(&mut self, now: Now, disk: &mut DiskQueue, events: &mut Vec<LogEvent>) {
-        let noted = self.points.noted;
-        let opening = self.opening();
-        let logs = std::mem::take(&mut opening.logs);
-        let others = std::mem::take(&mut opening.others);
-        let orphans: Vec<(Offset, FileKind)> = others
-            .into_iter()
-            .filter(|(base, kind)| *kind == FileKind::Recycled || !logs.contains_key(base))
-            .filter(|(base, kind)| {
-                let is_of_point = noted.is_some_and(|point| point.mark.next_offset == *base);
-                *kind == FileKind::Recycled || !is_of_point
-            })
-            .collect();
-        if orphans.is_empty() {
-            return self.finish_open(now, disk, events);
-        }
-        self.opening().step = OpenStep::Tidy {
-            left: orphans.len(),
-        };
-        for (base_offset, kind) in orphans {
-            let path = self.segment_path(base_offset, kind);
-            self.push(Pending::Opening, DiskOperation::RemoveFile { path }, disk);
-        }
-    }
-
-    fn finish_open(&mut self, now: Now, disk: &mut DiskQueue, events: &mut Vec<LogEvent>) {
+    pub(super) fn finish_open(
+        &mut self,
+        now: Now,
+        disk: &mut DiskQueue,
+        events: &mut Vec<LogEvent>,
+    ) {
         let opening = self.opening();
         let (report, stop_wanted) = (opening.report, opening.stop_wanted);
         let log_start = opening.log_start;
@@ -572,6 +579,7 @@ impl PartitionLog {
         self.stages.push_back(stage);
         let first_ms = self.retention_check_ms.min(RETENTION_FIRST_CHECK_MS);
         self.retention.due = Some(now.after_ms(first_ms));
+        self.compaction.open(now);
         self.phase = Phase::Open;
         self.cool_down(disk);
         events.push(LogEvent::Opened { report });

@@ -41,6 +41,10 @@ pub(super) enum Pending {
     Spare,
     /// A step of retention.
     Retention,
+    /// A step of compaction.
+    Compaction,
+    /// Reading up to where the log is clean.
+    CleanerCheckpoint,
     /// Writing the log start.
     LogStart,
     /// Opening the file of a cold segment.

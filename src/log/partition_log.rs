@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::append::SentBatch;
 use super::area::AheadStep;
+use super::compaction::Compaction;
 use super::config::LogConfig;
 use super::cut::Cut;
 use super::damage::DamageMet;
@@ -114,6 +115,7 @@ pub struct PartitionLog {
     pub(super) retention: Retention,
     /// How often retention looks.
     pub(super) retention_check_ms: u64,
+    pub(super) compaction: Compaction,
     pub(super) start_move: StartMove,
     pub(super) points: Points,
     pub(super) damage_met: DamageMet,
@@ -173,6 +175,7 @@ impl PartitionLog {
             uses: 0,
             retention: Retention::default(),
             retention_check_ms: RETENTION_CHECK_MS_DEFAULT,
+            compaction: Compaction::default(),
             start_move: StartMove::default(),
             points: Points::default(),
             damage_met: DamageMet::default(),
@@ -298,6 +301,8 @@ impl PartitionLog {
             Pending::Stop => self.step_stop(result, disk, events),
             Pending::Spare => self.step_spare(result, disk, events),
             Pending::Retention => self.step_retention(now, result, disk, events),
+            Pending::Compaction => self.end_compaction_step(now, result, disk, events),
+            Pending::CleanerCheckpoint => self.end_cleaner_checkpoint(result),
             Pending::LogStart => self.end_log_start(result, disk, events),
             Pending::WarmFile(base) => self.end_warm_file(base, result, disk, events),
             Pending::WarmIndex(base) => self.end_warm_index(base, false, result, disk, events),
@@ -308,6 +313,7 @@ impl PartitionLog {
         }
         if !matches!(self.phase, Phase::Failed) {
             self.go_on_retention(disk, events);
+            self.go_on_compaction(now, disk, events);
         }
         self.go_on_stopping(disk, events);
         if let Some(sentence) = self.damage_met.sentence.take() {
@@ -327,14 +333,19 @@ impl PartitionLog {
         }
         let sync_at = self.unsynced.deadline(self.config.flush_mode);
         let ahead = self.read_ahead.next_deadline();
-        [self.retention.due, sync_at, ahead]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.retention.due,
+            sync_at,
+            ahead,
+            self.compaction_deadline(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Rolls by time, applies retention, drops what was read ahead in vain.
-    pub fn handle_timeout(&mut self, now: Now, disk: &mut DiskQueue, _events: &mut Vec<LogEvent>) {
+    pub fn handle_timeout(&mut self, now: Now, disk: &mut DiskQueue, events: &mut Vec<LogEvent>) {
         self.now_us = now.monotonic_us;
         if matches!(self.phase, Phase::Delayed(_)) {
             return self.go_on_delayed(now, disk);
@@ -349,6 +360,7 @@ impl PartitionLog {
             self.roll_by_time(now, disk);
             self.check_retention(now, disk);
         }
+        self.tick_compaction(now, disk, events);
     }
 
     /// Takes new settings.
@@ -358,6 +370,7 @@ impl PartitionLog {
         if self.retention.due.is_some() {
             self.retention.due = Some(0);
         }
+        self.compaction.look_soon();
     }
 
     /// Tells the log up to where its records are committed (the HW): retention stays below it.

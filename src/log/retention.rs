@@ -56,6 +56,9 @@ impl PartitionLog {
         let oldest = self.segments.front().expect("an open log has a segment");
         let base_offset = oldest.base_offset;
         let is_deleted = oldest.mark.next_offset <= self.log_start;
+        if self.compaction.holds(base_offset) {
+            return;
+        }
         if !is_deleted && !self.config.cleanup_policy.delete {
             return;
         }

@@ -107,7 +107,7 @@ impl PartitionLog {
         let age_us = self
             .active_since
             .map(|since| now.monotonic_us.saturating_sub(since));
-        age_us.is_some_and(|age| age / 1000 > self.config.segment_ms)
+        age_us.is_some_and(|age| age / 1000 > self.config.segment_ms_max())
     }
 
     /// Rolls a segment that is old although nothing is appended, so that retention can remove it.

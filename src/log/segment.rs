@@ -9,11 +9,13 @@
 //! 00000000000000001200.index       see `offset_index`; written at the roll and at a clean stop
 //! 00000000000000001200.timeindex   see `time_index`; likewise
 //! 00000000000000001200.snapshot    see `producer_snapshot`; the state BEFORE the first batch
+//! 00000000000000001200.cleaned     see `compaction_copy`: a copy that is being made
+//! 00000000000000001200.swap        see `swap`: a copy that is about to take its place
 //! 00000000000000001200.recycled    see `spare`; the segment was removed, its file waits
 //! ```
 //!
 //! Owns: `Segment`, file names. Invariants: the durable part is a prefix of the whole; a sealed
-//! segment never changes.
+//! segment never changes, except that compaction puts another in its place.
 //! Runs on: the core of the partition. Bounded by: `segment.bytes`, `segment.index.bytes`.
 
 use super::damage::Damages;
@@ -36,17 +38,31 @@ pub enum FileKind {
     Snapshot,
     /// No part of the log any more: what will be the file of a later segment.
     Recycled,
+    /// A compacted copy that is being written.
+    Cleaned,
+    /// A compacted copy that is whole.
+    Swap,
 }
 
 impl FileKind {
     /// All kinds.
-    pub const ALL: [FileKind; 5] = [
+    pub const ALL: [FileKind; 7] = [
         FileKind::Log,
         FileKind::Index,
         FileKind::TimeIndex,
         FileKind::Snapshot,
         FileKind::Recycled,
+        FileKind::Cleaned,
+        FileKind::Swap,
     ];
+
+    /// True for files that are no part of the log, or not yet: a start removes them.
+    pub(super) fn is_unfinished(self) -> bool {
+        matches!(
+            self,
+            FileKind::Recycled | FileKind::Cleaned | FileKind::Swap
+        )
+    }
 
     fn ending(self) -> &'static str {
         match self {
@@ -55,6 +71,8 @@ impl FileKind {
             FileKind::TimeIndex => "timeindex",
             FileKind::Snapshot => "snapshot",
             FileKind::Recycled => "recycled",
+            FileKind::Cleaned => "cleaned",
+            FileKind::Swap => "swap",
         }
     }
 }

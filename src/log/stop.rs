@@ -56,6 +56,7 @@ impl PartitionLog {
         self.fail_tasks(ReadError::NotOpen, events);
         self.give_up_ahead(disk);
         self.give_up_spare(disk);
+        self.give_up_compaction(disk);
         self.go_on_stopping(disk, events);
     }
 

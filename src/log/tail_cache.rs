@@ -218,6 +218,17 @@ impl TailCache {
         true
     }
 
+    /// Gives up what lies in segments below this one.
+    pub(super) fn give_up_below(&mut self, segment: Offset, pool: &mut BufferPool) {
+        while self
+            .chunks
+            .front()
+            .is_some_and(|oldest| oldest.segment < segment)
+        {
+            self.give_up_oldest(pool);
+        }
+    }
+
     /// The start of a batch at or before `offset` of which all bytes up to the end of the segment
     /// are here.
     pub(super) fn floor(&self, segment: Offset, offset: Offset) -> Option<u64> {

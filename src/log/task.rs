@@ -8,6 +8,8 @@
 //! Bounded by: its callers (fetches and look-ups in flight); a window by one batch or
 //! `READ_BYTES_MAX`.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 
 use super::event::{LogEvent, ReadError};
@@ -110,6 +112,8 @@ struct Fill {
     wanted_end: u64,
     start: u64,
     collected: Vec<u8>,
+    /// The segment was replaced: what comes is of no use.
+    is_stale: bool,
     /// Memory of it that the log counts as being read.
     counted_bytes: usize,
 }
@@ -314,6 +318,7 @@ impl PartitionLog {
             wanted_end,
             start: block_floor(position),
             collected: Vec::new(),
+            is_stale: false,
             counted_bytes: 0,
         });
         self.fill_window(number, task, disk);
@@ -349,6 +354,10 @@ impl PartitionLog {
             return;
         };
         let mut fill = task.fill.take().expect("a window is being read");
+        if fill.is_stale {
+            self.reading_bytes -= fill.counted_bytes;
+            return self.rerun_task(number, task, disk, events);
+        }
         let (buffer, len_bytes) = match result {
             Ok(DiskOutcome::Read { buffer, len_bytes }) => (buffer, len_bytes),
             Ok(outcome) => unreachable!("a read ended with {outcome:?}"),
@@ -475,6 +484,18 @@ impl PartitionLog {
         for number in self.waiting_tasks(base_offset) {
             let task = self.tasks.remove(&number).expect("just listed");
             self.fail_task(&task.kind, error, events);
+        }
+    }
+
+    /// These segments were replaced by one: what walks through them begins anew in that one.
+    pub(super) fn restart_tasks(&mut self, replaced: Range<Offset>, base_offset: Offset) {
+        for task in self.tasks.values_mut() {
+            if replaced.contains(&task.segment) {
+                task.enter(base_offset);
+                if let Some(fill) = &mut task.fill {
+                    fill.is_stale = true;
+                }
+            }
         }
     }
 

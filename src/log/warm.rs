@@ -193,6 +193,15 @@ impl PartitionLog {
         let is_warm = |segment: &&mut Segment| {
             segment.base_offset < written && matches!(segment.warmth, Warmth::Warm)
         };
+        let swapped = self
+            .compaction
+            .pass
+            .as_ref()
+            .and_then(|pass| pass.group.as_ref());
+        // Its file has not got its name yet.
+        let swapped = swapped.map(|group| group.base);
+        let is_warm =
+            |segment: &&mut Segment| Some(segment.base_offset) != swapped && is_warm(segment);
         loop {
             let warm = self.segments.iter_mut().filter(is_warm);
             if warm.count() <= WARM_SEGMENTS_PER_LOG_MAX {

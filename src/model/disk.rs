@@ -11,6 +11,7 @@
 
 use super::block_buffer::BlockBuffer;
 use super::buffer_pool::BufferPool;
+use super::cleaner::CleanerLane;
 use crate::limits::BUFFER_BYTES_PER_SHARD_MAX;
 
 /// An open file. The machine chooses it: `owner` is the partition slot, `number` is never used
@@ -267,6 +268,7 @@ impl std::error::Error for DiskError {}
 pub struct DiskQueue {
     requests: Vec<DiskRequest>,
     buffers: BufferPool,
+    cleaner: CleanerLane,
 }
 
 impl Default for DiskQueue {
@@ -288,12 +290,18 @@ impl DiskQueue {
         DiskQueue {
             requests: Vec::with_capacity(64),
             buffers,
+            cleaner: CleanerLane::default(),
         }
     }
 
     /// The buffers for requests.
     pub fn buffers(&mut self) -> &mut BufferPool {
         &mut self.buffers
+    }
+
+    /// Whose turn it is to compact.
+    pub fn cleaner(&mut self) -> &mut CleanerLane {
+        &mut self.cleaner
     }
 
     /// Adds a request.

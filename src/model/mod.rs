@@ -8,6 +8,7 @@
 
 pub mod block_buffer;
 pub mod buffer_pool;
+pub mod cleaner;
 pub mod cores;
 pub mod disk;
 pub mod error_code;

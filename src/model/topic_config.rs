@@ -58,6 +58,31 @@ pub enum FlushMode {
     Never,
 }
 
+/// When and how a compacted topic is compacted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompactionConfig {
+    /// `min.compaction.lag.ms`.
+    pub lag_ms_min: u64,
+    /// `max.compaction.lag.ms`; `None` is without limit.
+    pub lag_ms_max: Option<u64>,
+    /// `delete.retention.ms`.
+    pub delete_retention_ms: u64,
+    /// `min.cleanable.dirty.ratio` in millionths.
+    pub dirty_millionths_min: u32,
+}
+
+impl Default for CompactionConfig {
+    /// Kafka's.
+    fn default() -> CompactionConfig {
+        CompactionConfig {
+            lag_ms_min: 0,
+            lag_ms_max: None,
+            delete_retention_ms: 24 * 60 * 60 * 1000,
+            dirty_millionths_min: 500_000,
+        }
+    }
+}
+
 /// The effective settings of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicConfig {
@@ -89,6 +114,8 @@ pub struct TopicConfig {
     pub timestamp_after_max_ms: u64,
     /// `flush.mode`, with `flush.messages` and `flush.ms`.
     pub flush_mode: FlushMode,
+    /// Of a compacted topic.
+    pub compaction: CompactionConfig,
     /// `file.delete.delay.ms`.
     pub file_delete_delay_ms: u64,
 }

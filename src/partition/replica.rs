@@ -13,6 +13,7 @@ use super::event::{Fetched, FoundOffset, PartitionEvent};
 use super::produce::{Pending, Waiting};
 use super::spec::PartitionSpec;
 use crate::log::{LogEvent, LogMemory, PartitionLog, RecoveryReport, RefusedProducers};
+use crate::model::cleaner::CleanerSettings;
 use crate::model::disk::{DiskCompletion, DiskQueue};
 use crate::model::ids::{BrokerId, LeaderEpoch, Offset, TopicPartition};
 use crate::model::number_map::NumberMap;
@@ -118,6 +119,11 @@ impl Partition {
     /// How often its log looks for segments that retention may remove.
     pub fn set_retention_check_ms(&mut self, ms: u64) {
         self.log.set_retention_check_ms(ms);
+    }
+
+    /// How its log is compacted, if it is a compacted topic's.
+    pub fn set_cleaner(&mut self, settings: CleanerSettings) {
+        self.log.set_cleaner(settings);
     }
 
     /// Which partition it is.

@@ -136,6 +136,7 @@ fn data_settings(
         auto_create_topics: config.auto_create_topics,
         retention_check_ms: config.retention_check_ms,
         connection_idle_ms: config.connection_idle_ms,
+        cleaner: config.cleaner.divided(shard_count),
         storage,
         memory,
         settings: Arc::new(config.defaults.file.clone()),

@@ -39,7 +39,9 @@ use crate::model::disk::DiskCompletion;
 use crate::model::ids::{BrokerId, Offset, ShardId, Uuid};
 use crate::model::storage::StorageRules;
 use crate::model::time::{MonotonicUs, Now};
-use crate::model::topic_config::{CleanupPolicy, FlushMode, StoredCodec, TimestampType};
+use crate::model::topic_config::{
+    CleanupPolicy, CompactionConfig, FlushMode, StoredCodec, TimestampType,
+};
 
 /// Directory of the metadata log.
 const DIRECTORY: &str = "__cluster_metadata-0";
@@ -517,6 +519,7 @@ fn log_config() -> LogConfig {
         },
         retention_ms: None,
         retention_bytes: None,
+        compaction: CompactionConfig::default(),
         segment_bytes: narrow(UNFLUSHED_BYTES_MAX),
         segment_ms: CENTURY_MS,
         index_interval_bytes: 4096,

@@ -223,6 +223,7 @@ impl Shard {
             let refused = self.progress.refused.remove(&spec.at);
             let mut partition = Partition::new(slot, node_id, spec, storage);
             partition.set_retention_check_ms(self.config.retention_check_ms);
+            partition.set_cleaner(self.config.cleaner);
             partition.handle_refused(refused.unwrap_or_default());
             self.partitions.insert(slot, partition);
             self.progress.opening.insert(slot);

@@ -34,6 +34,7 @@ use super::volume::VolumeQuestion;
 use crate::config::groups::GroupSettings;
 use crate::config::layers::{BrokerLayers, Settings};
 use crate::control::request::{ControlAnswer, ControlRequest};
+use crate::model::cleaner::CleanerSettings;
 use crate::model::disk::DiskCompletion;
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::{BrokerId, ConnectionId, ShardId, TopicPartition};
@@ -61,6 +62,8 @@ pub struct ShardConfig {
     pub retention_check_ms: u64,
     /// `connections.max.idle.ms`, if idle connections are closed.
     pub connection_idle_ms: Option<u64>,
+    /// How compacted logs are compacted: this shard's part.
+    pub cleaner: CleanerSettings,
     /// What the storage of the logs permits.
     pub storage: StorageRules,
     /// How much memory this shard may hold, and for what.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use furlong::config::layers::Settings;
+use furlong::model::cleaner::CleanerSettings;
 use furlong::model::ids::{ConnectionId, ShardId};
 use furlong::model::memory_budget::MemoryBudget;
 use furlong::model::peer::PeerAddress;
@@ -66,6 +67,7 @@ impl Host {
                 memory,
                 retention_check_ms: 30_000,
                 connection_idle_ms: Some(600_000),
+                cleaner: CleanerSettings::default(),
                 settings: Arc::new(Settings::new()),
             })
         };

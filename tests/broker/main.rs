@@ -6,6 +6,7 @@
 mod admin;
 mod client;
 mod commands;
+mod compaction;
 mod connections;
 mod cores;
 mod durability;

@@ -13,7 +13,9 @@ use furlong::model::disk::DiskQueue;
 use furlong::model::ids::{Offset, Uuid};
 use furlong::model::storage::StorageRules;
 use furlong::model::time::Now;
-use furlong::model::topic_config::{CleanupPolicy, FlushMode, StoredCodec, TimestampType};
+use furlong::model::topic_config::{
+    CleanupPolicy, CompactionConfig, FlushMode, StoredCodec, TimestampType,
+};
 use furlong::wire::record::{BatchBuilder, BatchHeader, Compression, split_batches};
 
 use crate::disk::ModelDisk;
@@ -31,6 +33,7 @@ pub fn config() -> LogConfig {
         },
         retention_ms: None,
         retention_bytes: None,
+        compaction: CompactionConfig::default(),
         segment_bytes: 1 << 30,
         segment_ms: 7 * 24 * 3_600_000,
         index_interval_bytes: 4096,
@@ -167,13 +170,18 @@ impl Host {
     }
 
     pub fn append(&mut self, records: &Bytes) -> Result<Appended, AppendError> {
-        let result = self.log.handle_append(
-            self.now,
-            self.epoch,
-            records,
-            AppendRules::CLIENT,
-            &mut self.queue,
-        );
+        self.append_as(records, AppendRules::CLIENT)
+    }
+
+    pub fn append_as(
+        &mut self,
+        records: &Bytes,
+        rules: AppendRules,
+    ) -> Result<Appended, AppendError> {
+        let queue = &mut self.queue;
+        let result = self
+            .log
+            .handle_append(self.now, self.epoch, records, rules, queue);
         self.disk.submit(&mut self.queue);
         result
     }
@@ -304,6 +312,25 @@ impl Host {
             self.disk.submit(&mut self.queue);
             self.settle();
         }
+    }
+
+    /// Lets time pass, and nothing else happen yet.
+    pub fn start_waiting_ms(&mut self, ms: i64) {
+        self.now.wall_ms += ms;
+        self.now.monotonic_us += u64::try_from(ms).expect("forward") * 1000;
+        self.wake();
+    }
+
+    /// Calls the log if it wants to be called by now.
+    pub fn wake(&mut self) -> bool {
+        let deadline = self.log.next_deadline();
+        let is_due = deadline.is_some_and(|at| at <= self.now.monotonic_us);
+        if is_due {
+            self.log
+                .handle_timeout(self.now, &mut self.queue, &mut self.events);
+            self.disk.submit(&mut self.queue);
+        }
+        is_due
     }
 
     pub fn has(&self, wanted: impl Fn(&LogEvent) -> bool) -> bool {

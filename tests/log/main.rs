@@ -3,6 +3,8 @@
 //!
 //! Owns: nothing. Invariants: none. Runs on: tests. Bounded by: each test.
 
+mod compaction;
+mod compaction_rules;
 mod crash;
 mod damage;
 mod delete_records;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use furlong::config::connections::ConnectionLimits;
 use furlong::config::layers::{BrokerLayers, Settings};
+use furlong::model::cleaner::CleanerSettings;
 use furlong::model::disk::{DiskOperation, DiskRequest};
 use furlong::model::ids::{ConnectionId, ShardId, TopicId};
 use furlong::model::image::MetadataImage;
@@ -65,6 +66,7 @@ fn shards(shard_count: u16, memory: MemoryBudget, settings: &Settings) -> Vec<Sh
             auto_create_topics: true,
             retention_check_ms: 30_000,
             connection_idle_ms: Some(IDLE_MS),
+            cleaner: CleanerSettings::default(),
             storage: StorageRules {
                 device_flush: true,
                 write_ahead: true,

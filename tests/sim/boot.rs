@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use furlong::config::layers::Settings;
 use furlong::config::server::BrokerDefaults;
+use furlong::model::cleaner::CleanerSettings;
 use furlong::model::ids::{BrokerId, ShardId, Uuid};
 use furlong::model::memory_budget::MemoryBudget;
 use furlong::model::storage::StorageRules;
@@ -71,6 +72,7 @@ pub fn broker() -> Boot {
                 auto_create_topics: false,
                 retention_check_ms: RETENTION_CHECK_MS,
                 connection_idle_ms: Some(IDLE_MS),
+                cleaner: CleanerSettings::default(),
                 storage,
                 memory: MEMORY,
                 settings: Arc::new(settings.clone()),

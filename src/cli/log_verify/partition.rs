@@ -101,6 +101,7 @@ fn judge_names(files: &[String], bases: &[i64], next_offset: Option<i64>, report
                 "clean-shutdown",
                 "recovery-point",
                 "log-start-offset",
+                "compaction-swap",
             ]
             .iter()
             .any(|known| name.ends_with(known));

@@ -155,7 +155,7 @@ impl Walk<'_> {
         report.records += u64::try_from(header.record_count).unwrap_or(0);
         let at = format!("at position {position} (offset {})", header.base_offset);
         let mut problem = |sentence: String| report.problem(&self.log, format!("{at}: {sentence}"));
-        if let Err(error) = validate_batch(batch, &BatchRules::BROKER) {
+        if let Err(error) = validate_batch(batch, &BatchRules::STORED) {
             problem(error.to_string());
         } else if let Err(error) = open(batch) {
             problem(error);

@@ -82,6 +82,12 @@ impl Attributes {
         self.0 & DELETE_HORIZON_BIT != 0
     }
 
+    /// The same bits, with that one.
+    #[must_use]
+    pub fn with_delete_horizon(self) -> Attributes {
+        Attributes(self.0 | DELETE_HORIZON_BIT)
+    }
+
     /// The bits of a batch made here.
     #[must_use]
     pub fn new(compression: Compression, is_transactional: bool, is_control: bool) -> Attributes {

@@ -173,6 +173,11 @@ pub struct RecordIter<'a> {
 }
 
 impl<'a> RecordIter<'a> {
+    /// Bytes of records that were not given out yet.
+    pub(super) fn remaining(&self) -> usize {
+        self.cursor.remaining()
+    }
+
     fn step(&mut self) -> Result<Option<RecordView<'a>>, RecordFault> {
         if self.index == self.header.record_count {
             return match self.cursor.remaining() {

@@ -31,6 +31,7 @@ pub mod batch;
 pub mod builder;
 pub mod compression;
 pub mod error;
+pub mod filter;
 pub mod iterate;
 pub mod recompress;
 pub mod validate;

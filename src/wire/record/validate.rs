@@ -39,6 +39,8 @@ pub struct BatchRules {
     pub key_required: bool,
     /// Compressed batches are opened and walked.
     pub open_compressed: bool,
+    /// Offsets may be missing: compaction removed their records, of a stored batch even all.
+    pub sparse_allowed: bool,
     /// What a compressed batch may open to.
     pub opened_bytes_max: usize,
 }
@@ -53,6 +55,7 @@ impl BatchRules {
         timestamp_max: i64::MAX,
         key_required: false,
         open_compressed: false,
+        sparse_allowed: false,
         opened_bytes_max: DECOMPRESSED_BYTES_MAX,
     };
 
@@ -61,6 +64,12 @@ impl BatchRules {
         control_allowed: true,
         log_append_time_allowed: true,
         ..BatchRules::CLIENT
+    };
+
+    /// What a batch must satisfy that is read from a log.
+    pub const STORED: BatchRules = BatchRules {
+        sparse_allowed: true,
+        ..BatchRules::BROKER
     };
 }
 
@@ -136,7 +145,9 @@ fn check_size(header: &BatchHeader, found: usize, limit_bytes: usize) -> Result<
 /// The rules that concern the header alone.
 fn check_header(header: &BatchHeader, rules: &BatchRules) -> Result<(), BatchError> {
     // parse() has refused negative deltas, so a count of zero fails here, too.
-    if i64::from(header.record_count) != i64::from(header.last_offset_delta) + 1 {
+    let offsets = i64::from(header.last_offset_delta) + 1;
+    let count = i64::from(header.record_count);
+    if count != offsets && !(rules.sparse_allowed && count < offsets) {
         return Err(BatchError::Count {
             record_count: header.record_count,
             last_offset_delta: header.last_offset_delta,
@@ -180,12 +191,16 @@ pub(super) fn walk(
 ) -> Result<i64, BatchError> {
     let mut cursor = Cursor::new(body);
     let mut largest = NO_TIMESTAMP;
+    let mut next_delta = 0;
     for index in 0..header.record_count {
         let at = |fault| BatchError::Record { index, fault };
         let record = read_record(&mut cursor).map_err(at)?;
-        if record.offset_delta != index {
+        let is_next = record.offset_delta == next_delta;
+        let is_sparse = (next_delta..=header.last_offset_delta).contains(&record.offset_delta);
+        if !is_next && !(rules.sparse_allowed && is_sparse) {
             return Err(at(RecordFault::OffsetDelta));
         }
+        next_delta = record.offset_delta.saturating_add(1);
         largest = largest.max(check_record(&record, index, header, rules)?);
     }
     if cursor.remaining() != 0 {

@@ -143,7 +143,12 @@ impl Group {
             return !protocol_type.is_empty() && protocols.next().is_some();
         }
         self.protocol_type.as_deref() == Some(protocol_type)
-            && protocols.any(|name| self.protocols.get(name) == Some(&self.members.len()))
+            && protocols.any(|name| self.can_all(name))
+    }
+
+    /// True for a protocol that every member can do; without members that is any.
+    fn can_all(&self, name: &ByteString) -> bool {
+        self.protocols.get(name).copied().unwrap_or(0) == self.members.len()
     }
 
     /// Says who a member is, if it is one.
@@ -268,12 +273,10 @@ impl Group {
     /// The protocol that most members like best among those that all can do; the leader's taste
     /// decides where they are at odds.
     pub(super) fn choose_protocol(&self) -> Option<ByteString> {
-        let everybody = self.members.len();
-        let can = |name: &ByteString| self.protocols.get(name) == Some(&everybody);
         let mut votes: BTreeMap<&ByteString, usize> = BTreeMap::new();
         for member in self.members.values() {
             let mut names = member.protocols.iter().map(|(name, _)| name);
-            if let Some(name) = names.find(|name| can(name)) {
+            if let Some(name) = names.find(|name| self.can_all(name)) {
                 *votes.entry(name).or_default() += 1;
             }
         }

@@ -162,6 +162,19 @@ fn the_members_vote_on_the_protocol() {
 }
 
 #[test]
+fn a_new_group_whose_first_member_left_meanwhile_takes_others() {
+    let mut bench = Bench::with(&[("group.initial.rebalance.delay.ms", "3000")]);
+    let first = bench.new_id();
+    let call = bench.join(join_request(&first));
+    bench.leave(&[(&first, None)]);
+    assert!(bench.joined(call).is_some() && bench.state() == Some(State::PreparingRebalance));
+    let second = bench.new_id();
+    let call = bench.join(join_request(&second));
+    bench.advance_ms(6_000);
+    assert_eq!(bench.joined(call).expect("alone").error_code, 0);
+}
+
+#[test]
 fn a_member_that_can_do_nothing_that_all_can_is_refused() {
     let mut bench = Bench::new();
     bench.stable(2);

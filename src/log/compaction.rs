@@ -2,7 +2,8 @@
 //! Compaction: of each key only the newest record stays, below a point that rises with each pass.
 //!
 //! ```text
-//! look (is there enough, is it our turn) -> walk over the dirty segments: newest offset of each key
+//! look (is there enough, is it our turn) -> walk over the dirty segments: newest offset of each
+//!   key
 //!   -> segments from the front, in groups that fit one segment: copied without what is outdated
 //!      -> the copy takes the place of its group (`swap`)
 //!   -> cleaner-checkpoint: up to here each key occurs once

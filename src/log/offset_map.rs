@@ -5,9 +5,9 @@
 //! the older one would be lost. SipHash over the key under two prefixes; with 2^32 keys the chance
 //! is one in 2^65.
 //!
-//! Owns: [`OffsetMap`]. Invariants: offsets of one key ascend; a map that is full takes no further
-//! key, and says so. Runs on: the core of the partition. Bounded by: the bytes that its maker names;
-//! the memory is zeroed pages that cost nothing until they are used.
+//! Owns: [`OffsetMap`]. Invariants: offsets of one key ascend; a map that is full takes no
+//! further key, and says so. Runs on: the core of the partition. Bounded by: the bytes that its
+//! maker names; the memory is zeroed pages that cost nothing until they are used.
 
 use std::hash::{DefaultHasher, Hasher};
 

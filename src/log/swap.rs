@@ -16,8 +16,8 @@
 //! 48213        bytes of the copy
 //! 9d2c11ab     CRC-32 (IEEE) of the lines above, hexadecimal
 //! ```
-//! A start that finds the file does what is left to do; one that does not find it removes `.cleaned`
-//! and `.swap`.
+//! A start that finds the file does what is left to do; one that does not find it removes
+//! `.cleaned` and `.swap`.
 //!
 //! Owns: [`SwapStep`], the layout, what a start does about half-done things. Invariants: no segment
 //! of the group is removed before the copy and the file are durable; a read that is under way keeps

@@ -296,7 +296,8 @@ mod tests {
                     }
                     let largest = expected.iter().map(|(_, timestamp, ..)| *timestamp).max();
                     prop_assert_eq!(Some(header.max_timestamp), largest);
-                    let valid = validate_batch(&part, &BatchRules { open_compressed: true, ..BatchRules::STORED });
+                    let opened = BatchRules { open_compressed: true, ..BatchRules::STORED };
+                    let valid = validate_batch(&part, &opened);
                     prop_assert_eq!(valid, Ok(header));
                     let is_sparse = expected.len() < given.len();
                     prop_assert_eq!(validate_batch(&part, &BatchRules::BROKER).is_err(), is_sparse);

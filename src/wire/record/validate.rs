@@ -195,9 +195,11 @@ pub(super) fn walk(
     for index in 0..header.record_count {
         let at = |fault| BatchError::Record { index, fault };
         let record = read_record(&mut cursor).map_err(at)?;
-        let is_next = record.offset_delta == next_delta;
-        let is_sparse = (next_delta..=header.last_offset_delta).contains(&record.offset_delta);
-        if !is_next && !(rules.sparse_allowed && is_sparse) {
+        let last_delta = match rules.sparse_allowed {
+            true => header.last_offset_delta,
+            false => next_delta,
+        };
+        if !(next_delta..=last_delta).contains(&record.offset_delta) {
             return Err(at(RecordFault::OffsetDelta));
         }
         next_delta = record.offset_delta.saturating_add(1);

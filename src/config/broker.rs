@@ -209,6 +209,7 @@ mod tests {
         // its clients and operators set, by what they concern.
         let concerns = [
             ("groups", &["group.", "offset.", "offsets."][..], 10),
+            ("compaction", &["log.cleaner."], 8),
             ("connections", &["max.connection", "connections."][..], 6),
         ];
         let mut left: Vec<&BrokerSetting> = read.collect();

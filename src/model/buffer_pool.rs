@@ -120,8 +120,8 @@ impl BufferPool {
         self.lender.as_mut()?.lend(len_bytes, left)
     }
 
-    /// The smallest buffer that fits: a larger one may be what the next one looks for. One that came
-    /// back late is taken before one that came back early, for it is looked at first.
+    /// The smallest buffer that fits: a larger one may be what the next one looks for. Of several
+    /// the one that is looked at first, from the end, where those are that came back last.
     fn find(&mut self, fits: impl Fn(&BlockBuffer) -> bool) -> Option<BlockBuffer> {
         let mut found: Option<(usize, usize)> = None;
         for (place, waiting) in self.free.iter().enumerate().rev() {

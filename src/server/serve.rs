@@ -57,8 +57,7 @@ pub fn serve(arguments: &ServeArguments) -> Result<(), String> {
     let Sockets { listeners, address } = boot::bind(&config, placement.data.len())?;
     let (admin_listener, admin_notice) = boot::bind_admin(&config)?;
     config.notices.iter().for_each(|notice| warn!("{notice}"));
-    info!("{}", placement.sentence());
-    info!("{memory_notice}");
+    info!("{}; {memory_notice}", placement.sentence());
     if admin_listener.is_none() && config.admin.is_some() {
         warn!("{admin_notice}");
     } else {

@@ -181,6 +181,8 @@ fn rename(files: &mut BTreeMap<String, File>, from: &str, to: &str) {
 #[derive(Debug)]
 pub struct ModelDisk {
     files: BTreeMap<String, File>,
+    /// Files that are open and have no name any more.
+    nameless: BTreeMap<String, File>,
     open: BTreeMap<FileId, String>,
     /// Requests under way, and when they were asked.
     under_way: Vec<(DiskRequest, u64)>,
@@ -209,6 +211,7 @@ impl ModelDisk {
     pub fn new(seed: u64) -> ModelDisk {
         ModelDisk {
             files: BTreeMap::new(),
+            nameless: BTreeMap::new(),
             open: BTreeMap::new(),
             under_way: Vec::new(),
             dice: Dice::new(seed),
@@ -436,7 +439,12 @@ impl ModelDisk {
             }
             DiskOperation::CreateDirectory { .. } => Ok(DiskOutcome::Done),
             DiskOperation::SyncDirectory { .. } => {
-                self.files.retain(|_, file| !file.removed);
+                let all = std::mem::take(&mut self.files);
+                let (removed, left) = all.into_iter().partition(|(_, file)| file.removed);
+                self.files = left;
+                self.nameless.append(&mut { removed });
+                let open: BTreeSet<&String> = self.open.values().collect();
+                self.nameless.retain(|path, _| open.contains(path));
                 self.files.values_mut().for_each(|file| file.named = true);
                 Ok(DiskOutcome::Done)
             }
@@ -496,7 +504,13 @@ impl ModelDisk {
 
     fn file_mut(&mut self, id: FileId) -> &mut File {
         let path = self.open.get(&id).expect("a request names an open file");
-        self.files.get_mut(path).expect("an open file is there")
+        let is_named = self.files.contains_key(path);
+        let files = if is_named {
+            &mut self.files
+        } else {
+            &mut self.nameless
+        };
+        files.get_mut(path).expect("an open file is there")
     }
 
     fn used(&self) -> usize {
@@ -572,6 +586,7 @@ impl ModelDisk {
         self.end_all();
         let dice = &mut self.dice;
         self.open.clear();
+        self.nameless.clear();
         self.files.retain(|_, file| {
             let stays_named = file.named || dice.one_in(2);
             let comes_back = !file.removed || dice.one_in(2);

@@ -9,6 +9,7 @@
 //! 00000000000000001200.index       see `offset_index`; written at the roll and at a clean stop
 //! 00000000000000001200.timeindex   see `time_index`; likewise
 //! 00000000000000001200.snapshot    see `producer_snapshot`; the state BEFORE the first batch
+//! 00000000000000001200.txnindex    see `aborted`; only where transactions were aborted
 //! 00000000000000001200.recycled    see `spare`; the segment was removed, its file waits
 //! ```
 //!
@@ -34,17 +35,20 @@ pub enum FileKind {
     TimeIndex,
     /// Producer state.
     Snapshot,
+    /// Aborted transactions.
+    TxnIndex,
     /// No part of the log any more: what will be the file of a later segment.
     Recycled,
 }
 
 impl FileKind {
     /// All kinds.
-    pub const ALL: [FileKind; 5] = [
+    pub const ALL: [FileKind; 6] = [
         FileKind::Log,
         FileKind::Index,
         FileKind::TimeIndex,
         FileKind::Snapshot,
+        FileKind::TxnIndex,
         FileKind::Recycled,
     ];
 
@@ -54,6 +58,7 @@ impl FileKind {
             FileKind::Index => "index",
             FileKind::TimeIndex => "timeindex",
             FileKind::Snapshot => "snapshot",
+            FileKind::TxnIndex => "txnindex",
             FileKind::Recycled => "recycled",
         }
     }

@@ -167,13 +167,18 @@ impl Host {
     }
 
     pub fn append(&mut self, records: &Bytes) -> Result<Appended, AppendError> {
-        let result = self.log.handle_append(
-            self.now,
-            self.epoch,
-            records,
-            AppendRules::CLIENT,
-            &mut self.queue,
-        );
+        self.append_with(records, AppendRules::CLIENT)
+    }
+
+    pub fn append_with(
+        &mut self,
+        records: &Bytes,
+        rules: AppendRules,
+    ) -> Result<Appended, AppendError> {
+        let (now, epoch) = (self.now, self.epoch);
+        let result = self
+            .log
+            .handle_append(now, epoch, records, rules, &mut self.queue);
         self.disk.submit(&mut self.queue);
         result
     }

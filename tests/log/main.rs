@@ -19,3 +19,4 @@ mod no_space;
 mod read_ahead;
 mod recovery_points;
 mod recycling;
+mod transactions;

@@ -3,8 +3,8 @@
 //! value.
 //!
 //! Owns: nothing but tests. The crate `kafka-protocol` 0.18 does not know ListOffsets 11,
-//! DescribeLogDirs 5, and the requests of OffsetCommit 10 and OffsetFetch 10, which hand-written
-//! frames and the round trip cover.
+//! DescribeLogDirs 5, WriteTxnMarkers 2, and the requests of OffsetCommit 10 and OffsetFetch 10,
+//! which hand-written frames and the round trip cover.
 
 use bytes::Bytes;
 use furlong::wire::codec::EncodeError;
@@ -14,13 +14,15 @@ use super::cases::{self, Case};
 use super::generate::{self, Dice, Source};
 
 /// Versions described here that the other implementation lacks.
-const UNKNOWN_TO_THEM: [(&str, i16); 6] = [
+const UNKNOWN_TO_THEM: [(&str, i16); 8] = [
     ("ListOffsetsRequest", 11),
     ("ListOffsetsResponse", 11),
     ("DescribeLogDirsRequest", 5),
     ("DescribeLogDirsResponse", 5),
     ("OffsetCommitRequest", 10),
     ("OffsetFetchRequest", 10),
+    ("WriteTxnMarkersRequest", 2),
+    ("WriteTxnMarkersResponse", 2),
 ];
 
 fn agree_on(case: &Case, version: i16, seed: u64) {

@@ -75,8 +75,9 @@ const DROPPED_BY_THEM: [&str; 5] = [
 
 /// Fields that only one of the two knows, because the version that has them is not stable in Kafka
 /// 4.3, or too new for the other; in the versions that are compared they stand at their defaults.
-const KNOWN_TO_ONE: [&str; 3] = [
+const KNOWN_TO_ONE: [&str; 4] = [
     ", is_cordoned: false",
+    ", transaction_version: 0",
     ", enable_2_pc: false, keep_prepared_txn: false",
     ", ongoing_txn_producer_id: -1, ongoing_txn_producer_epoch: -1",
 ];

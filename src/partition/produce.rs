@@ -341,8 +341,8 @@ impl Partition {
         self.committed_waiters = Default::default();
         let waiting = self.waiting.take_all().into_iter();
         let pending = std::mem::take(&mut self.pending);
-        for request in &pending {
-            self.note_refused(&error, &request.records);
+        for one in &pending {
+            self.note_refused(&error, one);
         }
         let waiting = waiting.map(|(waiter, _)| waiter);
         let pending = pending.into_iter().map(|pending| pending.request.waiter);

@@ -372,8 +372,7 @@ impl PartitionLog {
 
     /// Lists the segments and decides how to open them.
     pub(super) fn start_segments(&mut self, disk: &mut DiskQueue) {
-        let opening = self.opening();
-        if std::mem::take(&mut opening.has_point) {
+        if std::mem::take(&mut self.opening().has_point) {
             return self.read_point(disk);
         }
         if self.read_next_txn_index(disk) {

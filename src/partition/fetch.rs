@@ -2,8 +2,8 @@
 //! Reads by consumers.
 //!
 //! Owns: nothing; the fetch side of [`Partition`]. Invariants: a read is bounded by the high
-//! watermark, one of committed transactions by the last stable offset; a reader whose leader epoch is not ours is refused; a reader whose log diverged is
-//! told where (KIP-320, KIP-595).
+//! watermark, one of committed transactions by the last stable offset; a reader whose leader epoch
+//! is not ours is refused; a reader whose log diverged is told where (KIP-320, KIP-595).
 //! Runs on: the shard that owns the partition. Bounded by: the reads under way.
 
 use bytes::Bytes;
@@ -66,8 +66,8 @@ pub enum FetchStart {
 }
 
 impl Partition {
-    /// Reads whole batches from `at.offset` to the end of what the reader may see, at most `max_bytes`, though at
-    /// least one batch with `minimum_one_batch`.
+    /// Reads whole batches from `at.offset` to the end of what the reader may see, at most
+    /// `max_bytes`, though at least one batch with `minimum_one_batch`.
     pub fn handle_fetch(
         &mut self,
         read: u64,

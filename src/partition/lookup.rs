@@ -48,7 +48,8 @@ impl From<TimestampedOffset> for FoundOffset {
 }
 
 impl Partition {
-    /// Finds an offset for a reader of such transactions that knows `current_leader_epoch` (-1 for none).
+    /// Finds an offset for a reader of such transactions that knows `current_leader_epoch` (-1 for
+    /// none).
     pub fn handle_offset_query(
         &mut self,
         lookup: u64,

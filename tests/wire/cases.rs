@@ -218,12 +218,16 @@ cases! {
     ListGroups: list_groups::{ListGroupsRequest, ListGroupsResponse};
     DeleteGroups: delete_groups::{DeleteGroupsRequest, DeleteGroupsResponse};
     OffsetDelete: offset_delete::{OffsetDeleteRequest, OffsetDeleteResponse};
-    AddPartitionsToTxn: add_partitions_to_txn::{AddPartitionsToTxnRequest, AddPartitionsToTxnResponse};
+    AddPartitionsToTxn: add_partitions_to_txn::{
+        AddPartitionsToTxnRequest, AddPartitionsToTxnResponse
+    };
     AddOffsetsToTxn: add_offsets_to_txn::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
     EndTxn: end_txn::{EndTxnRequest, EndTxnResponse};
     WriteTxnMarkers: write_txn_markers::{WriteTxnMarkersRequest, WriteTxnMarkersResponse};
     TxnOffsetCommit: txn_offset_commit::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
-    DescribeTransactions: describe_transactions::{DescribeTransactionsRequest, DescribeTransactionsResponse};
+    DescribeTransactions: describe_transactions::{
+        DescribeTransactionsRequest, DescribeTransactionsResponse
+    };
     ListTransactions: list_transactions::{ListTransactionsRequest, ListTransactionsResponse};
 }
 

@@ -233,7 +233,8 @@ proptest! {
             let mut other = ProducerState::new();
             replay(&mut other, &log, &markers);
             prop_assert_eq!(&state.open, &other.open);
-            let (ours, theirs): (Vec<_>, Vec<_>) = (state.summaries().collect(), other.summaries().collect());
+            let ours: Vec<_> = state.summaries().collect();
+            let theirs: Vec<_> = other.summaries().collect();
             prop_assert_eq!(ours, theirs);
             let end = i64::try_from(log.len()).expect("small");
             let restored = producer_snapshot::decode(&producer_snapshot::encode(&state), end);

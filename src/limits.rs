@@ -293,8 +293,25 @@ pub const GROUP_LOAD_READ_BYTES: usize = 1024 * 1024;
 /// Records of one batch that a response may blame for a refusal.
 pub const RECORD_ERRORS_MAX: usize = 100_000;
 
+/// Transactions that one request may name or one response may list.
+pub const TRANSACTIONS_MAX: usize = 1_000_000;
+
+/// States of transactions that one request may name.
+pub const TRANSACTION_FILTERS_MAX: usize = 1_000;
+
 /// Aborted transactions that the answer to a fetch may list for one partition.
 pub const ABORTED_TRANSACTIONS_MAX: usize = 1_000_000;
+
+/// Aborted transactions that one partition remembers, and open ones that may become so: 32 bytes
+/// of memory each. Past it no transaction begins there, until retention has removed some.
+pub const ABORTED_PER_PARTITION_MAX: usize = 500_000;
+
+// Whatever a partition remembers can be told in one answer.
+const _: () = assert!(ABORTED_PER_PARTITION_MAX <= ABORTED_TRANSACTIONS_MAX);
+
+/// Sizes of appends behind an open transaction that a partition keeps apart, to wake the readers of
+/// committed records once it ends; past it the newest ones are counted together.
+pub const UNSTABLE_SIZES_MAX: usize = 1_000;
 
 /// Largest number of bytes one write of an append round carries; a larger round is several writes
 /// under way at once (on the reference disk 1 MiB at depth 4 is the knee).

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::config::AppendRules;
 use super::event::{AppendError, Appended};
 use super::partition_log::{PartitionLog, Phase};
+use super::producer_state::transactions::MarkerRefusal;
 use super::producer_state::{RememberedBatch, SequenceCheck};
 use super::tail_buffer::file_len;
 use crate::limits::{RECORD_ERRORS_TOLD_MAX, UNFLUSHED_BYTES_MAX};
@@ -19,8 +20,9 @@ use crate::model::ids::{LeaderEpoch, Offset};
 use crate::model::time::Now;
 use crate::model::topic_config::TimestampType;
 use crate::wire::record::{
-    BATCH_HEADER_BYTES, BatchError, BatchHeader, CheckedBatch, check_batch, faulty_records,
-    patch_offsets, recompress, set_log_append_time, set_max_timestamp, split_batches,
+    BATCH_HEADER_BYTES, BatchError, BatchHeader, CheckedBatch, EndMarker, check_batch,
+    faulty_records, patch_offsets, recompress, set_log_append_time, set_max_timestamp,
+    split_batches,
 };
 
 /// A batch that passed: first as it was sent, then in the form in which it is stored, but for its
@@ -103,6 +105,10 @@ impl PartitionLog {
                 .map(|batch| batch.bytes.len())
                 .sum();
             self.append_batch(leader_epoch, batch, more, rules, disk);
+            let producer_id = batch.checked.header.producer_id;
+            if rules.idempotence && producer_id >= 0 {
+                self.producers.note_heard(producer_id, now.wall_ms);
+            }
         }
         self.capture_point();
         self.active_since.get_or_insert(now.monotonic_us);
@@ -187,8 +193,12 @@ impl PartitionLog {
             if header.producer_id < 0 {
                 continue;
             }
+            if header.attributes.is_control() {
+                self.check_marker(batch)?;
+                continue;
+            }
             match checker.check(header) {
-                SequenceCheck::InOrder => {}
+                SequenceCheck::InOrder => self.check_transaction(header)?,
                 // A client sends one batch at a time; half a repetition would be ambiguous.
                 SequenceCheck::Duplicate(old) if place == 0 && batches.len() == 1 => {
                     return Ok(Some(old));
@@ -200,6 +210,36 @@ impl PartitionLog {
             }
         }
         Ok(None)
+    }
+
+    /// Checks the end of a transaction.
+    fn check_marker(&self, batch: &SentBatch) -> Result<(), AppendError> {
+        let header = &batch.checked.header;
+        let Some(marker) = EndMarker::of_batch(&batch.bytes) else {
+            return Ok(());
+        };
+        let checked = self.producers.check_marker(header, &marker);
+        checked.map_err(|refusal| match refusal {
+            MarkerRefusal::ProducerFenced => AppendError::ProducerFenced,
+            MarkerRefusal::CoordinatorFenced => AppendError::CoordinatorFenced,
+        })
+    }
+
+    /// Checks that a batch may go on with the transaction of its producer, or begin one.
+    fn check_transaction(&self, header: &BatchHeader) -> Result<(), AppendError> {
+        let is_open = self.producers.open_since(header.producer_id).is_some();
+        if !header.attributes.is_transactional() {
+            return if is_open {
+                Err(AppendError::TransactionOpen)
+            } else {
+                Ok(())
+            };
+        }
+        let open = self.producers.open_count();
+        if !is_open && (self.producers.is_full_of_open() || self.aborted.is_full(open)) {
+            return Err(AppendError::TooManyTransactions);
+        }
+        Ok(())
     }
 
     fn answer_duplicate(&self, old: &RememberedBatch) -> Appended {
@@ -250,9 +290,8 @@ impl PartitionLog {
         let size_bytes = active.mark.size_bytes;
         self.epochs.assign(leader_epoch, header.base_offset);
         if rules.idempotence && header.producer_id >= 0 {
-            let remembered = RememberedBatch::of(&header);
-            self.producers
-                .remember(header.producer_id, remembered, self.durable_end);
+            let marker = EndMarker::of_records(&header, &batch.bytes[BATCH_HEADER_BYTES..]);
+            self.note_producer(&header, marker, self.durable_end);
         }
         let mut patched = [0; BATCH_HEADER_BYTES];
         patched.copy_from_slice(&batch.bytes[..BATCH_HEADER_BYTES]);

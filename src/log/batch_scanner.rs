@@ -5,11 +5,11 @@
 //! and its checksum, its offsets and its leader epoch fit what came before; after the first bad
 //! batch nothing is reported. Nothing is assembled: a batch that spans many reads is checked piece
 //! by piece. Runs on: the core of the partition.
-//! Bounded by: one header of carried bytes.
+//! Bounded by: one header and one marker of carried bytes.
 
 use crate::model::ids::{LeaderEpoch, Offset};
 use crate::wire::checksum::{crc32c, crc32c_append};
-use crate::wire::record::{BATCH_HEADER_BYTES, BatchHeader};
+use crate::wire::record::{BATCH_HEADER_BYTES, BatchHeader, EndMarker, MARKER_BYTES_MAX};
 
 /// Where the checksummed part of a batch starts.
 pub const CHECKSUMMED_AT: usize = 21;
@@ -24,6 +24,8 @@ pub struct ScannedBatch {
     pub position: u64,
     /// Its header.
     pub header: BatchHeader,
+    /// What it says, if it ends a transaction.
+    pub marker: Option<EndMarker>,
 }
 
 /// How strictly the offsets of one batch must follow those before.
@@ -62,6 +64,8 @@ pub struct BatchScanner {
     /// The file from `good_end` on up to here was fed.
     fed_end: u64,
     carry: [u8; BATCH_HEADER_BYTES],
+    /// The first bytes of the records of a control batch.
+    control: [u8; MARKER_BYTES_MAX],
     place: Place,
     /// End of the last byte after `good_end` that is not zero.
     nonzero_end: u64,
@@ -81,6 +85,7 @@ impl BatchScanner {
             good_end: 0,
             fed_end: 0,
             carry: [0; BATCH_HEADER_BYTES],
+            control: [0; MARKER_BYTES_MAX],
             place: Place::Header { carried: 0 },
             nonzero_end: 0,
         }
@@ -200,6 +205,7 @@ impl BatchScanner {
                 let taken = bytes.len().min(remaining);
                 let (body, rest) = bytes.split_at(taken);
                 let crc = crc32c_append(crc, body);
+                self.keep_control(&batch.header, remaining, body);
                 self.place = Place::Body {
                     batch,
                     remaining: remaining - taken,
@@ -231,6 +237,7 @@ impl BatchScanner {
             batch: ScannedBatch {
                 position: self.good_end,
                 header,
+                marker: None,
             },
             remaining: header.size_bytes() - BATCH_HEADER_BYTES,
             crc: crc32c(&self.carry[CHECKSUMMED_AT..]),
@@ -238,9 +245,18 @@ impl BatchScanner {
         self.finish_body(report);
     }
 
+    /// Keeps what may be a marker, as far as there is room.
+    fn keep_control(&mut self, header: &BatchHeader, remaining: usize, body: &[u8]) {
+        let at = header.size_bytes() - BATCH_HEADER_BYTES - remaining;
+        if header.attributes.is_control() && at < MARKER_BYTES_MAX {
+            let kept = body.len().min(MARKER_BYTES_MAX - at);
+            self.control[at..at + kept].copy_from_slice(&body[..kept]);
+        }
+    }
+
     fn finish_body(&mut self, report: &mut impl FnMut(ScannedBatch)) {
         let Place::Body {
-            batch,
+            mut batch,
             remaining: 0,
             crc,
         } = self.place
@@ -256,6 +272,11 @@ impl BatchScanner {
         self.leader_epoch = batch.header.partition_leader_epoch;
         self.place = Place::Header { carried: 0 };
         assert!(self.good_end <= self.fed_end);
+        if batch.header.attributes.is_control() {
+            let len = batch.header.size_bytes() - BATCH_HEADER_BYTES;
+            let kept = len.min(MARKER_BYTES_MAX);
+            batch.marker = EndMarker::of_records(&batch.header, &self.control[..kept]);
+        }
         report(batch);
     }
 }
@@ -307,6 +328,27 @@ mod tests {
                 u64::try_from(bytes.len()).expect("small")
             );
             assert!(!scanner.is_bad());
+        }
+    }
+
+    #[test]
+    fn a_marker_is_read_in_steps_of_any_size() {
+        let marker = EndMarker {
+            is_commit: true,
+            coordinator_epoch: 3,
+        };
+        let mut bytes = batch(10, 4, 2, 5);
+        let mut control = marker.batch(7, 1, 0).to_vec();
+        crate::wire::record::patch_offsets(&mut control, 12, 4);
+        bytes.extend(control);
+        bytes.extend(batch(13, 4, 1, 5));
+        for step in [1, 7, 60, 4096] {
+            let mut scanner = BatchScanner::new(10, i64::MAX, Continuity::Exact);
+            let mut markers = Vec::new();
+            for chunk in bytes.chunks(step) {
+                scanner.feed(chunk, |batch| markers.push(batch.marker));
+            }
+            assert_eq!(markers, [None, Some(marker), None], "steps of {step}");
         }
     }
 

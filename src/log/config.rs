@@ -94,7 +94,7 @@ impl LogConfig {
     /// What a batch must satisfy to enter this log at this moment.
     #[must_use]
     pub(super) fn batch_rules(&self, now: Now, rules: AppendRules) -> BatchRules {
-        if rules == AppendRules::INTERNAL {
+        if !rules.client {
             return BatchRules::BROKER;
         }
         let checks_time = self.timestamp_type == TimestampType::CreateTime;
@@ -132,6 +132,11 @@ impl AppendRules {
     /// A produce request.
     pub const CLIENT: AppendRules = AppendRules {
         client: true,
+        idempotence: true,
+    };
+    /// The end of a transaction.
+    pub const MARKER: AppendRules = AppendRules {
+        client: false,
         idempotence: true,
     };
     /// The broker's own records.

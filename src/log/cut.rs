@@ -126,6 +126,7 @@ impl PartitionLog {
         stage.written_end = block_ceil(mark.size_bytes);
         self.epochs.truncate_from_end(durable_end);
         self.producers.truncate_from_end(durable_end);
+        self.aborted.truncate_from_end(durable_end);
         self.log_end = durable_end;
         self.unflushed_bytes = 0;
         self.active_since = (mark.size_bytes > 0).then_some(now.monotonic_us);

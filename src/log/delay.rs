@@ -5,6 +5,7 @@
 //! from what is on disk; files that it had opened are closed. Runs on: the core of the partition.
 //! Bounded by: one attempt every `OPEN_RETRY_MS`.
 
+use super::aborted::AbortedTransactions;
 use super::event::LogEvent;
 use super::leader_epochs::LeaderEpochs;
 use super::open::OpenStep;
@@ -52,6 +53,7 @@ impl PartitionLog {
         }
         self.epochs = LeaderEpochs::new();
         self.producers = ProducerState::new();
+        self.aborted = AbortedTransactions::default();
         self.points = Points::default();
         self.phase = Phase::Delayed(Delay {
             until: now.after_ms(OPEN_RETRY_MS),

@@ -178,6 +178,12 @@ pub enum AppendError {
     OutOfOrderSequence,
     /// The producer's epoch is older than the newest one seen.
     ProducerFenced,
+    /// A newer coordinator has ended a transaction of the producer here.
+    CoordinatorFenced,
+    /// A batch outside of a transaction, from a producer that has one open here.
+    TransactionOpen,
+    /// So many transactions were aborted here, or are open, that no further one may begin.
+    TooManyTransactions,
 }
 
 impl From<BatchError> for AppendError {
@@ -199,6 +205,14 @@ impl fmt::Display for AppendError {
                 f.write_str("the sequence number is not the expected one")
             }
             AppendError::ProducerFenced => f.write_str("the producer epoch is old"),
+            AppendError::CoordinatorFenced => f.write_str("the coordinator epoch is old"),
+            AppendError::TransactionOpen => f.write_str(
+                "the producer has a transaction open, and the batch is not a part of it",
+            ),
+            AppendError::TooManyTransactions => f.write_str(
+                "the partition remembers as many aborted and open transactions as it can; \
+                 retention has to remove some of its records first",
+            ),
         }
     }
 }

@@ -7,6 +7,7 @@
 //! after the one before it is durable, exact in length and indexed. Runs on: the core of the
 //! partition. Bounded by: `limits`, and by the segments that are retained.
 
+pub mod aborted;
 mod ahead;
 mod append;
 mod area;
@@ -53,6 +54,7 @@ mod tail_buffer;
 mod tail_cache;
 mod task;
 pub mod time_index;
+mod transactions;
 mod warm;
 mod write;
 

@@ -16,7 +16,7 @@
 //! of another topic is not touched. Runs on: the core of the partition. Bounded by: the files of
 //! the directory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::clean_marker::{CLEAN_SHUTDOWN, CleanMarker};
 use super::event::{LogEvent, RecoveryReport};
@@ -56,6 +56,7 @@ pub(super) enum OpenStep {
     MakeFirst,
     SyncFirst,
     ReadPoint,
+    TxnIndex(Offset),
     PointSnapshot,
     PointIndex,
     PointTimeIndex,
@@ -102,6 +103,10 @@ pub(super) struct Opening {
     /// The checkpoint could be read.
     pub(super) epochs_trusted: bool,
     clean_offsets: Option<OffsetIndex>,
+    /// Segments whose file of aborted transactions was not read yet.
+    pub(super) txn_indexes: BTreeSet<Offset>,
+    /// The oldest segment of which that file is damaged: its batches are read.
+    pub(super) rescan_from: Option<Offset>,
     /// There is a file of recovery points that was not read yet.
     has_point: bool,
     pub(super) point_offsets: Option<OffsetIndex>,
@@ -139,6 +144,8 @@ impl PartitionLog {
             marker: None,
             epochs_trusted: false,
             clean_offsets: None,
+            txn_indexes: BTreeSet::new(),
+            rescan_from: None,
             has_point: false,
             point_offsets: None,
             scan: None,
@@ -203,6 +210,7 @@ impl PartitionLog {
                 | OpenStep::ReadLogStart
                 | OpenStep::ReadSwap
                 | OpenStep::ReadPoint
+                | OpenStep::TxnIndex(_)
                 | OpenStep::PointSnapshot
                 | OpenStep::PointIndex
                 | OpenStep::PointTimeIndex
@@ -239,6 +247,7 @@ impl PartitionLog {
             }
             OpenStep::SyncFirst => self.finish_open(now, disk, events),
             OpenStep::ReadPoint => self.take_point(result, disk),
+            OpenStep::TxnIndex(base) => self.take_txn_index(base, result, disk),
             OpenStep::PointSnapshot | OpenStep::PointIndex => {
                 self.take_point_file(step, result, disk);
             }
@@ -300,6 +309,7 @@ impl PartitionLog {
                 (None, _) => {}
             }
         }
+        opening.txn_indexes = opening.of_segments(FileKind::TxnIndex).collect();
         if opening.has_metadata {
             let path = self.path(PARTITION_METADATA);
             self.open_read(OpenStep::ReadMetadata, path, disk);
@@ -390,10 +400,13 @@ impl PartitionLog {
 
     /// Lists the segments and decides how to open them.
     pub(super) fn start_segments(&mut self, disk: &mut DiskQueue) {
-        let opening = self.opening();
-        if std::mem::take(&mut opening.has_point) {
+        if std::mem::take(&mut self.opening().has_point) {
             return self.read_point(disk);
         }
+        if self.read_next_txn_index(disk) {
+            return;
+        }
+        let opening = self.opening();
         if opening.logs.is_empty() {
             opening.report.created = true;
             return self.make_first(disk);
@@ -403,7 +416,8 @@ impl PartitionLog {
             .iter()
             .map(|(base, len)| (*base, *len))
             .collect();
-        let is_clean = opening.marker.is_some() && opening.epochs_trusted;
+        let is_trusted = opening.epochs_trusted && opening.rescan_from.is_none();
+        let is_clean = opening.marker.is_some() && is_trusted;
         for pair in logs.windows(2) {
             let [(base_offset, len_bytes), (next_offset, _)] = *pair else {
                 unreachable!("windows of two");
@@ -590,18 +604,5 @@ impl PartitionLog {
         if stop_wanted {
             self.start_stop(disk, events);
         }
-    }
-
-    /// Snapshots that a recovery may start from: of segments, newest first.
-    pub(super) fn snapshots_of_segments(&mut self) -> Vec<Offset> {
-        let opening = self.opening();
-        let mut snapshots: Vec<Offset> = opening
-            .others
-            .iter()
-            .filter(|(base, kind)| *kind == FileKind::Snapshot && opening.logs.contains_key(base))
-            .map(|(base, _)| *base)
-            .collect();
-        snapshots.sort_unstable_by(|a, b| b.cmp(a));
-        snapshots
     }
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The machine of one partition's log: its state, its getters, and who takes which completion. The
 //! verbs are in files of their own: `open`, `recover`, `append`, `write`, `ahead`, `roll`, `cut`,
-//! `read`, `lookup`, `warm`, `retention`, `spare`, `log_start`, `stop`, `delete`.
+//! `read`, `lookup`, `warm`, `retention`, `spare`, `log_start`, `transactions`, `stop`, `delete`.
 //!
 //! Owns: [`PartitionLog`]. Invariants: `log_start <= durable_end <= log_end`; the durable end rises
 //! only in the handler of a completed flush; segments ascend and join without a gap; while the log
@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::aborted::AbortedTransactions;
 use super::append::SentBatch;
 use super::area::AheadStep;
 use super::compaction::Compaction;
@@ -24,7 +25,7 @@ use super::log_start::StartMove;
 use super::open::Opening;
 use super::operations::{Operations, Pending};
 use super::point::Points;
-use super::producer_state::{ProducerState, RememberedBatch};
+use super::producer_state::ProducerState;
 use super::read_ahead::ReadAhead;
 use super::refused_producers::RefusedProducers;
 use super::retention::Retention;
@@ -79,6 +80,7 @@ pub struct PartitionLog {
     pub(super) segments: VecDeque<Segment>,
     pub(super) epochs: LeaderEpochs,
     pub(super) producers: ProducerState,
+    pub(super) aborted: AbortedTransactions,
     pub(super) log_start: Offset,
     pub(super) log_end: Offset,
     pub(super) durable_end: Offset,
@@ -116,6 +118,8 @@ pub struct PartitionLog {
     /// How often retention looks.
     pub(super) retention_check_ms: u64,
     pub(super) compaction: Compaction,
+    /// `producer.id.expiration.ms`.
+    producer_expiration_ms: u64,
     pub(super) start_move: StartMove,
     pub(super) points: Points,
     pub(super) damage_met: DamageMet,
@@ -147,6 +151,7 @@ impl PartitionLog {
             segments: VecDeque::new(),
             epochs: LeaderEpochs::new(),
             producers: ProducerState::new(),
+            aborted: AbortedTransactions::default(),
             log_start: 0,
             log_end: 0,
             durable_end: 0,
@@ -176,6 +181,7 @@ impl PartitionLog {
             retention: Retention::default(),
             retention_check_ms: RETENTION_CHECK_MS_DEFAULT,
             compaction: Compaction::default(),
+            producer_expiration_ms: u64::MAX,
             start_move: StartMove::default(),
             points: Points::default(),
             damage_met: DamageMet::default(),
@@ -188,6 +194,11 @@ impl PartitionLog {
     pub fn set_retention_check_ms(&mut self, ms: u64) {
         assert!(ms > 0);
         self.retention_check_ms = ms;
+    }
+
+    /// How long a producer is remembered that sends nothing; looked at together with retention.
+    pub fn set_producer_expiration_ms(&mut self, ms: u64) {
+        self.producer_expiration_ms = ms;
     }
 
     /// The slot that its disk requests name.
@@ -238,11 +249,6 @@ impl PartitionLog {
     #[must_use]
     pub fn latest_epoch(&self) -> Option<LeaderEpoch> {
         self.epochs.latest()
-    }
-
-    /// The newest batch of each producer that it remembers, by rising id.
-    pub fn producers(&self) -> impl Iterator<Item = (i64, &RememberedBatch)> {
-        self.producers.newest_of_each()
     }
 
     /// True while the log takes appends and reads.
@@ -357,6 +363,8 @@ impl PartitionLog {
         self.read_ahead.expire(now);
         if self.retention.due.is_some_and(|at| at <= now.monotonic_us) {
             self.retention.due = Some(now.after_ms(self.retention_check_ms));
+            self.producers
+                .expire(now.wall_ms, self.producer_expiration_ms);
             self.roll_by_time(now, disk);
             self.check_retention(now, disk);
         }
@@ -376,6 +384,7 @@ impl PartitionLog {
     /// Tells the log up to where its records are committed (the HW): retention stays below it.
     pub fn handle_retention_bound(&mut self, bound: Offset) {
         self.retention_bound = self.retention_bound.max(bound);
+        self.producers.settle_markers(bound);
     }
 
     /// Tells the open log of producers that were refused before they could append.

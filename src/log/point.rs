@@ -5,7 +5,7 @@
 //! producers, leader epochs, the segment's mark. Once everything up to there is durable, the files
 //! that a recovery will want are replaced, and last a slot of `recovery-point` is written:
 //! ```text
-//! captured -> durable -> .index, .timeindex, .snapshot, leader-epoch-checkpoint
+//! captured -> durable -> .index, .timeindex, .snapshot, .txnindex, leader-epoch-checkpoint
 //!          -> open -> (sync of the directory) -> write of the slot -> flush
 //!          -> the old snapshot goes
 //! ```
@@ -37,6 +37,8 @@ struct Captured {
     point: RecoveryPoint,
     snapshot: Vec<u8>,
     checkpoint: Vec<u8>,
+    /// Path and contents of the file of aborted transactions, if there is to be one.
+    txn_index: Option<(Box<str>, Vec<u8>)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,6 +134,7 @@ impl PartitionLog {
             },
             snapshot: producer_snapshot::encode(&self.producers),
             checkpoint: self.epochs.encode(),
+            txn_index: self.txn_index(segment_base, mark.next_offset),
         });
     }
 
@@ -162,11 +165,16 @@ impl PartitionLog {
         let file = self.new_file();
         self.points.noting = Some(Noting {
             point,
-            step: Step::Replace { left: 4 },
+            step: Step::Replace {
+                left: 4 + u32::from(captured.txn_index.is_some()),
+            },
             file,
             is_refused: false,
         });
-        for (path, contents) in [
+        if captured.txn_index.is_some() {
+            self.aborted.note_file(base);
+        }
+        let replaced = [
             (
                 self.segment_path(base, FileKind::Index),
                 indexes.offsets.encode(),
@@ -180,7 +188,8 @@ impl PartitionLog {
                 captured.snapshot,
             ),
             (self.path(LEADER_EPOCH_CHECKPOINT), captured.checkpoint),
-        ] {
+        ];
+        for (path, contents) in replaced.into_iter().chain(captured.txn_index) {
             let replace = DiskOperation::ReplaceFile { path, contents };
             self.push(Pending::Point, replace, disk);
         }

@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a partition remembers of idempotent producers (KIP-98): enough to answer a repeated send
-//! with its old offsets and to refuse a gap.
+//! with its old offsets and to refuse a gap; and which of them have a transaction open here
+//! (`transactions`).
 //!
 //! Owns: the remembered batches by producer id. Invariants: of one producer at least the last five
 //! DURABLE batches of its newest epoch are remembered (undurable ones on top), so that losing an
-//! undurable tail never loses the sequence; offsets of one producer ascend. Runs on: the core of
-//! the partition.
+//! undurable tail never loses the sequence; offsets of one producer ascend; who has a transaction
+//! open is never forgotten. Runs on: the core of the partition.
 //! Bounded by: `PRODUCERS_PER_PARTITION_MAX`; past it the producer that was idle longest goes.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+pub mod transactions;
+
 use super::refused_producers::RefusedProducers;
 use crate::limits::{PRODUCER_BATCHES_REMEMBERED, PRODUCERS_PER_PARTITION_MAX};
 use crate::model::ids::Offset;
 use crate::wire::record::BatchHeader;
+use transactions::{EndedTransaction, RememberedMarker};
 
 /// One batch of a producer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -182,16 +186,78 @@ impl SequenceChecker<'_> {
     }
 }
 
+/// One producer.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Producer {
+    /// Oldest first; none if only markers are known of it.
+    batches: VecDeque<RememberedBatch>,
+    /// The marker that ended its last transaction.
+    marker: Option<RememberedMarker>,
+    /// First offset of its open transaction.
+    open_since: Option<Offset>,
+    /// When it was last heard of in this process, by the wall clock; 0 for not at all.
+    heard_ms: i64,
+}
+
+impl Producer {
+    /// Its newest epoch and the sequence before the next one.
+    fn newest(&self) -> Option<Last> {
+        let batch = self.batches.back().map(|batch| Last {
+            producer_epoch: batch.producer_epoch,
+            last_sequence: batch.last_sequence,
+        });
+        // A marker of a newer epoch fences the older one, and the sequence begins anew (KIP-890).
+        let marker = self.marker.as_ref().map(|marker| Last {
+            producer_epoch: marker.producer_epoch,
+            last_sequence: -1,
+        });
+        match (batch, marker) {
+            (Some(batch), Some(marker)) if marker.producer_epoch > batch.producer_epoch => {
+                Some(marker)
+            }
+            (Some(batch), _) => Some(batch),
+            (None, marker) => marker,
+        }
+    }
+
+    /// Offset of its last batch or marker.
+    fn last_offset(&self) -> Option<Offset> {
+        let batch = self.batches.back().map(|batch| batch.last_offset);
+        batch.max(self.marker.as_ref().map(|marker| marker.offset))
+    }
+}
+
+/// What is known of a producer, in short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducerSummary {
+    /// Its id.
+    pub id: i64,
+    /// Its newest epoch.
+    pub producer_epoch: i16,
+    /// Sequence of its last record in that epoch, -1 if there is none.
+    pub last_sequence: i32,
+    /// Largest timestamp of its last batch, or of its marker if there is none.
+    pub timestamp: i64,
+    /// Epoch of the coordinator that wrote its last marker, -1 if there is none.
+    pub coordinator_epoch: i32,
+    /// First offset of its open transaction, -1 if there is none.
+    pub open_since: Offset,
+}
+
 /// The producers of one partition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProducerState {
-    producers: BTreeMap<i64, VecDeque<RememberedBatch>>,
+    producers: BTreeMap<i64, Producer>,
     /// (last offset, producer id): who was idle longest comes first.
     by_last_offset: BTreeSet<(Offset, i64)>,
     /// Producers that are unknown only because the disk was full or their batches were refused, by
     /// producer id. In memory alone:
     /// a process that ends takes the connections with it, and with them what was sent behind.
     lost: BTreeMap<i64, FirstMissing>,
+    /// Open transactions: first offset and producer.
+    open: BTreeSet<(Offset, i64)>,
+    /// Transactions whose markers may yet be lost, in the order of the markers.
+    ended: VecDeque<EndedTransaction>,
 }
 
 impl ProducerState {
@@ -213,23 +279,34 @@ impl ProducerState {
         self.producers.is_empty()
     }
 
-    /// The remembered batches, by producer id, oldest first.
-    pub fn iter(&self) -> impl Iterator<Item = (i64, &RememberedBatch)> {
-        self.producers
-            .iter()
-            .flat_map(|(id, batches)| batches.iter().map(move |batch| (*id, batch)))
+    /// What is known of each producer, by rising id.
+    pub fn summaries(&self) -> impl Iterator<Item = ProducerSummary> {
+        self.producers.iter().filter_map(|(id, producer)| {
+            let newest = producer.newest()?;
+            let marker = producer.marker.as_ref();
+            let batch = producer.batches.back().map(|batch| batch.timestamp);
+            Some(ProducerSummary {
+                id: *id,
+                producer_epoch: newest.producer_epoch,
+                last_sequence: newest.last_sequence,
+                timestamp: batch.or(marker.map(|marker| marker.timestamp))?,
+                coordinator_epoch: marker.map_or(-1, |marker| marker.coordinator_epoch),
+                open_since: producer.open_since.unwrap_or(-1),
+            })
+        })
     }
 
     /// The newest batch of a producer.
     #[must_use]
     pub fn newest(&self, producer_id: i64) -> Option<&RememberedBatch> {
-        self.producers.get(&producer_id).and_then(VecDeque::back)
+        let producer = self.producers.get(&producer_id);
+        producer.and_then(|producer| producer.batches.back())
     }
 
     /// The newest batch of each producer, by rising id.
     pub fn newest_of_each(&self) -> impl Iterator<Item = (i64, &RememberedBatch)> {
         let producers = self.producers.iter();
-        producers.filter_map(|(id, batches)| Some((*id, batches.back()?)))
+        producers.filter_map(|(id, producer)| Some((*id, producer.batches.back()?)))
     }
 
     /// Starts the checks of one append.
@@ -243,19 +320,16 @@ impl ProducerState {
     }
 
     fn check(&self, header: &BatchHeader) -> SequenceCheck {
-        let Some(batches) = self.producers.get(&header.producer_id) else {
+        let Some(producer) = self.producers.get(&header.producer_id) else {
             let lost = self.lost.get(&header.producer_id);
             return lost.map_or(SequenceCheck::InOrder, |lost| lost.check(header));
         };
-        let repeated = batches.iter().rev().find(|batch| {
+        let repeated = producer.batches.iter().rev().find(|batch| {
             batch.producer_epoch == header.producer_epoch
                 && batch.last_sequence == header.last_sequence()
                 && batch.offset_delta == header.last_offset_delta
         });
-        let newest = batches.back().map(|batch| Last {
-            producer_epoch: batch.producer_epoch,
-            last_sequence: batch.last_sequence,
-        });
+        let newest = producer.newest();
         match repeated {
             Some(batch)
                 if newest.is_some_and(|last| last.producer_epoch == batch.producer_epoch) =>
@@ -270,15 +344,13 @@ impl ProducerState {
     pub fn remember(&mut self, producer_id: i64, batch: RememberedBatch, durable_end: Offset) {
         assert!(producer_id >= 0);
         self.lost.remove(&producer_id);
-        let batches = self.producers.entry(producer_id).or_default();
-        if let Some(last) = batches.back() {
-            assert!(
-                batch.last_offset > last.last_offset,
-                "offsets of one producer ascend"
-            );
-            let was_listed = self.by_last_offset.remove(&(last.last_offset, producer_id));
-            assert!(was_listed);
-        }
+        let producer = self.producers.entry(producer_id).or_default();
+        let before = producer.last_offset();
+        assert!(
+            before.is_none_or(|last| batch.last_offset > last),
+            "offsets of one producer ascend"
+        );
+        let batches = &mut producer.batches;
         batches.push_back(batch);
         let durable = batches
             .iter()
@@ -286,45 +358,105 @@ impl ProducerState {
             .count();
         // Batches that may yet be lost do not push out durable ones.
         batches.drain(..durable.saturating_sub(PRODUCER_BATCHES_REMEMBERED));
-        self.by_last_offset.insert((batch.last_offset, producer_id));
-        if self.producers.len() > PRODUCERS_PER_PARTITION_MAX {
-            self.forget_idlest();
+        self.list_anew(producer_id, before);
+        self.forget_idlest();
+    }
+
+    /// Takes note of when a producer was heard of.
+    pub fn note_heard(&mut self, producer_id: i64, wall_ms: i64) {
+        if let Some(producer) = self.producers.get_mut(&producer_id) {
+            producer.heard_ms = wall_ms;
+        }
+    }
+
+    /// Forgets producers that were not heard of for so long (`producer.id.expiration.ms`). Kafka
+    /// goes by the timestamps of their batches; here the broker's clock counts, from its start on
+    /// at the earliest, so that no old timestamp makes it forget who has just sent something.
+    pub fn expire(&mut self, wall_ms: i64, after_ms: u64) {
+        for producer in self.producers.values_mut() {
+            if producer.heard_ms == 0 {
+                producer.heard_ms = wall_ms;
+            }
+        }
+        let is_expired = |producer: &Producer| {
+            let idle_ms = wall_ms.saturating_sub(producer.heard_ms);
+            u64::try_from(idle_ms).is_ok_and(|idle_ms| idle_ms > after_ms)
+        };
+        let expired: Vec<i64> = self
+            .producers
+            .iter()
+            .filter(|(_, producer)| is_expired(producer) && self.may_forget(producer))
+            .map(|(id, _)| *id)
+            .collect();
+        expired.into_iter().for_each(|id| self.forget(id));
+    }
+
+    /// Brings the list of last offsets up to date, where a producer had `before`.
+    fn list_anew(&mut self, producer_id: i64, before: Option<Offset>) {
+        if let Some(before) = before {
+            let was_listed = self.by_last_offset.remove(&(before, producer_id));
+            assert!(was_listed);
+        }
+        let producer = self.producers.get(&producer_id);
+        match producer.and_then(Producer::last_offset) {
+            Some(last) => {
+                self.by_last_offset.insert((last, producer_id));
+            }
+            None => {
+                self.producers.remove(&producer_id);
+            }
         }
         debug_assert_eq!(self.producers.len(), self.by_last_offset.len());
     }
 
     fn forget_idlest(&mut self) {
-        if let Some((_, producer_id)) = self.by_last_offset.pop_first() {
-            self.producers.remove(&producer_id);
+        if self.producers.len() <= PRODUCERS_PER_PARTITION_MAX {
+            return;
+        }
+        let is_idle = |(_, id): &&(Offset, i64)| {
+            let producer = self.producers.get(id);
+            producer.is_some_and(|producer| self.may_forget(producer))
+        };
+        let idlest = self.by_last_offset.iter().find(is_idle);
+        if let Some((_, id)) = idlest.copied() {
+            self.forget(id);
         }
     }
 
-    /// Forgets every batch that reaches `offset` or beyond: the log was cut there.
+    fn forget(&mut self, producer_id: i64) {
+        let producer = self.producers.remove(&producer_id);
+        let last = producer.as_ref().and_then(Producer::last_offset);
+        let last = last.expect("who is known has a batch or a marker");
+        let was_listed = self.by_last_offset.remove(&(last, producer_id));
+        assert!(was_listed);
+    }
+
+    /// Forgets every batch and marker that reaches `offset` or beyond: the log was cut there.
     pub fn truncate_from_end(&mut self, offset: Offset) {
+        self.reopen_from(offset);
         while let Some(&(last_offset, producer_id)) = self.by_last_offset.last() {
             if last_offset < offset {
                 break;
             }
-            self.by_last_offset.pop_last();
-            let batches = self
+            let producer = self
                 .producers
                 .get_mut(&producer_id)
                 .expect("listed producers are known");
+            let batches = &mut producer.batches;
             let mut first_lost = None;
             while let Some(batch) = batches.back()
                 && batch.last_offset >= offset
             {
                 first_lost = batches.pop_back();
             }
-            match batches.back() {
-                Some(batch) => {
-                    self.by_last_offset.insert((batch.last_offset, producer_id));
-                }
-                None => {
-                    self.producers.remove(&producer_id);
-                    let batch = first_lost.expect("the newest batch is at or above the offset");
-                    self.note_lost(producer_id, &batch);
-                }
+            if let Some(since) = producer.open_since.filter(|since| *since >= offset) {
+                producer.open_since = None;
+                self.open.remove(&(since, producer_id));
+            }
+            self.list_anew(producer_id, Some(last_offset));
+            if !self.producers.contains_key(&producer_id) {
+                let batch = first_lost.expect("a marker was taken back before");
+                self.note_lost(producer_id, &batch);
             }
         }
     }

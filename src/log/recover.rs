@@ -20,11 +20,11 @@ use super::batch_scanner::{BatchScanner, Continuity, ScannedBatch};
 use super::damage::Damages;
 use super::event::LogEvent;
 use super::leader_epochs::LeaderEpochs;
-use super::open::OpenStep;
+use super::open::{OpenStep, Opening};
 use super::operations::Pending;
 use super::partition_log::PartitionLog;
 use super::producer_snapshot;
-use super::producer_state::{ProducerState, RememberedBatch};
+use super::producer_state::ProducerState;
 use super::recovery_point::RecoveryPoint;
 use super::segment::{FileKind, Segment, SegmentIndexes, Warmth};
 use super::segment_walk::{SegmentWalk, WalkKind};
@@ -45,6 +45,16 @@ pub(super) struct Scan {
     is_last: bool,
 }
 
+impl Opening {
+    /// Small files of this kind that belong to a segment, by their base offsets.
+    pub(super) fn of_segments(&self, wanted: FileKind) -> impl Iterator<Item = Offset> {
+        let others = self.others.iter();
+        others.filter_map(move |(base, kind)| {
+            (*kind == wanted && self.logs.contains_key(base)).then_some(*base)
+        })
+    }
+}
+
 impl PartitionLog {
     /// Chooses the segment from which to read: the newest one with a good snapshot, if the leader
     /// epochs before it are known.
@@ -60,13 +70,24 @@ impl PartitionLog {
             self.epochs = LeaderEpochs::new();
             return self.scan_segment(first, disk);
         }
-        if let Some(point) = self.points.noted {
+        let is_known = self.opening().rescan_from.is_none();
+        if let Some(point) = self.points.noted.filter(|_| is_known) {
             return self.start_from_point(&point, disk);
         }
         match self.snapshots_of_segments().first() {
             Some(newest) => self.read_snapshot(*newest, disk),
             None => self.scan_segment(first, disk),
         }
+    }
+
+    /// Snapshots that a recovery may start from: of segments, newest first.
+    fn snapshots_of_segments(&mut self) -> Vec<Offset> {
+        let opening = self.opening();
+        let from = opening.rescan_from.unwrap_or(Offset::MAX);
+        let snapshots = opening.of_segments(FileKind::Snapshot);
+        let mut snapshots: Vec<Offset> = snapshots.filter(|base| *base <= from).collect();
+        snapshots.sort_unstable_by(|a, b| b.cmp(a));
+        snapshots
     }
 
     fn read_snapshot(&mut self, base_offset: Offset, disk: &mut DiskQueue) {
@@ -123,6 +144,7 @@ impl PartitionLog {
         };
         // What the batches say themselves counts more than what was noted of them.
         self.epochs.truncate_from_end(base_offset);
+        self.aborted.truncate_from_end(base_offset);
         let file = self.new_file();
         self.segment_mut(base_offset)
             .expect("a listed segment")
@@ -154,6 +176,7 @@ impl PartitionLog {
         let (position, next_offset) = (point.mark.size_bytes, point.mark.next_offset);
         // The checkpoint may be that of a later point.
         self.epochs.truncate_from_end(next_offset);
+        self.aborted.truncate_from_end(next_offset);
         let leader_epoch = point.leader_epoch;
         if self.epochs.latest() != Some(leader_epoch) {
             return self.give_up_point(disk);
@@ -258,10 +281,8 @@ impl PartitionLog {
             self.opening().report.batches_scanned += 1;
             self.epochs
                 .assign(header.partition_leader_epoch, header.base_offset);
-            if header.producer_id >= 0 && !header.attributes.is_control() {
-                let remembered = RememberedBatch::of(header);
-                self.producers
-                    .remember(header.producer_id, remembered, Offset::MAX);
+            if header.producer_id >= 0 {
+                self.note_producer(header, batch.marker, Offset::MAX);
             }
         }
         false
@@ -301,6 +322,7 @@ impl PartitionLog {
         let next = self
             .segment_after(base_offset)
             .expect("this was not the last segment");
+        self.rewrite_txn_index(base_offset, next, disk);
         self.cool_scanned(base_offset, disk);
         self.scan_segment(next, disk);
     }

@@ -155,13 +155,19 @@ impl PartitionLog {
         } else if let Some(file) = oldest.file {
             self.push(Pending::Ignored, DiskOperation::Close { file }, disk);
         }
-        for kind in [FileKind::Index, FileKind::TimeIndex, FileKind::Snapshot] {
+        let next = self.segments.front().expect("the last segment stays");
+        let next_base = next.base_offset;
+        assert!(next_base > oldest.base_offset);
+        let aborted = self.aborted.forget_segment(oldest.base_offset, next_base);
+        let kinds = [FileKind::Index, FileKind::TimeIndex, FileKind::Snapshot];
+        for kind in kinds
+            .into_iter()
+            .chain(aborted.then_some(FileKind::TxnIndex))
+        {
             let path = self.segment_path(oldest.base_offset, kind);
             self.push(Pending::Ignored, DiskOperation::RemoveFile { path }, disk);
         }
-        let next = self.segments.front().expect("the last segment stays");
-        assert!(next.base_offset > oldest.base_offset);
-        self.move_log_start(next.base_offset, events);
+        self.move_log_start(next_base, events);
     }
 }
 

@@ -124,6 +124,8 @@ impl PartitionLog {
         let base_offset = self.log_end;
         let checkpoint = self.epochs.encode();
         let snapshot = producer_snapshot::encode(&self.producers);
+        let active = self.segments.back().expect("an open log has a segment");
+        let txn_index = self.txn_index(active.base_offset, base_offset);
         let active = self.active_mut();
         assert!(active.mark.size_bytes > 0);
         active.finish_time_index();
@@ -132,6 +134,7 @@ impl PartitionLog {
         stage.seal = Some(Seal {
             snapshot,
             checkpoint,
+            txn_index,
         });
         let segment = Segment::empty(base_offset);
         self.stages.push_back(Stage::of(&segment, &[]));
@@ -252,7 +255,7 @@ impl PartitionLog {
             .as_ref()
             .expect("a growing segment has its indexes");
         let (offsets, times) = (indexes.offsets.encode(), indexes.times.encode());
-        let replaced = [
+        let mut replaced = vec![
             (self.segment_path(old_base, FileKind::Index), offsets),
             (self.segment_path(old_base, FileKind::TimeIndex), times),
             (
@@ -261,7 +264,12 @@ impl PartitionLog {
             ),
             (self.path(LEADER_EPOCH_CHECKPOINT), seal.checkpoint),
         ];
-        self.go_to(RollStep::Replace { left: 4 });
+        if let Some(txn_index) = seal.txn_index {
+            self.aborted.note_file(old_base);
+            replaced.push(txn_index);
+        }
+        let left = u32::try_from(replaced.len()).expect("a handful");
+        self.go_to(RollStep::Replace { left });
         for (path, contents) in replaced {
             self.push(
                 Pending::Roll,

@@ -11,6 +11,7 @@
 //! 00000000000000001200.snapshot    see `producer_snapshot`; the state BEFORE the first batch
 //! 00000000000000001200.cleaned     see `compaction_copy`: a copy that is being made
 //! 00000000000000001200.swap        see `swap`: a copy that is about to take its place
+//! 00000000000000001200.txnindex    see `aborted`; only where transactions were aborted
 //! 00000000000000001200.recycled    see `spare`; the segment was removed, its file waits
 //! ```
 //!
@@ -36,6 +37,8 @@ pub enum FileKind {
     TimeIndex,
     /// Producer state.
     Snapshot,
+    /// Aborted transactions.
+    TxnIndex,
     /// No part of the log any more: what will be the file of a later segment.
     Recycled,
     /// A compacted copy that is being written.
@@ -46,11 +49,12 @@ pub enum FileKind {
 
 impl FileKind {
     /// All kinds.
-    pub const ALL: [FileKind; 7] = [
+    pub const ALL: [FileKind; 8] = [
         FileKind::Log,
         FileKind::Index,
         FileKind::TimeIndex,
         FileKind::Snapshot,
+        FileKind::TxnIndex,
         FileKind::Recycled,
         FileKind::Cleaned,
         FileKind::Swap,
@@ -70,6 +74,7 @@ impl FileKind {
             FileKind::Index => "index",
             FileKind::TimeIndex => "timeindex",
             FileKind::Snapshot => "snapshot",
+            FileKind::TxnIndex => "txnindex",
             FileKind::Recycled => "recycled",
             FileKind::Cleaned => "cleaned",
             FileKind::Swap => "swap",

@@ -134,7 +134,7 @@ impl PartitionLog {
             .as_ref()
             .expect("the last segment has its indexes");
         let (offsets, times) = (indexes.offsets.encode(), indexes.times.encode());
-        let replaced = [
+        let mut replaced = vec![
             (self.segment_path(base_offset, FileKind::Index), offsets),
             (self.segment_path(base_offset, FileKind::TimeIndex), times),
             (
@@ -143,8 +143,9 @@ impl PartitionLog {
             ),
             (self.path(LEADER_EPOCH_CHECKPOINT), self.epochs.encode()),
         ];
+        replaced.extend(self.txn_index(base_offset, self.log_end));
         self.stop_at(Step::Replace {
-            left: 4,
+            left: u32::try_from(replaced.len()).expect("a handful"),
             failed: false,
         });
         for (path, contents) in replaced {

@@ -67,6 +67,8 @@ pub(super) struct Seal {
     pub(super) snapshot: Vec<u8>,
     /// The leader epochs up to there.
     pub(super) checkpoint: Vec<u8>,
+    /// Path and contents of the file of aborted transactions, if there is to be one.
+    pub(super) txn_index: Option<(Box<str>, Vec<u8>)>,
 }
 
 /// Writes under way and the flush after them.

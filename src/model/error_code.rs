@@ -120,6 +120,8 @@ error_codes! {
     InvalidTransactionTimeout = 50,
     /// Another operation of the same transaction is under way.
     ConcurrentTransactions = 51,
+    /// A newer coordinator has written to the partition.
+    TransactionCoordinatorFenced = 52,
     /// Not authorised for the transactional id.
     TransactionalIdAuthorizationFailed = 53,
     /// No authorizer is configured.

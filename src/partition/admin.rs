@@ -22,6 +22,10 @@ pub struct ProducerFact {
     pub last_sequence: i32,
     /// Largest timestamp of its last batch.
     pub last_timestamp: i64,
+    /// Epoch of the coordinator that wrote its last marker, -1 for none.
+    pub coordinator_epoch: i32,
+    /// First offset of its open transaction, -1 for none.
+    pub open_since: Offset,
 }
 
 impl Partition {
@@ -50,11 +54,13 @@ impl Partition {
     /// The producers that it remembers, by rising id.
     pub fn producers(&self) -> Result<Vec<ProducerFact>, FetchError> {
         self.check_leader_epoch(-1)?;
-        let facts = self.log.producers().map(|(id, newest)| ProducerFact {
-            id,
-            epoch: newest.producer_epoch,
-            last_sequence: newest.last_sequence,
-            last_timestamp: newest.timestamp,
+        let facts = self.log.producers().map(|known| ProducerFact {
+            id: known.id,
+            epoch: known.producer_epoch,
+            last_sequence: known.last_sequence,
+            last_timestamp: known.timestamp,
+            coordinator_epoch: known.coordinator_epoch,
+            open_since: known.open_since,
         });
         Ok(facts.collect())
     }

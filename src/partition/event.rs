@@ -8,6 +8,7 @@
 use bytes::Bytes;
 
 use super::error::{FetchError, ProduceError};
+use crate::log::aborted::AbortedTransaction;
 use crate::log::{RecoveryReport, RoundTimes};
 use crate::model::ids::{LeaderEpoch, Offset, Uuid};
 use crate::model::time::MonotonicUs;
@@ -105,6 +106,11 @@ pub struct Fetched {
     pub records: Bytes,
     /// High watermark.
     pub high_watermark: Offset,
+    /// Up to here every transaction is decided.
+    pub last_stable_offset: Offset,
+    /// The aborted transactions that a reader of committed ones meets in the batches, by rising
+    /// first offset.
+    pub aborted: Vec<AbortedTransaction>,
     /// Log start offset.
     pub log_start_offset: Offset,
     /// Where the reader's log diverged: the epoch and its end here (KIP-595's rule for

@@ -2,8 +2,8 @@
 //! Reads by consumers.
 //!
 //! Owns: nothing; the fetch side of [`Partition`]. Invariants: a read is bounded by the high
-//! watermark; a reader whose leader epoch is not ours is refused; a reader whose log diverged is
-//! told where (KIP-320, KIP-595).
+//! watermark, one of committed transactions by the last stable offset; a reader whose leader epoch
+//! is not ours is refused; a reader whose log diverged is told where (KIP-320, KIP-595).
 //! Runs on: the shard that owns the partition. Bounded by: the reads under way.
 
 use bytes::Bytes;
@@ -24,6 +24,36 @@ pub struct FetchAt {
     pub current_leader_epoch: LeaderEpoch,
     /// Leader epoch of the last record that the reader has, -1 for none.
     pub last_fetched_epoch: LeaderEpoch,
+    /// What of transactions the reader sees.
+    pub isolation: Isolation,
+}
+
+/// What a reader sees of transactions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Isolation {
+    /// Everything, whatever becomes of it.
+    #[default]
+    ReadUncommitted,
+    /// Decided transactions, and which of them were aborted.
+    ReadCommitted,
+}
+
+impl Isolation {
+    /// From the number on the wire; what has no meaning is read as uncommitted, as in Kafka.
+    #[must_use]
+    pub fn from_wire(level: i8) -> Isolation {
+        match level {
+            1 => Isolation::ReadCommitted,
+            _ => Isolation::ReadUncommitted,
+        }
+    }
+}
+
+/// A read of committed transactions under way: from where, and up to where they are decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct StableRead {
+    pub(super) offset: Offset,
+    pub(super) last_stable_offset: Offset,
 }
 
 /// How a read starts.
@@ -36,8 +66,8 @@ pub enum FetchStart {
 }
 
 impl Partition {
-    /// Reads whole batches from `at.offset` to the high watermark, at most `max_bytes`, though at
-    /// least one batch with `minimum_one_batch`.
+    /// Reads whole batches from `at.offset` to the end of what the reader may see, at most
+    /// `max_bytes`, though at least one batch with `minimum_one_batch`.
     pub fn handle_fetch(
         &mut self,
         read: u64,
@@ -49,53 +79,73 @@ impl Partition {
         let high_watermark = self
             .check_leader_epoch(at.current_leader_epoch)?
             .high_watermark();
+        let last_stable_offset = self.log.last_stable_offset(high_watermark);
+        let (bound, stable) = match at.isolation {
+            Isolation::ReadUncommitted => (high_watermark, None),
+            Isolation::ReadCommitted => {
+                let stable = StableRead {
+                    offset: at.offset,
+                    last_stable_offset,
+                };
+                (last_stable_offset, Some(stable))
+            }
+        };
         if at.offset < self.log.log_start_offset() {
             return Err(FetchError::OffsetOutOfRange);
         }
         if let Some(diverging) = self.divergence(at)? {
-            let mut fetched = self.fetched(Bytes::new())?;
+            let mut fetched = self.fetched(Bytes::new(), stable)?;
             fetched.diverging = Some(diverging);
             return Ok(FetchStart::Done(fetched));
         }
         if at.offset > self.log.log_end_offset() {
             return Err(FetchError::OffsetOutOfRange);
         }
-        if at.offset >= high_watermark || (max_bytes == 0 && !minimum_one_batch) {
-            return self.fetched(Bytes::new()).map(FetchStart::Done);
+        if at.offset >= bound || (max_bytes == 0 && !minimum_one_batch) {
+            return self.fetched(Bytes::new(), stable).map(FetchStart::Done);
         }
-        let start = self.log.handle_read(
-            read,
-            at.offset,
-            max_bytes,
-            high_watermark,
-            minimum_one_batch,
-            disk,
-        )?;
+        let start =
+            self.log
+                .handle_read(read, at.offset, max_bytes, bound, minimum_one_batch, disk)?;
         match start {
-            ReadStart::Empty => self.fetched(Bytes::new()).map(FetchStart::Done),
-            ReadStart::Ready(records) => self.fetched(records).map(FetchStart::Done),
-            ReadStart::Started => Ok(FetchStart::Started),
+            ReadStart::Empty => self.fetched(Bytes::new(), stable).map(FetchStart::Done),
+            ReadStart::Ready(records) => self.fetched(records, stable).map(FetchStart::Done),
+            ReadStart::Started => {
+                if let Some(stable) = stable {
+                    self.stable_reads.insert(read, stable);
+                }
+                Ok(FetchStart::Started)
+            }
         }
     }
 
-    /// True if a read at this offset would find records.
-    #[must_use]
-    pub fn has_records_at(&self, offset: Offset) -> bool {
+    /// The end of what such a reader sees.
+    fn end_for(&self, isolation: Isolation) -> Offset {
         let high_watermark = self.high_watermark().unwrap_or(0);
-        (self.log.log_start_offset()..high_watermark).contains(&offset)
+        match isolation {
+            Isolation::ReadUncommitted => high_watermark,
+            Isolation::ReadCommitted => self.log.last_stable_offset(high_watermark),
+        }
+    }
+
+    /// True if such a reader would find records at this offset.
+    #[must_use]
+    pub fn has_records_at(&self, offset: Offset, isolation: Isolation) -> bool {
+        (self.log.log_start_offset()..self.end_for(isolation)).contains(&offset)
     }
 
     /// True if a read at this offset needs no disk.
     #[must_use]
-    pub fn is_in_memory(&self, offset: Offset) -> bool {
-        !self.has_records_at(offset) || self.log.is_in_memory(offset)
+    pub fn is_in_memory(&self, offset: Offset, isolation: Isolation) -> bool {
+        !self.has_records_at(offset, isolation) || self.log.is_in_memory(offset)
     }
 
     /// Parks a fetch that could take `room_bytes` from this partition. False if it cannot be
     /// parked.
     #[must_use]
-    pub fn handle_park(&mut self, fetch: u64, room_bytes: u64) -> bool {
-        self.leader.is_some() && self.purgatory.park(fetch, room_bytes)
+    pub fn handle_park(&mut self, fetch: u64, room_bytes: u64, isolation: Isolation) -> bool {
+        let is_stable = isolation == Isolation::ReadCommitted;
+        self.leader.is_some() && self.purgatory.park(fetch, room_bytes, is_stable)
     }
 
     /// Forgets a parked fetch.

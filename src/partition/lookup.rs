@@ -2,11 +2,12 @@
 //! Offsets by name or by timestamp.
 //!
 //! Owns: nothing; the ListOffsets side of [`Partition`]. Invariants: no offset past the high
-//! watermark is told.
+//! watermark is told, nor one past the last stable offset to a reader of committed transactions.
 //! Runs on: the shard that owns the partition. Bounded by: the look-ups under way.
 
 use super::error::FetchError;
 use super::event::FoundOffset;
+use super::fetch::Isolation;
 use super::replica::Partition;
 use crate::log::{LookupStart, TimestampedOffset};
 use crate::model::disk::DiskQueue;
@@ -47,16 +48,22 @@ impl From<TimestampedOffset> for FoundOffset {
 }
 
 impl Partition {
-    /// Finds an offset for a reader that knows `current_leader_epoch` (-1 for none).
+    /// Finds an offset for a reader of such transactions that knows `current_leader_epoch` (-1 for
+    /// none).
     pub fn handle_offset_query(
         &mut self,
         lookup: u64,
         query: OffsetQuery,
         current_leader_epoch: LeaderEpoch,
+        isolation: Isolation,
         disk: &mut DiskQueue,
     ) -> Result<QueryStart, FetchError> {
         let leader = self.check_leader_epoch(current_leader_epoch)?;
         let high_watermark = leader.high_watermark();
+        let end = match isolation {
+            Isolation::ReadUncommitted => high_watermark,
+            Isolation::ReadCommitted => self.log.last_stable_offset(high_watermark),
+        };
         let is_behind = high_watermark < leader.epoch_start();
         let start = match query {
             OffsetQuery::Earliest => {
@@ -71,19 +78,15 @@ impl Partition {
             _ if is_behind => return Err(FetchError::OffsetNotAvailable),
             OffsetQuery::Latest => {
                 return Ok(QueryStart::Done(FoundOffset {
-                    offset: high_watermark,
+                    offset: end,
                     timestamp: -1,
                     leader_epoch: leader.epoch(),
                 }));
             }
-            OffsetQuery::MaxTimestamp => {
-                self.log
-                    .handle_max_timestamp(lookup, high_watermark, disk)?
-            }
-            OffsetQuery::Timestamp(timestamp) => {
-                self.log
-                    .handle_offset_for_timestamp(lookup, timestamp, high_watermark, disk)?
-            }
+            OffsetQuery::MaxTimestamp => self.log.handle_max_timestamp(lookup, end, disk)?,
+            OffsetQuery::Timestamp(timestamp) => self
+                .log
+                .handle_offset_for_timestamp(lookup, timestamp, end, disk)?,
         };
         Ok(match start {
             LookupStart::Found(found) => {

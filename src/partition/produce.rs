@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Appends by producers, and when they are told so.
+//! Appends by producers, the ends of their transactions, and when they are told so.
 //!
 //! Owns: nothing; the produce side of [`Partition`]. Invariants: appends of one partition enter its
 //! log in the order in which they came, also while it is busy; `acks=1` waits for the durable end,
@@ -18,7 +18,7 @@ use crate::model::disk::DiskQueue;
 use crate::model::ids::Offset;
 use crate::model::time::{MonotonicUs, Now};
 use crate::replication::min_insync::{Acks, enough_in_sync};
-use crate::wire::record::{BatchError, RecordFault};
+use crate::wire::record::{BatchError, EndMarker, RecordFault};
 
 /// One batch for a partition.
 #[derive(Clone, Debug)]
@@ -33,8 +33,25 @@ pub struct AppendRequest {
     pub records: Bytes,
 }
 
+/// The end of a transaction in a partition.
+#[derive(Clone, Copy, Debug)]
+pub struct MarkerRequest {
+    /// Comes back with `Produced`.
+    pub waiter: u64,
+    /// Whose transaction it is.
+    pub producer_id: i64,
+    /// The epoch of the producer.
+    pub producer_epoch: i16,
+    /// How it ended.
+    pub marker: EndMarker,
+}
+
 /// An append that the log was too busy to take.
-pub(super) type Pending = AppendRequest;
+#[derive(Clone, Debug)]
+pub(super) struct Pending {
+    request: AppendRequest,
+    rules: AppendRules,
+}
 
 /// An append whose answer waits.
 #[derive(Debug)]
@@ -54,10 +71,48 @@ impl Partition {
         disk: &mut DiskQueue,
         events: &mut Vec<PartitionEvent>,
     ) {
+        let rules = AppendRules::CLIENT;
+        self.append_in_turn(now, Pending { request, rules }, disk, events);
+    }
+
+    /// Ends a transaction here. `Produced` says how that ended, once the marker is committed.
+    pub fn handle_marker(
+        &mut self,
+        now: Now,
+        request: MarkerRequest,
+        disk: &mut DiskQueue,
+        events: &mut Vec<PartitionEvent>,
+    ) {
+        let MarkerRequest {
+            producer_id,
+            producer_epoch,
+            marker,
+            ..
+        } = request;
+        let append = AppendRequest {
+            waiter: request.waiter,
+            came_us: now.monotonic_us,
+            acks: Acks::All,
+            records: marker.batch(producer_id, producer_epoch, now.wall_ms),
+        };
+        let pending = Pending {
+            request: append,
+            rules: AppendRules::MARKER,
+        };
+        self.append_in_turn(now, pending, disk, events);
+    }
+
+    fn append_in_turn(
+        &mut self,
+        now: Now,
+        pending: Pending,
+        disk: &mut DiskQueue,
+        events: &mut Vec<PartitionEvent>,
+    ) {
         if self.pending.is_empty() {
-            self.append(now, request, disk, events);
+            self.append(now, pending, disk, events);
         } else {
-            self.pending.push_back(request);
+            self.pending.push_back(pending);
         }
     }
 
@@ -71,12 +126,12 @@ impl Partition {
             let was_queued = queue.remove(waiting.until, waiter);
             assert!(was_queued, "a waiting append stands in its queue");
         } else {
-            let is_it = |pending: &Pending| pending.waiter == waiter;
+            let is_it = |pending: &Pending| pending.request.waiter == waiter;
             let Some(place) = self.pending.iter().position(is_it) else {
                 return;
             };
             if let Some(pending) = self.pending.remove(place) {
-                self.note_refused(&ProduceError::TimedOut, &pending.records);
+                self.note_refused(&ProduceError::TimedOut, &pending);
             }
         }
         events.push(refused(waiter, ProduceError::TimedOut));
@@ -85,27 +140,28 @@ impl Partition {
     fn append(
         &mut self,
         now: Now,
-        request: AppendRequest,
+        pending: Pending,
         disk: &mut DiskQueue,
         events: &mut Vec<PartitionEvent>,
     ) {
-        match self.try_append(now, &request, disk) {
-            Ok(appended) => self.wait_for(&request, &appended, events),
-            Err(ProduceError::Append(AppendError::Busy)) => self.pending.push_back(request),
+        match self.try_append(now, &pending, disk) {
+            Ok(appended) => self.wait_for(&pending.request, &appended, events),
+            Err(ProduceError::Append(AppendError::Busy)) => self.pending.push_back(pending),
             Err(error) => {
-                self.note_refused(&error, &request.records);
-                events.push(refused(request.waiter, error));
+                self.note_refused(&error, &pending);
+                events.push(refused(pending.request.waiter, error));
             }
         }
     }
 
     /// What is refused and may be sent again: batches behind it must not overtake it.
-    fn note_refused(&mut self, error: &ProduceError, records: &[u8]) {
-        if matches!(error, ProduceError::Append(_) | ProduceError::Records(_)) {
+    fn note_refused(&mut self, error: &ProduceError, pending: &Pending) {
+        let is_final = matches!(error, ProduceError::Append(_) | ProduceError::Records(_));
+        if is_final || !pending.rules.client {
             return;
         }
         let mut refused = RefusedProducers::default();
-        refused.note(records);
+        refused.note(&pending.request.records);
         if !refused.is_empty() {
             self.handle_refused(refused);
         }
@@ -114,9 +170,10 @@ impl Partition {
     fn try_append(
         &mut self,
         now: Now,
-        request: &AppendRequest,
+        pending: &Pending,
         disk: &mut DiskQueue,
     ) -> Result<Appended, ProduceError> {
+        let Pending { request, rules } = pending;
         match self.phase {
             Phase::Open => {}
             Phase::Delayed => return Err(ProduceError::DiskFull),
@@ -126,7 +183,7 @@ impl Partition {
         if !enough_in_sync(request.acks, leader.in_sync(), leader.min_insync_replicas()) {
             return Err(ProduceError::NotEnoughReplicas);
         }
-        let (epoch, rules) = (leader.epoch(), AppendRules::CLIENT);
+        let (epoch, rules) = (leader.epoch(), *rules);
         let appended = self
             .log
             .handle_append(now, epoch, &request.records, rules, disk)
@@ -135,9 +192,11 @@ impl Partition {
             let bytes = u64::try_from(appended.len_bytes).expect("a usize fits 64 bits");
             self.purgatory
                 .handle_append(appended.last_offset + 1, bytes);
-            let messages = appended.last_offset + 1 - appended.base_offset;
-            self.counts.messages_in += messages.unsigned_abs();
-            self.counts.bytes_in += bytes;
+            if rules.client {
+                let messages = appended.last_offset + 1 - appended.base_offset;
+                self.counts.messages_in += messages.unsigned_abs();
+                self.counts.bytes_in += bytes;
+            }
         }
         Ok(appended)
     }
@@ -249,8 +308,9 @@ impl Partition {
         while let Some(waiter) = self.committed_waiters.pop_reached(high_watermark) {
             self.answer(waiter, round, events);
         }
+        let last_stable = self.log.last_stable_offset(high_watermark);
         self.purgatory
-            .handle_high_watermark(high_watermark, |woken| {
+            .handle_high_watermark(high_watermark, last_stable, |woken| {
                 events.push(PartitionEvent::Woken(woken));
             });
     }
@@ -281,11 +341,12 @@ impl Partition {
         self.committed_waiters = Default::default();
         let waiting = self.waiting.take_all().into_iter();
         let pending = std::mem::take(&mut self.pending);
-        for request in &pending {
-            self.note_refused(&error, &request.records);
+        for one in &pending {
+            self.note_refused(&error, one);
         }
         let waiting = waiting.map(|(waiter, _)| waiter);
-        let waiters = waiting.chain(pending.into_iter().map(|pending| pending.waiter));
+        let pending = pending.into_iter().map(|pending| pending.request.waiter);
+        let waiters = waiting.chain(pending);
         events.extend(waiters.map(|waiter| refused(waiter, error.clone())));
     }
 
@@ -310,8 +371,8 @@ impl Partition {
         events: &mut Vec<PartitionEvent>,
     ) {
         let pending = std::mem::take(&mut self.pending);
-        for request in pending {
-            self.handle_append(now, request, disk, events);
+        for pending in pending {
+            self.append_in_turn(now, pending, disk, events);
         }
     }
 }

@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 
 use super::error::{FetchError, ProduceError};
 use super::event::{Fetched, FoundOffset, PartitionEvent};
+use super::fetch::StableRead;
 use super::produce::{Pending, Waiting};
 use super::spec::PartitionSpec;
 use crate::log::{LogEvent, LogMemory, PartitionLog, RecoveryReport, RefusedProducers};
@@ -76,6 +77,8 @@ pub struct Partition {
     pub(super) pending: VecDeque<Pending>,
     /// Producers that were refused before the log was open.
     refused: RefusedProducers,
+    /// Reads of committed transactions under way.
+    pub(super) stable_reads: NumberMap<StableRead>,
     /// What was appended by clients since this value was made.
     pub(super) counts: AppendCounts,
     /// Reuse for what the log says.
@@ -111,6 +114,7 @@ impl Partition {
             waiting: NumberMap::default(),
             pending: VecDeque::new(),
             refused: RefusedProducers::default(),
+            stable_reads: NumberMap::default(),
             counts: AppendCounts::default(),
             log_events: Vec::new(),
         }
@@ -124,6 +128,11 @@ impl Partition {
     /// How its log is compacted, if it is a compacted topic's.
     pub fn set_cleaner(&mut self, settings: CleanerSettings) {
         self.log.set_cleaner(settings);
+    }
+
+    /// How long its log remembers a producer that sends nothing.
+    pub fn set_producer_expiration_ms(&mut self, ms: u64) {
+        self.log.set_producer_expiration_ms(ms);
     }
 
     /// Which partition it is.
@@ -362,8 +371,9 @@ impl Partition {
                 self.take_durable_end(now, offset, round, disk, events);
             }
             LogEvent::ReadDone { read, result } => {
+                let stable = self.stable_reads.remove(read);
                 let result = match result {
-                    Ok(records) => self.fetched(records),
+                    Ok(records) => self.fetched(records, stable),
                     Err(error) => Err(error.into()),
                 };
                 events.push(PartitionEvent::Fetched { read, result });
@@ -478,11 +488,26 @@ impl Partition {
         self.take_log_events(now, log_events, disk, events);
     }
 
-    pub(super) fn fetched(&self, records: bytes::Bytes) -> Result<Fetched, FetchError> {
+    pub(super) fn fetched(
+        &self,
+        records: bytes::Bytes,
+        stable: Option<StableRead>,
+    ) -> Result<Fetched, FetchError> {
         let leader = self.leader.as_ref().ok_or(FetchError::NotLeader)?;
+        let high_watermark = leader.high_watermark();
+        // What was decided when the read began bounds what was read.
+        let (last_stable_offset, aborted) = match stable {
+            None => (self.log.last_stable_offset(high_watermark), Vec::new()),
+            Some(read) => (
+                read.last_stable_offset,
+                self.log.aborted_within(read.offset, &records),
+            ),
+        };
         Ok(Fetched {
             records,
-            high_watermark: leader.high_watermark(),
+            high_watermark,
+            last_stable_offset,
+            aborted,
             log_start_offset: self.log.log_start_offset(),
             diverging: None,
         })

@@ -203,6 +203,14 @@ impl Shard {
         self.progress.refused.remove(&at).unwrap_or_default()
     }
 
+    /// `producer.id.expiration.ms`.
+    fn producer_expiration_ms(&self) -> u64 {
+        let layers = self.broker_layers();
+        let set = layers.value("producer.id.expiration.ms");
+        let number = set.and_then(|text| text.trim().parse().ok());
+        number.expect("a setting that was checked is a number")
+    }
+
     /// Opens partitions that wait for it, a bounded number at a time, each once its directory is
     /// free.
     fn open_waiting(&mut self, now: Now, effects: &mut Effects) {
@@ -224,6 +232,7 @@ impl Shard {
             let mut partition = Partition::new(slot, node_id, spec, storage);
             partition.set_retention_check_ms(self.config.retention_check_ms);
             partition.set_cleaner(self.config.cleaner);
+            partition.set_producer_expiration_ms(self.producer_expiration_ms());
             partition.handle_refused(refused.unwrap_or_default());
             self.partitions.insert(slot, partition);
             self.progress.opening.insert(slot);

@@ -214,7 +214,7 @@ fn transactions_stay_as_they_are() {
     let mut end = BatchBuilder::new(Compression::None);
     end.producer(77, 3, -1).transactional().control();
     end.append(0, Some(&[0, 0, 0, 1]), Some(&[0; 6]), &[]);
-    host.append_as(&end.build(), AppendRules::INTERNAL)
+    host.append_with(&end.build(), AppendRules::INTERNAL)
         .expect("the broker's own");
     host.settle();
     let before = host.read(0, 1 << 20).expect("reads");

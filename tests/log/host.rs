@@ -170,18 +170,18 @@ impl Host {
     }
 
     pub fn append(&mut self, records: &Bytes) -> Result<Appended, AppendError> {
-        self.append_as(records, AppendRules::CLIENT)
+        self.append_with(records, AppendRules::CLIENT)
     }
 
-    pub fn append_as(
+    pub fn append_with(
         &mut self,
         records: &Bytes,
         rules: AppendRules,
     ) -> Result<Appended, AppendError> {
-        let queue = &mut self.queue;
+        let (now, epoch) = (self.now, self.epoch);
         let result = self
             .log
-            .handle_append(self.now, self.epoch, records, rules, queue);
+            .handle_append(now, epoch, records, rules, &mut self.queue);
         self.disk.submit(&mut self.queue);
         result
     }

@@ -21,3 +21,4 @@ mod no_space;
 mod read_ahead;
 mod recovery_points;
 mod recycling;
+mod transactions;

@@ -9,17 +9,18 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use furlong::config::layers::{BrokerLayers, Settings};
 use furlong::config::topic;
-use furlong::log::{LogConfig, RoundTimes};
+use furlong::log::{AppendError, LogConfig, RoundTimes};
 use furlong::model::disk::{DiskQueue, DiskRequest};
 use furlong::model::ids::{BrokerId, TopicPartition, Uuid};
 use furlong::model::storage::StorageRules;
 use furlong::model::time::Now;
 use furlong::partition::{
-    AppendRequest, FetchAt, FetchError, FetchStart, OffsetQuery, Partition, PartitionEvent,
-    PartitionSpec, ProduceError, QueryStart,
+    AppendRequest, FetchAt, FetchError, FetchStart, Fetched, Isolation, MarkerRequest, OffsetQuery,
+    Partition, PartitionEvent, PartitionSpec, ProduceError, QueryStart,
 };
 use furlong::replication::leader::ReplicaSet;
 use furlong::replication::min_insync::Acks;
+use furlong::wire::record::{BatchBuilder, Compression, EndMarker};
 
 use crate::client::batch;
 use crate::memory_disk::MemoryDisk;
@@ -137,6 +138,7 @@ fn from(offset: i64) -> FetchAt {
         offset,
         current_leader_epoch: -1,
         last_fetched_epoch: -1,
+        isolation: Isolation::ReadUncommitted,
     }
 }
 
@@ -150,11 +152,19 @@ fn a_replica_that_does_not_lead_refuses_every_client() {
         .handle_fetch(1, from(0), 100, true, &mut bench.queue);
     assert_eq!(fetch, Err(FetchError::NotLeader));
     let query = OffsetQuery::Earliest;
-    let found = bench
-        .partition
-        .handle_offset_query(1, query, -1, &mut bench.queue);
+    let found = bench.partition.handle_offset_query(
+        1,
+        query,
+        -1,
+        Isolation::ReadUncommitted,
+        &mut bench.queue,
+    );
     assert_eq!(found, Err(FetchError::NotLeader));
-    assert!(!bench.partition.handle_park(1, 100));
+    assert!(
+        !bench
+            .partition
+            .handle_park(1, 100, Isolation::ReadUncommitted)
+    );
     assert_eq!(bench.partition.high_watermark(), None);
 }
 
@@ -189,7 +199,11 @@ fn a_leader_that_resigns_answers_what_waits_and_wakes_who_watches() {
     let mut bench = Bench::open(spec(1, 1, &[1, 2]));
     bench.append(1, Acks::All, batch(&["a"]));
     assert_eq!(bench.produced(), [], "the other replica has not told");
-    assert!(bench.partition.handle_park(77, 1000));
+    assert!(
+        bench
+            .partition
+            .handle_park(77, 1000, Isolation::ReadUncommitted)
+    );
     bench
         .partition
         .handle_spec(spec(2, 2, &[1, 2]), &mut bench.events);
@@ -294,11 +308,145 @@ fn offsets_are_found_between_log_start_and_watermark() {
         (OffsetQuery::Latest, 2),
         (OffsetQuery::Tiered, -1),
     ] {
-        let found = bench
-            .partition
-            .handle_offset_query(1, query, 1, &mut bench.queue);
+        let found = bench.partition.handle_offset_query(
+            1,
+            query,
+            1,
+            Isolation::ReadUncommitted,
+            &mut bench.queue,
+        );
         assert!(matches!(found, Ok(QueryStart::Done(found)) if found.offset == offset));
     }
-    assert!(bench.partition.has_records_at(1));
-    assert!(!bench.partition.has_records_at(2), "it is not committed");
+    assert!(
+        bench
+            .partition
+            .has_records_at(1, Isolation::ReadUncommitted)
+    );
+    assert!(
+        !bench
+            .partition
+            .has_records_at(2, Isolation::ReadUncommitted),
+        "it is not committed"
+    );
+}
+
+fn part_of_a_transaction(producer: i64, sequence: i32) -> Bytes {
+    let mut builder = BatchBuilder::new(Compression::None);
+    builder.producer(producer, 0, sequence).transactional();
+    builder.append(NOW.wall_ms, Some(b"k"), Some(b"value"), &[]);
+    builder.build()
+}
+
+fn end_transaction(bench: &mut Bench, waiter: u64, producer_id: i64, is_commit: bool) {
+    let request = MarkerRequest {
+        waiter,
+        producer_id,
+        producer_epoch: 0,
+        marker: EndMarker {
+            is_commit,
+            coordinator_epoch: 0,
+        },
+    };
+    bench
+        .partition
+        .handle_marker(NOW, request, &mut bench.queue, &mut bench.events);
+}
+
+/// Reads from offset 0 on, as such a reader.
+fn read(bench: &mut Bench, isolation: Isolation) -> Fetched {
+    let at = FetchAt {
+        isolation,
+        ..from(0)
+    };
+    let start = bench
+        .partition
+        .handle_fetch(1, at, 10_000, true, &mut bench.queue);
+    match start.expect("readable") {
+        FetchStart::Done(fetched) => fetched,
+        FetchStart::Started => panic!("all of it is in memory"),
+    }
+}
+
+fn latest(bench: &mut Bench, isolation: Isolation) -> i64 {
+    let query = OffsetQuery::Latest;
+    let found = bench
+        .partition
+        .handle_offset_query(1, query, -1, isolation, &mut bench.queue);
+    match found.expect("it leads") {
+        QueryStart::Done(found) => found.offset,
+        QueryStart::Started => panic!("it needs no disk"),
+    }
+}
+
+#[test]
+fn readers_of_committed_records_stay_below_the_last_stable_offset() {
+    use Isolation::{ReadCommitted, ReadUncommitted};
+    let mut bench = Bench::open(spec(1, 1, &[1]));
+    bench.append(1, Acks::All, batch(&["a"]));
+    bench.append(2, Acks::All, part_of_a_transaction(7, 0));
+    bench.append(3, Acks::All, part_of_a_transaction(8, 0));
+    assert_eq!(bench.produced().len(), 3);
+    assert!(bench.partition.handle_park(77, 10_000, ReadCommitted));
+    let whole = read(&mut bench, ReadUncommitted);
+    let part = read(&mut bench, ReadCommitted);
+    assert!(part.records.len() < whole.records.len() && !part.records.is_empty());
+    assert_eq!((part.high_watermark, part.last_stable_offset), (3, 1));
+    assert_eq!(
+        (
+            latest(&mut bench, ReadCommitted),
+            latest(&mut bench, ReadUncommitted)
+        ),
+        (1, 3)
+    );
+    assert!(!bench.partition.has_records_at(1, ReadCommitted));
+    end_transaction(&mut bench, 4, 7, false);
+    assert_eq!(
+        read(&mut bench, ReadCommitted).last_stable_offset,
+        1,
+        "it is not committed"
+    );
+    let events = bench.settle();
+    let woken = |events: &[PartitionEvent]| {
+        let woken = events.iter().filter_map(|event| match event {
+            PartitionEvent::Woken(woken) => Some((woken.fetch, woken.bytes)),
+            _ => None,
+        });
+        woken.collect::<Vec<_>>()
+    };
+    let one = u64::try_from(part_of_a_transaction(7, 0).len()).expect("small");
+    assert_eq!(
+        woken(&events),
+        [(77, one)],
+        "the first transaction, not its marker"
+    );
+    assert_eq!(latest(&mut bench, ReadCommitted), 2);
+    end_transaction(&mut bench, 5, 8, true);
+    let events = bench.settle();
+    assert_eq!(woken(&events).len(), 1);
+    let fetched = read(&mut bench, ReadCommitted);
+    assert_eq!((fetched.high_watermark, fetched.last_stable_offset), (5, 5));
+    let aborted: Vec<_> = fetched.aborted.iter().collect();
+    assert!(matches!(aborted[..], [one] if (one.producer_id, one.first_offset) == (7, 1)));
+    assert!(read(&mut bench, ReadUncommitted).aborted.is_empty());
+    let facts = bench.partition.producers().expect("it leads");
+    assert!(
+        facts
+            .iter()
+            .all(|fact| fact.open_since == -1 && fact.coordinator_epoch == 0)
+    );
+}
+
+#[test]
+fn a_marker_of_an_old_epoch_is_refused() {
+    let mut bench = Bench::open(spec(1, 1, &[1]));
+    let mut builder = BatchBuilder::new(Compression::None);
+    builder.producer(7, 3, 0).transactional();
+    builder.append(NOW.wall_ms, None, Some(b"value"), &[]);
+    bench.append(1, Acks::All, builder.build());
+    end_transaction(&mut bench, 2, 7, true);
+    let fenced = ProduceError::Append(AppendError::ProducerFenced);
+    let mut told = bench.produced();
+    told.sort_by_key(|(waiter, _)| *waiter);
+    assert_eq!(told, [(1, Ok(0)), (2, Err(fenced))]);
+    assert_eq!(bench.partition.append_counts().messages_in, 1);
 }

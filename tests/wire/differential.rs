@@ -3,8 +3,8 @@
 //! value.
 //!
 //! Owns: nothing but tests. The crate `kafka-protocol` 0.18 does not know ListOffsets 11,
-//! DescribeLogDirs 5, and the requests of OffsetCommit 10 and OffsetFetch 10, which hand-written
-//! frames and the round trip cover.
+//! DescribeLogDirs 5, WriteTxnMarkers 2, and the requests of OffsetCommit 10 and OffsetFetch 10,
+//! which hand-written frames and the round trip cover.
 
 use bytes::Bytes;
 use furlong::wire::codec::EncodeError;
@@ -14,13 +14,15 @@ use super::cases::{self, Case};
 use super::generate::{self, Dice, Source};
 
 /// Versions described here that the other implementation lacks.
-const UNKNOWN_TO_THEM: [(&str, i16); 6] = [
+const UNKNOWN_TO_THEM: [(&str, i16); 8] = [
     ("ListOffsetsRequest", 11),
     ("ListOffsetsResponse", 11),
     ("DescribeLogDirsRequest", 5),
     ("DescribeLogDirsResponse", 5),
     ("OffsetCommitRequest", 10),
     ("OffsetFetchRequest", 10),
+    ("WriteTxnMarkersRequest", 2),
+    ("WriteTxnMarkersResponse", 2),
 ];
 
 fn agree_on(case: &Case, version: i16, seed: u64) {
@@ -73,8 +75,9 @@ const DROPPED_BY_THEM: [&str; 5] = [
 
 /// Fields that only one of the two knows, because the version that has them is not stable in Kafka
 /// 4.3, or too new for the other; in the versions that are compared they stand at their defaults.
-const KNOWN_TO_ONE: [&str; 3] = [
+const KNOWN_TO_ONE: [&str; 4] = [
     ", is_cordoned: false",
+    ", transaction_version: 0",
     ", enable_2_pc: false, keep_prepared_txn: false",
     ", ongoing_txn_producer_id: -1, ongoing_txn_producer_epoch: -1",
 ];

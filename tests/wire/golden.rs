@@ -28,6 +28,11 @@ use furlong::wire::protocol::offset_fetch::{
     OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopics, OffsetFetchResponse,
     OffsetFetchResponseGroup, OffsetFetchResponsePartitions, OffsetFetchResponseTopics,
 };
+use furlong::wire::protocol::write_txn_markers::{
+    WritableTxnMarker, WritableTxnMarkerPartitionResult, WritableTxnMarkerResult,
+    WritableTxnMarkerTopic, WritableTxnMarkerTopicResult, WriteTxnMarkersRequest,
+    WriteTxnMarkersResponse,
+};
 use furlong::wire::protocol::{
     Request, decode_request, decode_response, encode_request, encode_response,
 };
@@ -273,6 +278,44 @@ fn an_api_versions_request_of_version_3_by_hand() {
         client_software_version: "2.16.0".into(),
     };
     check_request("api_versions_request_v3.hex", 3, &body);
+}
+
+#[test]
+fn markers_of_version_2_by_hand() {
+    let topic = WritableTxnMarkerTopic {
+        name: "t".into(),
+        partition_indexes: vec![3],
+    };
+    let marker = WritableTxnMarker {
+        producer_id: 1000,
+        producer_epoch: 5,
+        transaction_result: true,
+        topics: vec![topic],
+        coordinator_epoch: 9,
+        transaction_version: 2,
+    };
+    let body = WriteTxnMarkersRequest {
+        markers: vec![marker],
+    };
+    check_request("write_txn_markers_request_v2.hex", 2, &body);
+    let topic = WritableTxnMarkerTopicResult {
+        name: "t".into(),
+        partitions: vec![WritableTxnMarkerPartitionResult {
+            partition_index: 3,
+            error_code: 47,
+        }],
+    };
+    let answer = WriteTxnMarkersResponse {
+        markers: vec![WritableTxnMarkerResult {
+            producer_id: 1000,
+            topics: vec![topic],
+        }],
+    };
+    let frame = by_hand("write_txn_markers_response_v2.hex");
+    let written = encode_response(7, 2, &answer).expect("the version has it all");
+    assert_eq!(hex_lines(&written.concat()), hex_lines(&frame));
+    let read = decode_response::<WriteTxnMarkersRequest>(frame.slice(4..), 2);
+    assert_eq!(read.expect("the frame is valid"), (7, answer));
 }
 
 #[test]

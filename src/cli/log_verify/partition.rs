@@ -111,7 +111,9 @@ fn judge_names(files: &[String], bases: &[i64], next_offset: Option<i64>, report
             continue;
         };
         match kind {
-            FileKind::Index | FileKind::TimeIndex if !bases.contains(&offset) => {
+            FileKind::Index | FileKind::TimeIndex | FileKind::TxnIndex
+                if !bases.contains(&offset) =>
+            {
                 report.note(name, "its log is not there");
             }
             FileKind::Snapshot if next_offset.is_some_and(|next| offset > next) => {

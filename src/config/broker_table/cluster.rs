@@ -202,8 +202,10 @@ pub(super) const CLUSTER_SETTINGS: &[BrokerSetting] = &[
         Int,
         Some("86400000"),
         int(1),
-        Ignored,
-        "Without effect: producers are forgotten when there are too many, the oldest first.",
+        Engine,
+        "How long a partition remembers a producer that sends nothing; by the broker's clock, from \
+         its start on. A change holds for partitions that are opened after it. Where there are too \
+         many producers, those that were idle longest are forgotten earlier.",
     ),
     dynamic(
         "replica.alter.log.dirs.io.max.bytes.per.second",

@@ -81,8 +81,7 @@ fn producer(fact: &ProducerFact) -> ProducerState {
         producer_epoch: i32::from(fact.epoch),
         last_sequence: fact.last_sequence,
         last_timestamp: fact.last_timestamp,
-        // No coordinator has ever written here, and no transaction is open.
-        coordinator_epoch: -1,
-        current_txn_start_offset: -1,
+        coordinator_epoch: fact.coordinator_epoch,
+        current_txn_start_offset: fact.open_since,
     }
 }

@@ -40,6 +40,9 @@ impl From<AppendError> for ErrorCode {
             AppendError::Failed => ErrorCode::KafkaStorageError,
             AppendError::OutOfOrderSequence => ErrorCode::OutOfOrderSequenceNumber,
             AppendError::ProducerFenced => ErrorCode::InvalidProducerEpoch,
+            AppendError::CoordinatorFenced => ErrorCode::TransactionCoordinatorFenced,
+            AppendError::TransactionOpen => ErrorCode::InvalidTxnState,
+            AppendError::TooManyTransactions => ErrorCode::PolicyViolation,
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::model::error_code::ErrorCode;
 use crate::model::ids::{ShardId, TopicId, TopicPartition};
 use crate::model::image::TopicImage;
 use crate::model::time::MonotonicUs;
-use crate::partition::{FetchAt, Fetched};
+use crate::partition::{FetchAt, Fetched, Isolation};
 use crate::shard::contract::Effects;
 use crate::shard::fetch_sessions::{
     FINAL_EPOCH, PartitionKey, SessionContext, SessionIds, SessionRequest, TopicKey, Wanted,
@@ -37,8 +37,8 @@ use crate::shard::spares::{Kept, Refillable};
 use crate::shard::stage::{Subject, Way};
 use crate::shard::timers::Timer;
 use crate::wire::protocol::fetch::{
-    EpochEndOffset, FetchPartition, FetchRequest, FetchResponse, FetchableTopicResponse,
-    LeaderIdAndEpoch, PartitionData,
+    AbortedTransaction, EpochEndOffset, FetchPartition, FetchRequest, FetchResponse,
+    FetchableTopicResponse, LeaderIdAndEpoch, PartitionData,
 };
 
 /// Versions that are served.
@@ -49,9 +49,6 @@ const LEADER_FROM: i16 = 12;
 
 /// First version that names topics by id (KIP-516).
 const IDS_FROM: i16 = 13;
-
-/// Isolation level of readers that see committed transactions only.
-const READ_COMMITTED: i8 = 1;
 
 /// Where one shard's part of a fetch is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -292,6 +289,7 @@ fn plan(
     lists: &mut FetchLists,
     reads: &mut [Vec<FetchRead>],
 ) {
+    let isolation = Isolation::from_wire(request.isolation_level);
     for (place, one) in lists.wanted.iter().enumerate() {
         let mut answer = unanswered(request, one.params.partition);
         let routed = if claims_to_be_replica(request) {
@@ -305,7 +303,7 @@ fn plan(
         match routed {
             Ok((at, owner)) => {
                 lists.at.push(Some(at));
-                reads[usize::from(owner.0)].push(read(place, at, &one.params));
+                reads[usize::from(owner.0)].push(read(place, at, isolation, &one.params));
             }
             Err(code) => {
                 lists.at.push(None);
@@ -341,7 +339,12 @@ fn find<'a>(shard: &'a Shard, topic: &TopicKey) -> Result<&'a TopicImage, ErrorC
     }
 }
 
-fn read(place: usize, at: TopicPartition, partition: &FetchPartition) -> FetchRead {
+fn read(
+    place: usize,
+    at: TopicPartition,
+    isolation: Isolation,
+    partition: &FetchPartition,
+) -> FetchRead {
     FetchRead {
         place,
         at,
@@ -350,13 +353,14 @@ fn read(place: usize, at: TopicPartition, partition: &FetchPartition) -> FetchRe
             // Here every negative epoch means that none is known, in ListOffsets only one does.
             current_leader_epoch: partition.current_leader_epoch.max(-1),
             last_fetched_epoch: partition.last_fetched_epoch,
+            isolation,
         },
         max_bytes: usize::try_from(partition.partition_max_bytes).unwrap_or(0),
     }
 }
 
 fn unanswered(request: &FetchRequest, index: i32) -> PartitionData {
-    let is_committed = request.isolation_level == READ_COMMITTED;
+    let is_committed = Isolation::from_wire(request.isolation_level) == Isolation::ReadCommitted;
     PartitionData {
         partition_index: index,
         high_watermark: -1,
@@ -418,9 +422,7 @@ impl FetchPending {
             }
         }
         if has_dropped {
-            for partition in &mut self.lists.partitions {
-                partition.records = Some(Bytes::new());
-            }
+            self.lists.partitions.iter_mut().for_each(drop_records);
         }
     }
 
@@ -431,7 +433,7 @@ impl FetchPending {
             let bytes = partition.records.as_ref().map_or(0, Bytes::len);
             let total = used_bytes.saturating_add(bytes);
             if used_bytes > 0 && total > self.max_bytes {
-                partition.records = Some(Bytes::new());
+                drop_records(partition);
             } else {
                 used_bytes = total;
             }
@@ -439,11 +441,26 @@ impl FetchPending {
     }
 }
 
+/// Leaves the records out, and what was said of them.
+fn drop_records(answer: &mut PartitionData) {
+    answer.records = Some(Bytes::new());
+    if let Some(aborted) = &mut answer.aborted_transactions {
+        aborted.clear();
+    }
+}
+
 fn take_success(answer: &mut PartitionData, version: i16, fetched: Fetched) {
     answer.error_code = ErrorCode::None.code();
     answer.high_watermark = fetched.high_watermark;
-    // Without transactions everything below the high watermark is stable.
-    answer.last_stable_offset = fetched.high_watermark;
+    answer.last_stable_offset = fetched.last_stable_offset;
+    if let Some(aborted) = &mut answer.aborted_transactions {
+        let told = fetched.aborted.iter().map(|one| AbortedTransaction {
+            producer_id: one.producer_id,
+            first_offset: one.first_offset,
+        });
+        aborted.clear();
+        aborted.extend(told);
+    }
     answer.log_start_offset = fetched.log_start_offset;
     answer.records = Some(fetched.records);
     if version >= LEADER_FROM {

@@ -14,7 +14,7 @@ use bytestring::ByteString;
 use super::{ApiError, Arrival, Reply};
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::{ShardId, TopicPartition};
-use crate::partition::{FetchError, OffsetQuery};
+use crate::partition::{FetchError, Isolation, OffsetQuery};
 use crate::shard::contract::Effects;
 use crate::shard::machine::Shard;
 use crate::shard::mesh_message::MeshMessage;
@@ -108,7 +108,8 @@ fn plan(
             let query = query(call.version, partition.timestamp);
             match routed.and_then(|routed| Ok((routed, query?))) {
                 Ok(((at, owner), query)) => {
-                    let lookup = lookup(place, at, query, partition);
+                    let isolation = Isolation::from_wire(request.isolation_level);
+                    let lookup = lookup(place, at, query, isolation, partition);
                     lookups.entry(owner).or_default().push(lookup);
                 }
                 Err(code) => answer.error_code = code.code(),
@@ -123,6 +124,7 @@ fn lookup(
     place: usize,
     at: TopicPartition,
     query: OffsetQuery,
+    isolation: Isolation,
     partition: &ListOffsetsPartition,
 ) -> OffsetLookup {
     OffsetLookup {
@@ -130,6 +132,7 @@ fn lookup(
         at,
         query,
         current_leader_epoch: partition.current_leader_epoch,
+        isolation,
     }
 }
 

@@ -12,7 +12,7 @@ use crate::group::OFFSETS_TOPIC;
 use crate::limits::{GROUP_LOAD_READ_BYTES, GROUP_LOADS_MAX};
 use crate::model::ids::Offset;
 use crate::model::time::Now;
-use crate::partition::{FetchAt, FetchError, FetchStart, Fetched};
+use crate::partition::{FetchAt, FetchError, FetchStart, Fetched, Isolation};
 use crate::shard::contract::{Effects, ProcessEffect};
 use crate::shard::machine::Shard;
 use crate::shard::parts::SubId;
@@ -140,6 +140,7 @@ fn fetch_at(offset: Offset) -> FetchAt {
         offset,
         current_leader_epoch: -1,
         last_fetched_epoch: -1,
+        isolation: Isolation::ReadUncommitted,
     }
 }
 

@@ -254,7 +254,7 @@ impl Shard {
         for read in reads {
             let room = u64::try_from(read.max_bytes).unwrap_or(u64::MAX);
             let is_parked = self.on_partition(read.at, &mut effects.disk, |partition, _, _| {
-                partition.handle_park(number, room)
+                partition.handle_park(number, room, read.from.isolation)
             });
             if is_parked != Some(true) {
                 self.unpark(number, reads, effects);
@@ -333,7 +333,10 @@ impl Shard {
         let read = part.body.reads[part.next];
         let slot = self.partitions.slot(read.at);
         let partition = slot.and_then(|slot| self.partitions.get(slot));
-        if partition.is_none_or(|partition| partition.is_in_memory(read.from.offset)) {
+        let FetchAt {
+            offset, isolation, ..
+        } = read.from;
+        if partition.is_none_or(|partition| partition.is_in_memory(offset, isolation)) {
             return Admission::Read(limit);
         }
         if self.memory.is_read_short() {
@@ -389,7 +392,10 @@ impl Shard {
         let may_read_ahead = self.memory.may_read_ahead();
         let started = self.on_partition(read.at, &mut effects.disk, |partition, disk, _| {
             partition.handle_read_ahead(may_read_ahead);
-            let is_first = !has_first && partition.has_records_at(read.from.offset);
+            let FetchAt {
+                offset, isolation, ..
+            } = read.from;
+            let is_first = !has_first && partition.has_records_at(offset, isolation);
             partition.handle_fetch(sub.pack(), read.from, limit, is_first, disk)
         });
         match started.unwrap_or(Err(FetchError::NotLeader)) {
@@ -512,6 +518,7 @@ impl FetchResult {
     pub fn strip(&mut self) {
         if let Ok(fetched) = &mut self.result {
             fetched.records = Bytes::new();
+            fetched.aborted = Vec::new();
         }
     }
 }

@@ -7,7 +7,7 @@
 
 use super::{Part, SubId};
 use crate::model::ids::{LeaderEpoch, ShardId, TopicPartition};
-use crate::partition::{FetchError, FoundOffset, OffsetQuery, QueryStart};
+use crate::partition::{FetchError, FoundOffset, Isolation, OffsetQuery, QueryStart};
 use crate::shard::contract::Effects;
 use crate::shard::machine::Shard;
 use crate::shard::mesh_message::MeshMessage;
@@ -23,6 +23,8 @@ pub struct OffsetLookup {
     pub query: OffsetQuery,
     /// Leader epoch that the client knows, -1 for none.
     pub current_leader_epoch: LeaderEpoch,
+    /// What of transactions the client sees.
+    pub isolation: Isolation,
 }
 
 /// How one look-up ended.
@@ -71,6 +73,7 @@ impl Shard {
                     sub.pack(),
                     lookup.query,
                     lookup.current_leader_epoch,
+                    lookup.isolation,
                     disk,
                 )
             });

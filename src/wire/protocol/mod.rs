@@ -10,6 +10,8 @@
 pub mod describe;
 mod frame;
 
+pub mod add_offsets_to_txn;
+pub mod add_partitions_to_txn;
 pub mod alter_configs;
 pub mod api_versions;
 pub mod create_partitions;
@@ -24,6 +26,8 @@ pub mod describe_log_dirs;
 pub mod describe_producers;
 pub mod describe_quorum;
 pub mod describe_topic_partitions;
+pub mod describe_transactions;
+pub mod end_txn;
 pub mod fetch;
 pub mod find_coordinator;
 pub mod heartbeat;
@@ -34,6 +38,7 @@ pub mod leave_group;
 pub mod list_config_resources;
 pub mod list_groups;
 pub mod list_offsets;
+pub mod list_transactions;
 pub mod metadata;
 pub mod offset_commit;
 pub mod offset_delete;
@@ -41,7 +46,9 @@ pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod produce;
 pub mod sync_group;
+pub mod txn_offset_commit;
 pub mod update_features;
+pub mod write_txn_markers;
 
 #[cfg(test)]
 mod tests;
@@ -167,6 +174,16 @@ api_keys! {
     InitProducerId = 22: init_producer_id::InitProducerIdRequest,
     /// Finds where leader epochs end.
     OffsetForLeaderEpoch = 23: offset_for_leader_epoch::OffsetForLeaderEpochRequest,
+    /// Adds partitions to a transaction.
+    AddPartitionsToTxn = 24: add_partitions_to_txn::AddPartitionsToTxnRequest,
+    /// Adds a group to a transaction.
+    AddOffsetsToTxn = 25: add_offsets_to_txn::AddOffsetsToTxnRequest,
+    /// Ends a transaction.
+    EndTxn = 26: end_txn::EndTxnRequest,
+    /// Ends transactions in partitions.
+    WriteTxnMarkers = 27: write_txn_markers::WriteTxnMarkersRequest,
+    /// Notes how far a group has come, in a transaction.
+    TxnOffsetCommit = 28: txn_offset_commit::TxnOffsetCommitRequest,
     /// Reads configurations.
     DescribeConfigs = 32: describe_configs::DescribeConfigsRequest,
     /// Replaces configurations.
@@ -189,6 +206,10 @@ api_keys! {
     DescribeCluster = 60: describe_cluster::DescribeClusterRequest,
     /// Names the producers that partitions remember.
     DescribeProducers = 61: describe_producers::DescribeProducersRequest,
+    /// Describes transactions.
+    DescribeTransactions = 65: describe_transactions::DescribeTransactionsRequest,
+    /// Lists transactions.
+    ListTransactions = 66: list_transactions::ListTransactionsRequest,
     /// Names the resources that have settings.
     ListConfigResources = 74: list_config_resources::ListConfigResourcesRequest,
     /// Describes topics page by page.

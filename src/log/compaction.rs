@@ -167,7 +167,8 @@ impl PartitionLog {
 
     /// Up to where records are settled: committed, durable, and part of no open transaction.
     pub(super) fn compaction_bound(&self) -> Offset {
-        self.retention_bound.min(self.durable_end)
+        self.last_stable_offset(self.retention_bound)
+            .min(self.durable_end)
     }
 
     /// Begins a pass if enough is dirty.

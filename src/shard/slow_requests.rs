@@ -2,7 +2,7 @@
 //! Requests whose answer has left: their stages go to the figures, and those that took long are
 //! told to a person.
 //!
-//! Owns: [`SlowRequest`], [`SlowRequests`]. Invariants: the time for which a fetch waited for
+//! Owns: [`SlowRequest`], `SlowRequests`. Invariants: the time for which a fetch waited for
 //! records does not count; what is not told is counted, and that is told.
 //! Runs on: the shard that accepted the connection. Bounded by: `SLOW_REQUESTS_TOLD_MAX` in each
 //! `SLOW_REQUESTS_WINDOW_MS`.

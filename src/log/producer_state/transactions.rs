@@ -6,7 +6,7 @@
 //! LSO a little longer: until its marker is committed. Whoever reads committed records is so never
 //! told an outcome that a crash could take back.
 //!
-//! Owns: [`EndedTransaction`], [`RememberedMarker`]. Invariants: a producer has one transaction
+//! Owns: `EndedTransaction`, [`RememberedMarker`]. Invariants: a producer has one transaction
 //! open at most; what a marker did is undone where the marker is lost. Runs on: the core of the
 //! partition. Bounded by: `PRODUCERS_PER_PARTITION_MAX` open ones; those that ended by what is not
 //! committed yet.

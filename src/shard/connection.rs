@@ -23,6 +23,7 @@ use crate::limits::{
     REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX,
 };
 use crate::model::ids::ConnectionId;
+use crate::model::peer::PeerAddress;
 use crate::model::time::{MonotonicUs, Now};
 
 /// Names one request of one connection.
@@ -79,6 +80,7 @@ struct Slot {
 
 #[derive(Debug)]
 struct Connection {
+    peer: PeerAddress,
     slots: VecDeque<Slot>,
     first_sequence: u64,
     frame_bytes: usize,
@@ -205,8 +207,14 @@ impl ConnectionTable {
 
     /// A client connected. It may send once it is admitted. False past the bound: it is closed at
     /// once.
-    pub fn handle_connected(&mut self, id: ConnectionId, network: &mut Vec<NetworkEffect>) -> bool {
+    pub fn handle_connected(
+        &mut self,
+        id: ConnectionId,
+        peer: PeerAddress,
+        network: &mut Vec<NetworkEffect>,
+    ) -> bool {
         let mut connection = Connection {
+            peer,
             slots: VecDeque::new(),
             first_sequence: 0,
             frame_bytes: 0,
@@ -366,6 +374,13 @@ impl ConnectionTable {
     pub fn client_of(&self, id: ConnectionId) -> Option<&str> {
         let connection = self.connections.get(&id)?;
         Some(&connection.client)
+    }
+
+    /// Where the client of a connection is.
+    #[must_use]
+    pub fn peer_of(&self, id: ConnectionId) -> PeerAddress {
+        let connection = self.connections.get(&id);
+        connection.map_or(PeerAddress::UNKNOWN, |connection| connection.peer)
     }
 
     /// Takes the list of the requests that have left.

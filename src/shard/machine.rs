@@ -407,7 +407,7 @@ impl Shard {
         effects: &mut Effects,
     ) {
         let network = &mut effects.network;
-        if !self.connections.handle_connected(connection, network) {
+        if !self.connections.handle_connected(connection, peer, network) {
             return self.closings.note(ClosedFor::ShardLimit);
         }
         let waits = self.waits_for_admission;

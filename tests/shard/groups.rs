@@ -417,6 +417,7 @@ fn groups_are_listed_described_and_deleted_over_all_shards() {
         .collect();
     assert_eq!(told, [(0, "Stable"), (69, "Dead"), (0, "Empty")]);
     assert_eq!(described[0].members[0].client_id, "test");
+    assert_eq!(described[0].members[0].client_host, "/10.0.0.1");
     assert!(described[0].authorized_operations > 0);
     let described = call(&mut broker, client, 5, &request).groups;
     assert_eq!(described[1].error_code, 0, "no error before version 6");

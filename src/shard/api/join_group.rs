@@ -20,11 +20,12 @@ pub const VERSIONS: RangeInclusive<i16> = 0..=9;
 /// Asks the coordinator.
 pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiError> {
     let request: JoinGroupRequest = arrival.decode()?;
-    let client = shard.connections.client_of(arrival.call.slot.connection);
+    let connection = arrival.call.slot.connection;
+    let client = shard.connections.client_of(connection);
     let origin = Origin {
         client_id: ByteString::from(client.unwrap_or_default()),
-        // A shard does not learn of addresses.
-        client_host: ByteString::new(),
+        // Java's way to write an address, which tools expect.
+        client_host: format!("/{}", shard.connections.peer_of(connection)).into(),
     };
     let group = request.group_id.clone();
     let mut plan = GroupPlan::default();

@@ -25,7 +25,7 @@ fn sent(network: &mut Vec<NetworkEffect>) -> Vec<String> {
 
 /// Connected, and admitted.
 fn connect(table: &mut ConnectionTable, id: ConnectionId, network: &mut Vec<NetworkEffect>) {
-    table.handle_connected(id, network);
+    table.handle_connected(id, PeerAddress::UNKNOWN, network);
     table.handle_admitted(id, network);
 }
 

@@ -222,7 +222,7 @@ mod tests {
         }
         let names: Vec<&str> = left.iter().map(|setting| setting.name).collect();
         assert!(
-            left.len() <= 45,
+            left.len() <= 40,
             "{} settings are read: {names:?}",
             left.len()
         );

@@ -20,9 +20,8 @@
 //! on disk, committed and old enough are touched. Runs on: the core of the partition.
 //! Bounded by: one pass of one log on a shard, `CleanerSettings`.
 
-use std::collections::BTreeMap;
-
 use super::compaction_pass::{Asked, Pass};
+use super::compaction_transactions::Producers;
 use super::event::LogEvent;
 use super::log_start;
 use super::open::contents;
@@ -195,11 +194,7 @@ impl PartitionLog {
                     self.compaction.due = Some(now.after_ms(COMPACTION_TURN_MS));
                     return;
                 }
-                let producers: BTreeMap<i64, Offset> = self
-                    .producers
-                    .newest_of_each()
-                    .map(|(id, batch)| (id, batch.last_offset))
-                    .collect();
+                let producers = Producers::of(&self.producers);
                 let dedupe_bytes = self.compaction.settings.dedupe_bytes;
                 let pass = Pass::new(first_dirty, end, producers, now.wall_ms, dedupe_bytes);
                 self.compaction.pass = Some(Box::new(pass));

@@ -4,14 +4,14 @@
 //! Owns: [`Pass`]. Invariants: one disk request under way at a time, except for the last steps of a
 //! swap and of cleaning up; the segments that it reads have a file of its own, so reads of clients
 //! and it do not wait for each other; a batch that cannot be judged (compressed bytes that do not
-//! open, a transaction) is copied as it is. Runs on: the core of the partition.
+//! open) is copied as it is. Runs on: the core of the partition.
 //! Bounded by: `COMPACTION_PIECE_BYTES` and one batch, twice; the map of keys.
-
-use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::aborted::AbortedTransactions;
 use super::compaction_copy::Group;
+use super::compaction_transactions::{Producers, TransactionWalk};
 use super::event::LogEvent;
 use super::offset_map::OffsetMap;
 use super::operations::Pending;
@@ -71,8 +71,8 @@ pub(super) struct Pass {
     pub(super) end: Offset,
     pub(super) map: OffsetMap,
     is_mapped: bool,
-    /// The last offset of each producer.
-    pub(super) producers: BTreeMap<i64, Offset>,
+    pub(super) producers: Producers,
+    pub(super) transactions: TransactionWalk,
     pub(super) wall_ms: i64,
     /// The next segment, or group of segments, begins here or behind.
     pub(super) next_base: Offset,
@@ -99,7 +99,7 @@ impl Pass {
     pub(super) fn new(
         first_dirty: Offset,
         end: Offset,
-        producers: BTreeMap<i64, Offset>,
+        producers: Producers,
         wall_ms: i64,
         dedupe_bytes: usize,
     ) -> Pass {
@@ -110,6 +110,7 @@ impl Pass {
             map: OffsetMap::new(end.abs_diff(first_dirty), dedupe_bytes),
             is_mapped: false,
             producers,
+            transactions: TransactionWalk::default(),
             wall_ms,
             next_base: first_dirty,
             group: None,
@@ -142,8 +143,18 @@ impl Pass {
     }
 
     /// Takes note of the keys of a batch. False once the map is full.
-    fn map_batch(&mut self, batch: &Bytes, header: &BatchHeader) -> bool {
-        if header.last_offset() < self.first_dirty || !is_judged(header) {
+    fn map_batch(
+        &mut self,
+        batch: &Bytes,
+        header: &BatchHeader,
+        aborted: &AbortedTransactions,
+    ) -> bool {
+        let attributes = header.attributes;
+        let is_passed_over = header.last_offset() < self.first_dirty
+            || attributes.is_control()
+            || (attributes.is_transactional()
+                && aborted.is_aborted(header.producer_id, header.base_offset));
+        if is_passed_over {
             return true;
         }
         let Ok(opened) = records(batch, DECOMPRESSED_BYTES_MAX) else {
@@ -163,12 +174,6 @@ impl Pass {
         }
         true
     }
-}
-
-/// False for batches that stay as they are: what belongs to a transaction is left alone until
-/// there is an index of the aborted ones, and so are its ends.
-pub(super) fn is_judged(header: &BatchHeader) -> bool {
-    !header.attributes.is_transactional() && !header.attributes.is_control()
 }
 
 impl PartitionLog {
@@ -378,8 +383,9 @@ impl PartitionLog {
                     is_last,
                     delete_retention_ms,
                     interval_bytes,
+                    &self.aborted,
                 );
-            } else if !pass.map_batch(&batch, &header) {
+            } else if !pass.map_batch(&batch, &header, &self.aborted) {
                 return Taken::Full;
             }
         }

@@ -17,6 +17,7 @@ pub mod clean_marker;
 mod compaction;
 mod compaction_copy;
 mod compaction_pass;
+mod compaction_transactions;
 pub mod config;
 mod cut;
 mod damage;

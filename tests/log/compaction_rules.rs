@@ -5,7 +5,7 @@
 //! Owns: nothing. Invariants: none. Runs on: tests. Bounded by: each test.
 
 use bytes::Bytes;
-use furlong::log::{AppendRules, LogConfig, LogEvent};
+use furlong::log::{LogConfig, LogEvent};
 use furlong::model::cleaner::CleanerSettings;
 use furlong::model::topic_config::{CleanupPolicy, CompactionConfig};
 use furlong::wire::record::{BatchBuilder, BatchHeader, Compression, split_batches};
@@ -200,29 +200,6 @@ fn a_producer_goes_on_although_all_its_records_are_outdated() {
     host.append(&gap).expect_err("a gap");
     let next = produced(&mut host, 6, false, "x");
     assert!(!host.append(&next).expect("in order").duplicate);
-}
-
-#[test]
-fn transactions_stay_as_they_are() {
-    let mut host = Host::new(1, compacted());
-    let mut model = Model::default();
-    for sequence in [0, 2] {
-        let batch = produced(&mut host, sequence, true, "y");
-        host.append(&batch).expect("in order");
-        host.settle();
-    }
-    let mut end = BatchBuilder::new(Compression::None);
-    end.producer(77, 3, -1).transactional().control();
-    end.append(0, Some(&[0, 0, 0, 1]), Some(&[0; 6]), &[]);
-    host.append_with(&end.build(), AppendRules::INTERNAL)
-        .expect("the broker's own");
-    host.settle();
-    let before = host.read(0, 1 << 20).expect("reads");
-    model.append(&mut host, Compression::None, &[one("y", Some(1))]);
-    roll(&mut host, &mut model);
-    compact(&mut host);
-    let after = host.read(0, 1 << 20).expect("reads");
-    assert_eq!(after[..before.len()], before[..]);
 }
 
 #[test]

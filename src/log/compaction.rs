@@ -64,6 +64,11 @@ impl Compaction {
         group.is_some_and(|group| (group.base..group.next).contains(&segment))
     }
 
+    /// What a pass holds in memory.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.pass.as_ref().map_or(0, |pass| pass.held_bytes())
+    }
+
     /// The log is open: when it is looked at first.
     pub(super) fn open(&mut self, now: Now) {
         self.due = Some(now.after_ms(self.settings.backoff_ms));
@@ -196,7 +201,7 @@ impl PartitionLog {
                 }
                 let producers = Producers::of(&self.producers);
                 let dedupe_bytes = self.compaction.settings.dedupe_bytes;
-                let pass = Pass::new(first_dirty, end, producers, now.wall_ms, dedupe_bytes);
+                let pass = Pass::new(first_dirty, end, producers, now, dedupe_bytes);
                 self.compaction.pass = Some(Box::new(pass));
                 self.go_on_compaction(now, disk, events);
             }
@@ -252,8 +257,15 @@ impl PartitionLog {
     }
 
     /// The pass is over, or was given up.
-    pub(super) fn end_compaction(&mut self, pass: &Pass, now: Now, disk: &mut DiskQueue) {
+    pub(super) fn end_compaction(
+        &mut self,
+        pass: &Pass,
+        now: Now,
+        disk: &mut DiskQueue,
+        events: &mut Vec<LogEvent>,
+    ) {
         disk.cleaner().give(self.owner);
+        events.push(LogEvent::Compacted(pass.report(now)));
         if pass.is_given_up {
             self.compaction.due = Some(now.after_ms(self.compaction.settings.backoff_ms));
         } else {

@@ -55,6 +55,11 @@ pub(super) struct Group {
 }
 
 impl Group {
+    /// Memory of what is not written yet.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.out.capacity()
+    }
+
     /// True if a whole piece waits to be written.
     pub(super) fn has_piece(&self) -> bool {
         self.out.len() >= COMPACTION_PIECE_BYTES
@@ -265,6 +270,7 @@ impl PartitionLog {
             buffer,
         };
         group.written_bytes += file_len(len);
+        pass.written_bytes += file_len(len);
         disk.cleaner()
             .charge(now.monotonic_us, len, &self.compaction.settings);
         pass.asked = Some(Asked::Write);

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::aborted::AbortedTransactions;
 use super::compaction_copy::Group;
 use super::compaction_transactions::{Producers, TransactionWalk};
-use super::event::LogEvent;
+use super::event::{CompactionReport, LogEvent};
 use super::offset_map::OffsetMap;
 use super::operations::Pending;
 use super::partition_log::{PartitionLog, Phase};
@@ -74,6 +74,11 @@ pub(super) struct Pass {
     pub(super) producers: Producers,
     pub(super) transactions: TransactionWalk,
     pub(super) wall_ms: i64,
+    begun_us: MonotonicUs,
+    read_bytes: u64,
+    pub(super) written_bytes: u64,
+    /// By how much the segments that were replaced are larger than their copies.
+    pub(super) removed_bytes: u64,
     /// The next segment, or group of segments, begins here or behind.
     pub(super) next_base: Offset,
     pub(super) group: Option<Group>,
@@ -100,7 +105,7 @@ impl Pass {
         first_dirty: Offset,
         end: Offset,
         producers: Producers,
-        wall_ms: i64,
+        now: Now,
         dedupe_bytes: usize,
     ) -> Pass {
         assert!(first_dirty < end);
@@ -111,7 +116,11 @@ impl Pass {
             is_mapped: false,
             producers,
             transactions: TransactionWalk::default(),
-            wall_ms,
+            wall_ms: now.wall_ms,
+            begun_us: now.monotonic_us,
+            read_bytes: 0,
+            written_bytes: 0,
+            removed_bytes: 0,
             next_base: first_dirty,
             group: None,
             source: None,
@@ -119,6 +128,30 @@ impl Pass {
             asked: None,
             paused_until: None,
             is_given_up: false,
+        }
+    }
+
+    /// What it holds in memory: the map, and its pieces.
+    pub(super) fn held_bytes(&self) -> usize {
+        let carried = self
+            .source
+            .as_ref()
+            .map_or(0, |source| source.carried.len());
+        let out = self.group.as_ref().map_or(0, Group::held_bytes);
+        let buffer = self.buffer.as_ref().map_or(0, BlockBuffer::len);
+        self.map.held_bytes() + carried + out + buffer
+    }
+
+    /// What it did, at its end.
+    pub(super) fn report(&self, now: Now) -> CompactionReport {
+        CompactionReport {
+            is_whole: !self.is_given_up,
+            clean_end: self.end,
+            keys: self.map.len(),
+            read_bytes: self.read_bytes,
+            written_bytes: self.written_bytes,
+            removed_bytes: self.removed_bytes,
+            took_us: now.monotonic_us.saturating_sub(self.begun_us),
         }
     }
 
@@ -198,7 +231,7 @@ impl PartitionLog {
             }
             match course {
                 Course::GoesOn => {}
-                Course::Ends => return self.end_compaction(&pass, now, disk),
+                Course::Ends => return self.end_compaction(&pass, now, disk, events),
                 Course::Waits => {
                     self.compaction.pass = Some(pass);
                     return;
@@ -425,7 +458,7 @@ impl PartitionLog {
                 self.go_on_swapping(&mut pass, asked, disk);
             }
             (Asked::Clean { left }, _) => pass.count_cleaned(left),
-            (Asked::Checkpoint, _) => return self.end_compaction(&pass, now, disk),
+            (Asked::Checkpoint, _) => return self.end_compaction(&pass, now, disk, events),
             (asked, outcome) => unreachable!("{asked:?} ended with {outcome:?}"),
         }
         self.compaction.pass = Some(pass);
@@ -531,6 +564,7 @@ impl Pass {
         // A file that is shorter than it was ends here: its last batch is not whole then.
         let is_short = usize::try_from(len_bytes).is_ok_and(|read| read < buffer.len());
         source.position += len;
+        self.read_bytes += len;
         if is_short {
             source.position = source.size_bytes.max(source.position);
         }

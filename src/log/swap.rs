@@ -214,6 +214,8 @@ impl PartitionLog {
             .take_while(|old| old.base_offset < replaced.end);
         let count = count.count();
         let old: Vec<Segment> = self.segments.drain(place..place + count).collect();
+        let old_bytes: u64 = old.iter().map(|old| old.mark.size_bytes).sum();
+        pass.removed_bytes += old_bytes.saturating_sub(copy.mark.size_bytes);
         self.segments.insert(place, copy);
         self.restart_tasks(replaced.clone(), base);
         self.tail_cache.give_up_below(replaced.end, disk.buffers());

@@ -11,7 +11,7 @@ use std::io::Write;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::admin::Readiness;
 use super::executors::Executors;
@@ -109,6 +109,9 @@ pub fn supervise(
             }
             Report::Effect(shard, ProcessEffect::Notice { sentence }) => {
                 warn!(shard = %shard, "shard {shard}: {sentence}");
+            }
+            Report::Effect(shard, ProcessEffect::Detail { sentence }) => {
+                debug!(shard = %shard, "shard {shard}: {sentence}");
             }
             Report::Slow(shard, slow, peer) => slow_log::tell(shard, &slow, peer),
             // Where its client is, its loop has looked up.

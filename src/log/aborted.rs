@@ -396,9 +396,11 @@ mod tests {
             let end = offset + len;
             for at in 0..80 {
                 for producer in 0..6 {
-                    let expected = all.iter().any(|one: &AbortedTransaction| {
-                        one.producer_id == producer && (one.first_offset..=one.last_offset).contains(&at)
-                    });
+                    let is_it = |one: &AbortedTransaction| {
+                        let range = one.first_offset..=one.last_offset;
+                        one.producer_id == producer && range.contains(&at)
+                    };
+                    let expected = all.iter().any(is_it);
                     prop_assert_eq!(list.is_aborted(producer, at), expected);
                 }
             }

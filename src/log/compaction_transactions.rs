@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What compaction knows of transactions: which records were aborted, and which markers nobody needs
-//! any more.
+//! What compaction knows of transactions: which records were aborted, and which markers nobody
+//! needs any more.
 //!
 //! Records of an aborted transaction are outdated wherever they are, and their keys count for
 //! nothing. A marker stays while a batch of its transaction is left, be it without records; once
@@ -8,8 +8,8 @@
 //! a consumer that has read the first records of the transaction meets its end until then.
 //!
 //! Owns: [`Producers`], [`TransactionWalk`]. Invariants: a pass looks only at what is decided (it
-//! ends below the last stable offset), and walks from the log start on, so it comes upon every batch
-//! that is left of a transaction before its marker. Runs on: the core of the partition.
+//! ends below the last stable offset), and walks from the log start on, so it comes upon every
+//! batch that is left of a transaction before its marker. Runs on: the core of the partition.
 //! Bounded by: `PRODUCERS_PER_PARTITION_MAX`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,8 +23,8 @@ use crate::model::ids::Offset;
 use crate::wire::record::filter::{Retained, with_delete_horizon};
 use crate::wire::record::{BATCH_HEADER_BYTES, BatchHeader, EndMarker};
 
-/// What must stay of each producer, so that a log whose producers are rebuilt from its batches knows
-/// them as before.
+/// What must stay of each producer, so that a log whose producers are rebuilt from its batches
+/// knows them as before.
 #[derive(Debug, Default)]
 pub(super) struct Producers {
     /// The last offset of the newest batch.

@@ -3,8 +3,9 @@
 //! the files that say so after a restart (`aborted`).
 //!
 //! Owns: the order in which those files are read while the log is opened. Invariants: a file that
-//! does not fit its segment has that segment and all behind it read again (but see `swap`); what a file says behind
-//! the place from which batches are read counts for nothing. Runs on: the core of the partition.
+//! does not fit its segment has that segment and all behind it read again (but see `swap`); what a
+//! file says behind the place from which batches are read counts for nothing.
+//! Runs on: the core of the partition.
 //! Bounded by: the segments that have such a file; `PRODUCERS_PER_PARTITION_MAX`,
 //! `ABORTED_PER_PARTITION_MAX`.
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Compaction of a log with transactions: readers of committed records see the newest committed
-//! value of each key, whatever ends in between; what was aborted goes, and at last so do the markers
-//! and what is remembered of them.
+//! value of each key, whatever ends in between; what was aborted goes, and at last so do the
+//! markers and what is remembered of them.
 //!
 //! Owns: `Writers`. Invariants: none. Runs on: tests. Bounded by: each test.
 

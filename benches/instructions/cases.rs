@@ -20,6 +20,7 @@ use furlong::wire::record::{BatchBuilder, BatchRules, Compression, validate_batc
 
 use crate::allocation::counted;
 use crate::append::{batch, request};
+use crate::groups;
 use crate::host::Host;
 
 /// One thing that is counted.
@@ -49,6 +50,16 @@ const fn shard(name: &'static str, prepare: fn() -> Box<dyn FnMut()>) -> Case {
         name,
         warm_up: 2200,
         steps: 200,
+        prepare,
+    }
+}
+
+/// A case of many calls, which is the same every time.
+const fn rounds(name: &'static str, prepare: fn() -> Box<dyn FnMut()>) -> Case {
+    Case {
+        name,
+        warm_up: 1,
+        steps: 2,
         prepare,
     }
 }
@@ -88,6 +99,21 @@ pub const CASES: &[Case] = &[
         follow(500)
     }),
     shard("effects: metadata of a topic of 100 partitions", metadata),
+    micro("group of 10: heartbeat", || groups::heartbeat(10)),
+    micro("group of 1,000: heartbeat", || groups::heartbeat(1000)),
+    micro("group of 10,000: heartbeat", || groups::heartbeat(10_000)),
+    micro("group of 10: offset commit", || groups::commit(10)),
+    micro("group of 1,000: offset commit", || groups::commit(1000)),
+    micro("group of 10,000: offset commit", || groups::commit(10_000)),
+    rounds("group of 10: a round of joins and syncs", || {
+        groups::round(10)
+    }),
+    rounds("group of 1,000: a round of joins and syncs", || {
+        groups::round(1000)
+    }),
+    rounds("group of 10,000: a round of joins and syncs", || {
+        groups::round(10_000)
+    }),
 ];
 
 fn records(count: usize, value_bytes: usize, codec: Compression) -> Bytes {

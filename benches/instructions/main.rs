@@ -19,6 +19,7 @@ mod committed;
 #[path = "../../tests/shard/controller.rs"]
 #[allow(dead_code, reason = "the driver of tests/shard uses the rest of it")]
 mod controller;
+mod groups;
 #[path = "../../tests/allocations/host.rs"]
 #[allow(
     dead_code,

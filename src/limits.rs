@@ -299,6 +299,10 @@ pub const TRANSACTIONS_MAX: usize = 1_000_000;
 /// States of transactions that one request may name.
 pub const TRANSACTION_FILTERS_MAX: usize = 1_000;
 
+/// Transactional ids that are kept in one partition of the topic of transactions; a further one is
+/// told that its coordinator is not available.
+pub const TRANSACTIONS_PER_COORDINATOR_MAX: usize = 100_000;
+
 /// Aborted transactions that the answer to a fetch may list for one partition.
 pub const ABORTED_TRANSACTIONS_MAX: usize = 1_000_000;
 

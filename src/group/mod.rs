@@ -27,8 +27,9 @@ mod written;
 #[cfg(test)]
 mod tests;
 
+pub use crate::model::coordinator::partition_of;
 pub use coordinator::Coordinator;
 pub use request::{Caller, GroupAnswer, GroupCall, GroupEffects, Origin};
 pub use state::State;
-pub use topic::{OFFSETS_TOPIC, partition_of};
+pub use topic::OFFSETS_TOPIC;
 pub use write::WriteError;

@@ -8,8 +8,8 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 
+pub use crate::model::coordinator::Caller;
 use crate::model::error_code::ErrorCode;
-use crate::model::ids::ShardId;
 use crate::wire::protocol::describe_groups::DescribedGroup;
 use crate::wire::protocol::heartbeat::HeartbeatRequest;
 use crate::wire::protocol::join_group::{JoinGroupRequest, JoinGroupResponse};
@@ -18,17 +18,6 @@ use crate::wire::protocol::list_groups::ListedGroup;
 use crate::wire::protocol::offset_commit::OffsetCommitRequest;
 use crate::wire::protocol::offset_fetch::{OffsetFetchRequestTopics, OffsetFetchResponseTopics};
 use crate::wire::protocol::sync_group::{SyncGroupRequest, SyncGroupResponse};
-
-/// Who waits for an answer; opaque to a coordinator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Caller {
-    /// The shard that accepted the request.
-    pub shard: ShardId,
-    /// The request, by that shard's number.
-    pub request: u64,
-    /// Which of the calls of that request it is.
-    pub place: usize,
-}
 
 /// Where a member speaks from.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use bytestring::ByteString;
 
 use super::offsets::Committed;
 use super::request::Caller;
+pub use crate::model::coordinator::WriteError;
 use crate::model::error_code::ErrorCode;
 use crate::wire::codec::EncodeError;
 use crate::wire::offsets_topic::{
@@ -19,17 +20,6 @@ use crate::wire::offsets_topic::{
 };
 use crate::wire::protocol::join_group::JoinGroupResponse;
 use crate::wire::record::{BatchBuilder, Compression};
-
-/// Why records did not get into the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WriteError {
-    /// The partition is not led here any more.
-    NotLeader,
-    /// They are larger than the topic allows.
-    TooLarge,
-    /// Not now; it may be tried again.
-    Unavailable,
-}
 
 /// What is done once records are committed, or lost.
 #[derive(Debug)]

@@ -200,4 +200,8 @@ error_codes! {
     MismatchedEndpointType = 114,
     /// The kind of endpoint is not supported.
     UnsupportedEndpointType = 115,
+    /// Only to abort the transaction is left.
+    TransactionAbortable = 120,
+    /// The regular expression cannot be read.
+    InvalidRegularExpression = 128,
 }

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Transactions (KIP-98, KIP-360, KIP-890): which producer may write in one, where it has written,
+//! and how it ends.
+//!
+//! Owns: the vocabulary of one coordinator. Invariants: a client is told nothing that is not in the
+//! log; once an outcome is there, the transaction ends so in every partition. Runs on: the shard
+//! that leads the partition of `__transaction_state` that keeps the transactions. Bounded by:
+//! `TRANSACTIONS_PER_COORDINATOR_MAX`.
+
+pub mod request;
+
+pub use request::{
+    AddPartitions, Caller, EndTransaction, InitProducer, ListFilter, MarkerOutcome, MarkerRequest,
+    Producer, TxnAnswer, TxnCall, TxnEffects, TxnPartition,
+};
+
+/// Kafka's name of the topic that keeps transactions.
+pub const TRANSACTIONS_TOPIC: &str = "__transaction_state";

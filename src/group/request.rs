@@ -28,6 +28,15 @@ pub struct Origin {
     pub client_host: ByteString,
 }
 
+/// A producer that has a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TxnProducer {
+    /// Its id.
+    pub id: i64,
+    /// Its epoch.
+    pub epoch: i16,
+}
+
 /// What is asked.
 #[derive(Clone, Debug, PartialEq)]
 pub enum GroupCall {
@@ -46,12 +55,17 @@ pub enum GroupCall {
     },
     /// To note offsets of topics that exist, named by name, in this version of the request.
     Commit(OffsetCommitRequest, i16),
+    /// To note offsets as a part of a transaction whose coordinator was asked; else as `Commit`,
+    /// with a code for each partition, too.
+    CommitInTransaction(OffsetCommitRequest, TxnProducer),
     /// To tell offsets.
     Fetch {
         /// The group.
         group: ByteString,
         /// Partitions by the name of their topic, `None` for all that there are.
         topics: Option<Vec<OffsetFetchRequestTopics>>,
+        /// Not those that an open transaction may change (KIP-447).
+        only_stable: bool,
     },
     /// To forget offsets.
     Forget {
@@ -121,7 +135,7 @@ impl GroupCall {
                 error_code: code.code(),
                 ..LeaveGroupResponse::default()
             }),
-            GroupCall::Commit(request, _) => {
+            GroupCall::Commit(request, _) | GroupCall::CommitInTransaction(request, _) => {
                 let partitions = request.topics.iter().map(|topic| topic.partitions.len());
                 GroupAnswer::Committed(vec![code; partitions.sum()])
             }

@@ -23,7 +23,7 @@ use crate::config::groups::GroupSettings;
 use crate::group::{
     Caller, Coordinator, GroupAnswer, GroupCall, GroupEffects, OFFSETS_TOPIC, WriteError,
 };
-use crate::log::AppendError;
+use crate::log::{AppendError, AppendRules};
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::{LeaderEpoch, Offset, ShardId, TopicPartition};
 use crate::model::image::MetadataImage;
@@ -32,7 +32,7 @@ use crate::model::time::{MonotonicUs, Now};
 use crate::partition::{AppendRequest, ProduceError, Produced};
 use crate::replication::min_insync::Acks;
 use crate::wire::protocol::list_groups::ListedGroup;
-use crate::wire::record::BatchError;
+use crate::wire::record::{BatchError, BatchHeader};
 
 /// The place of what coordinators ask of partitions: no request has so many.
 const PLACE: usize = PLACES_MAX - 1;
@@ -315,6 +315,12 @@ impl Shard {
         let write = self.parts.next_number();
         let mark = (partition, seat.number, number);
         self.groups.writes.insert(write, mark);
+        // Offsets of a transaction: its coordinator was asked before they came here.
+        let header = BatchHeader::parse(&records);
+        let rules = match header.map(|header| header.attributes.is_transactional()) {
+            Ok(true) => AppendRules::ON_BEHALF,
+            _ => AppendRules::CLIENT,
+        };
         let append = AppendRequest {
             waiter: sub(write).pack(),
             came_us: now.monotonic_us,
@@ -322,7 +328,7 @@ impl Shard {
             records,
         };
         let done = self.on_partition(at, &mut effects.disk, |log, disk, events| {
-            log.handle_append(now, append, disk, events);
+            log.handle_append_as(now, append, rules, disk, events);
         });
         if done.is_none() {
             self.finish_group_write(now, write, Err(WriteError::NotLeader));
@@ -477,6 +483,7 @@ fn write_error(error: &ProduceError) -> WriteError {
     match error {
         ProduceError::NotLeader | ProduceError::Offline => WriteError::NotLeader,
         ProduceError::Append(AppendError::LargerThanSegment) => WriteError::TooLarge,
+        ProduceError::Append(AppendError::ProducerFenced) => WriteError::Fenced,
         ProduceError::Append(AppendError::Batch(BatchError::TooLarge { .. })) => {
             WriteError::TooLarge
         }

@@ -22,6 +22,9 @@ pub struct TxnMarker {
     pub producer_epoch: i16,
     /// How it ended, and by which coordinator.
     pub marker: EndMarker,
+    /// The `transaction.version` under which it ran: from 2 on each transaction has its own epoch,
+    /// and its end the next one (KIP-890).
+    pub transaction_version: i16,
 }
 
 impl TxnMarker {
@@ -32,6 +35,7 @@ impl TxnMarker {
             producer_id: self.producer_id,
             producer_epoch: self.producer_epoch,
             marker: self.marker,
+            epoch_rises: self.transaction_version >= 2,
         }
     }
 }

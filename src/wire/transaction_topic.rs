@@ -181,8 +181,14 @@ mod tests {
         );
         let value = TransactionLogValue::decode(bytes).expect("version 0");
         assert_eq!((value.producer_id, value.producer_epoch), (7, 5));
-        assert_eq!((value.previous_producer_id, value.next_producer_id), (-1, -1));
-        assert_eq!((value.transaction_status, value.client_transaction_version), (4, 0));
+        assert_eq!(
+            (value.previous_producer_id, value.next_producer_id),
+            (-1, -1)
+        );
+        assert_eq!(
+            (value.transaction_status, value.client_transaction_version),
+            (4, 0)
+        );
         let partitions = value.transaction_partitions.expect("one topic");
         assert_eq!(partitions[0].partition_ids, [9]);
     }

@@ -18,10 +18,11 @@ use super::stage::Stage;
 use crate::config::connections::ConnectionLimits;
 use crate::limits::{OPENING_PARTITIONS_MAX, PARTITIONS_MAX};
 use crate::log::{RecoveryReport, RefusedProducers, RoundTimes};
+use crate::model::error_code::ErrorCode;
 use crate::model::ids::{ShardId, TopicId, TopicPartition};
 use crate::model::image::{MetadataImage, PartitionImage};
 use crate::model::time::Now;
-use crate::partition::{DeleteRecordsError, Partition, PartitionEvent, PartitionSpec};
+use crate::partition::{Partition, PartitionEvent, PartitionSpec};
 
 /// Images that are being applied.
 #[derive(Debug, Default)]
@@ -288,7 +289,9 @@ impl Shard {
                 waited,
             } => {
                 let sub = SubId::unpack(waiter);
-                if let Some(result) = self.take_group_write(now, sub, result, effects) {
+                let result = self.take_group_write(now, sub, result, effects);
+                let result = result.and_then(|result| self.take_marker_end(sub, result, effects));
+                if let Some(result) = result {
                     self.handle_produced(sub, result, waited, effects);
                 }
                 return;
@@ -309,9 +312,7 @@ impl Shard {
                 return;
             }
             PartitionEvent::RecordsDeleted { waiter, result } => {
-                let result = result
-                    .map(Said::LowWatermark)
-                    .map_err(DeleteRecordsError::from);
+                let result = result.map(Said::LowWatermark).map_err(ErrorCode::from);
                 self.handle_said(SubId::unpack(waiter), result, effects);
                 return;
             }

@@ -10,6 +10,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::api::asks::OwnAsks;
 use super::api::init_producer_id::ProducerIds;
 use super::closings::{ClosedFor, Closings};
 use super::connection::ConnectionTable;
@@ -103,6 +104,7 @@ pub struct Shard {
     /// A limit of connections is in force: they wait for their admission.
     pub(super) waits_for_admission: bool,
     pub(super) requests: RequestTable,
+    pub(super) own_asks: OwnAsks,
     pub(super) fetch_sessions: FetchSessions,
     pub(super) groups: Groups,
     pub(super) parts: PartTable,
@@ -140,6 +142,7 @@ impl Shard {
             closings: Closings::default(),
             waits_for_admission: false,
             requests: RequestTable::default(),
+            own_asks: OwnAsks::default(),
             fetch_sessions: FetchSessions::default(),
             parts: PartTable::default(),
             partitions: PartitionTable::default(),
@@ -361,9 +364,11 @@ impl Shard {
             MeshMessage::OffsetsFound { request, results } => {
                 self.finish_offsets(request, results, effects);
             }
-            MeshMessage::Asks { request, asks } => self.handle_asks(from, request, asks, effects),
+            MeshMessage::Asks { request, asks } => {
+                self.handle_asks(now, from, request, asks, effects);
+            }
             MeshMessage::Said { request, results } => {
-                self.finish_asks(request, results, effects);
+                self.finish_asks(now, request, results, effects);
             }
             MeshMessage::GroupAsks { request, asks } => {
                 self.handle_group_asks(now, from, request, asks, effects);

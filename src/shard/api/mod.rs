@@ -43,6 +43,7 @@ mod produce_before_v3;
 mod resource;
 pub mod sync_group;
 pub mod update_features;
+pub mod write_txn_markers;
 
 use std::ops::RangeInclusive;
 
@@ -240,6 +241,11 @@ pub static APIS: &[Api] = &[
         ApiKey::OffsetForLeaderEpoch,
         offset_for_leader_epoch::VERSIONS,
         offset_for_leader_epoch::handle,
+    ),
+    Api::new(
+        ApiKey::WriteTxnMarkers,
+        write_txn_markers::VERSIONS,
+        write_txn_markers::handle,
     ),
     Api::new(
         ApiKey::DescribeConfigs,

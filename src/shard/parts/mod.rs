@@ -9,6 +9,7 @@
 
 pub mod asks;
 pub mod fetch;
+pub mod markers;
 pub mod offsets;
 pub mod produce;
 

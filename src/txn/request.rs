@@ -8,6 +8,7 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use super::list::IdPattern;
 pub use crate::model::coordinator::Caller;
 use crate::model::error_code::ErrorCode;
 use crate::wire::protocol::describe_transactions::TransactionState as Described;
@@ -70,7 +71,7 @@ pub struct EndTransaction {
 }
 
 /// Which transactions are wanted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ListFilter {
     /// Those in these states; all if there is none.
     pub states: Vec<ByteString>,
@@ -78,12 +79,12 @@ pub struct ListFilter {
     pub producer_ids: Vec<i64>,
     /// Those that have lasted for longer than so many milliseconds; all if negative.
     pub duration_ms: i64,
-    /// Those whose id as a whole matches this regular expression; all if it is empty.
-    pub pattern: ByteString,
+    /// Those whose id matches; all if there is no pattern.
+    pub pattern: Option<IdPattern>,
 }
 
 /// What is asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum TxnCall {
     /// To get a producer id, or its next epoch.
     Init(InitProducer),

@@ -14,6 +14,7 @@ use super::machine::{Phase, Shard};
 use super::mesh_message::MeshMessage;
 use super::parts::SubId;
 use super::parts::asks::Said;
+use super::parts::produce::ProduceRefusal;
 use super::stage::Stage;
 use crate::config::connections::ConnectionLimits;
 use crate::limits::{OPENING_PARTITIONS_MAX, PARTITIONS_MAX};
@@ -156,6 +157,7 @@ impl Shard {
     }
 
     fn delete_slot(&mut self, now: Now, slot: u32, effects: &mut Effects) {
+        self.end_verifications(Some(slot), effects);
         self.progress.leaving.insert(slot);
         self.progress.busy.insert(slot);
         self.on_slot(slot, &mut effects.disk, |partition, disk, events| {
@@ -292,6 +294,7 @@ impl Shard {
                 let result = self.take_group_write(now, sub, result, effects);
                 let result = result.and_then(|result| self.take_marker_end(sub, result, effects));
                 if let Some(result) = result {
+                    let result = result.map_err(ProduceRefusal::from);
                     self.handle_produced(sub, result, waited, effects);
                 }
                 return;

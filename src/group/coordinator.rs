@@ -195,8 +195,8 @@ impl Coordinator {
             GroupCall::Commit(request, version) => {
                 self.commit(now, caller, &request, version, effects);
             }
-            GroupCall::CommitInTransaction(request, producer) => {
-                self.commit_in_transaction(now, caller, &request, producer, effects);
+            GroupCall::CommitInTransaction(commit) => {
+                self.commit_in_transaction(now, caller, &commit, effects);
             }
             GroupCall::Fetch {
                 group,

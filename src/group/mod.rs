@@ -30,7 +30,9 @@ mod tests;
 
 pub use crate::model::coordinator::partition_of;
 pub use coordinator::Coordinator;
-pub use request::{Caller, GroupAnswer, GroupCall, GroupEffects, Origin, TxnProducer};
+pub use request::{
+    Caller, GroupAnswer, GroupCall, GroupEffects, Origin, TransactionalCommit, TxnProducer,
+};
 pub use state::State;
 pub use topic::OFFSETS_TOPIC;
 pub use write::WriteError;

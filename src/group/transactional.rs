@@ -13,7 +13,7 @@ use super::commit::judge;
 use super::coordinator::{Coordinator, drop_blank};
 use super::member::own;
 use super::offsets::Committed;
-use super::request::{Caller, GroupAnswer, GroupEffects, TxnProducer};
+use super::request::{Caller, GroupAnswer, GroupEffects, TransactionalCommit, TxnProducer};
 use super::state::State;
 use super::turn::Turn;
 use super::write::{Record, TooLarge, Write};
@@ -28,10 +28,10 @@ impl Coordinator {
         &mut self,
         now: Now,
         caller: Caller,
-        request: &OffsetCommitRequest,
-        producer: TxnProducer,
+        commit: &TransactionalCommit,
         effects: &mut GroupEffects,
     ) {
+        let (request, producer) = (&commit.request, commit.producer);
         let id = &request.group_id;
         let (groups, mut turn) = self.split(now, effects);
         let refusal = if id.len() > GROUP_ID_BYTES_MAX {

@@ -8,6 +8,7 @@
 //! `GROUP_LOADS_MAX` are read at a time.
 
 mod load;
+mod transactional;
 
 use std::collections::BTreeMap;
 
@@ -234,30 +235,39 @@ impl Shard {
         effects: &mut Effects,
     ) {
         for ask in asks {
-            let caller = Caller {
-                shard: asker,
-                request,
-                place: ask.place,
-            };
-            if let GroupCall::List { states } = &ask.call {
-                let answer = GroupAnswer::Listed(self.list_groups(states));
-                self.groups.effects.answers.push((caller, answer));
-                continue;
-            }
-            match self.groups.seats.get_mut(&ask.partition) {
-                Some(seat) => {
-                    let out = &mut self.groups.effects;
-                    seat.coordinator.handle_call(now, caller, ask.call, out);
-                    self.append_group_batches(now, ask.partition, effects);
-                    self.settle_group_timer(ask.partition);
-                }
-                None => {
-                    let answer = self.refuse_group(ask.partition, &ask.call);
-                    self.groups.effects.answers.push((caller, answer));
-                }
+            if let Some(ask) = self.hold_group_ask(asker, request, ask, effects) {
+                self.take_group_ask(now, asker, request, ask, effects);
             }
         }
         self.send_group_answers(effects);
+    }
+
+    fn take_group_ask(
+        &mut self,
+        now: Now,
+        asker: ShardId,
+        request: u64,
+        ask: GroupAsk,
+        effects: &mut Effects,
+    ) {
+        let caller = caller(asker, request, ask.place);
+        if let GroupCall::List { states } = &ask.call {
+            let answer = GroupAnswer::Listed(self.list_groups(states));
+            self.groups.effects.answers.push((caller, answer));
+            return;
+        }
+        match self.groups.seats.get_mut(&ask.partition) {
+            Some(seat) => {
+                let out = &mut self.groups.effects;
+                seat.coordinator.handle_call(now, caller, ask.call, out);
+                self.append_group_batches(now, ask.partition, effects);
+                self.settle_group_timer(ask.partition);
+            }
+            None => {
+                let answer = self.refuse_group(ask.partition, &ask.call);
+                self.groups.effects.answers.push((caller, answer));
+            }
+        }
     }
 
     fn list_groups(&self, states: &[ByteString]) -> Result<Vec<ListedGroup>, ErrorCode> {
@@ -468,6 +478,14 @@ impl Shard {
                 self.settle_groups(now, partition, effects);
             }
         }
+    }
+}
+
+fn caller(shard: ShardId, request: u64, place: usize) -> Caller {
+    Caller {
+        shard,
+        request,
+        place,
     }
 }
 

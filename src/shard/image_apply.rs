@@ -292,7 +292,8 @@ impl Shard {
             } => {
                 let sub = SubId::unpack(waiter);
                 let result = self.take_group_write(now, sub, result, effects);
-                let result = result.and_then(|result| self.take_marker_end(sub, result, effects));
+                let result =
+                    result.and_then(|result| self.take_marker_end(now, sub, result, effects));
                 if let Some(result) = result {
                     let result = result.map_err(ProduceRefusal::from);
                     self.handle_produced(sub, result, waited, effects);

@@ -26,6 +26,7 @@ pub mod stage;
 mod start_progress;
 mod strays;
 mod timers;
+mod transactions;
 mod volume;
 
 pub use closings::ClosedFor;

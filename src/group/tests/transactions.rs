@@ -8,8 +8,13 @@ use crate::wire::record::{BatchHeader, EndMarker, RecordView, records};
 
 const UNSTABLE: i16 = ErrorCode::UnstableOffsetCommit as i16;
 
-fn producer(id: i64) -> TxnProducer {
-    TxnProducer { id, epoch: 3 }
+fn in_transaction(id: i64, request: OffsetCommitRequest) -> GroupCall {
+    GroupCall::CommitInTransaction(Box::new(TransactionalCommit {
+        transactional_id: "x".into(),
+        producer: TxnProducer { id, epoch: 3 },
+        adds: false,
+        request,
+    }))
 }
 
 impl Bench {
@@ -27,7 +32,7 @@ impl Bench {
         offset: i64,
     ) -> ErrorCode {
         let request = commit_request(member, generation, at, offset);
-        let call = self.call(GroupCall::CommitInTransaction(request, producer(id)));
+        let call = self.call(in_transaction(id, request));
         self.committed(call).expect("answered at once")[0]
     }
 
@@ -153,7 +158,7 @@ fn a_static_member_that_was_replaced_is_fenced() {
     let joined = bench.joined(call).expect("alone");
     let mut request = commit_request("another", joined.generation_id, ("t", 0), 1);
     request.group_instance_id = Some("one".into());
-    let call = bench.call(GroupCall::CommitInTransaction(request, producer(7)));
+    let call = bench.call(in_transaction(7, request));
     assert_eq!(
         bench.committed(call),
         Some(vec![ErrorCode::FencedInstanceId])
@@ -172,7 +177,7 @@ fn what_the_log_did_not_take_is_not_proposed() {
         bench.propose(7, ("t", 0), 3);
         bench.holds = true;
         let request = commit_request("", -1, ("t", 0), 9);
-        let call = bench.call(GroupCall::CommitInTransaction(request, producer(7)));
+        let call = bench.call(in_transaction(7, request));
         assert_eq!(bench.committed(call), None);
         assert_eq!(bench.stable_offset("t", 0), (-1, UNSTABLE));
         bench.lose(error);
@@ -222,7 +227,7 @@ fn a_coordinator_that_is_given_up_answers_who_waits() {
     let mut bench = Bench::new();
     bench.holds = true;
     let request = commit_request("", -1, ("t", 0), 9);
-    let call = bench.call(GroupCall::CommitInTransaction(request, producer(7)));
+    let call = bench.call(in_transaction(7, request));
     bench.unload();
     assert_eq!(bench.committed(call), Some(vec![ErrorCode::NotCoordinator]));
 }

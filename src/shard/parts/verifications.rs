@@ -134,7 +134,10 @@ impl Verifications {
         }
         let mut rest = self.queues.remove(&place).map(|queue| queue.held);
         let (mut ended, mut held) = (Vec::new(), rest.take().unwrap_or_default());
-        while held.front().is_some_and(|(claim, _)| *claim == question.claim) {
+        while held
+            .front()
+            .is_some_and(|(claim, _)| *claim == question.claim)
+        {
             ended.extend(held.pop_front().map(|(_, one)| one));
         }
         let next = self.begin(place, held);
@@ -177,8 +180,12 @@ impl Verifications {
     /// A partition ends, or all do: what waits there.
     pub fn take_all(&mut self, at: Option<TopicPartition>) -> Vec<(TopicPartition, Held)> {
         let is_wanted = |place: &(TopicPartition, i64)| at.is_none_or(|at| place.0 == at);
-        let places: Vec<(TopicPartition, i64)> =
-            self.queues.keys().filter(|place| is_wanted(place)).copied().collect();
+        let places: Vec<(TopicPartition, i64)> = self
+            .queues
+            .keys()
+            .filter(|place| is_wanted(place))
+            .copied()
+            .collect();
         let mut all = Vec::new();
         for place in places {
             let queue = self.queues.remove(&place);

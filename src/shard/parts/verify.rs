@@ -174,10 +174,24 @@ impl Shard {
                 }
                 self.refuse_append(sub, ProduceRefusal::Coordinator(code), effects);
             }
-            (Held::Group { asker, request, ask }, ErrorCode::None) => {
+            (
+                Held::Group {
+                    asker,
+                    request,
+                    ask,
+                },
+                ErrorCode::None,
+            ) => {
                 self.handle_group_ask(now, asker, request, ask, effects);
             }
-            (Held::Group { asker, request, ask }, code) => {
+            (
+                Held::Group {
+                    asker,
+                    request,
+                    ask,
+                },
+                code,
+            ) => {
                 let code = match code {
                     ErrorCode::ProducerFenced => ErrorCode::InvalidProducerEpoch,
                     // The group's coordinator is the right one: the client need not look for it.
@@ -204,7 +218,11 @@ impl Shard {
                 Held::Append { sub, .. } => {
                     self.refuse_append(sub, ProduceRefusal::Late, effects);
                 }
-                Held::Group { asker, request, ask } => {
+                Held::Group {
+                    asker,
+                    request,
+                    ask,
+                } => {
                     let code = ErrorCode::InvalidTxnState;
                     self.refuse_group_ask(asker, request, &ask, code, effects);
                 }
@@ -220,13 +238,20 @@ impl Shard {
         }
         let partition = slot.and_then(|slot| self.partitions.get(slot));
         let at = partition.map(|partition| partition.at());
+        if slot.is_some() && at.is_none() {
+            return;
+        }
         for (at, held) in self.verifications.take_all(at) {
             match held {
                 Held::Append { sub, .. } => {
                     self.note_held_refused(at, sub, effects);
                     self.refuse_append(sub, ProduceError::NotLeader.into(), effects);
                 }
-                Held::Group { asker, request, ask } => {
+                Held::Group {
+                    asker,
+                    request,
+                    ask,
+                } => {
                     let code = ErrorCode::NotCoordinator;
                     self.refuse_group_ask(asker, request, &ask, code, effects);
                 }

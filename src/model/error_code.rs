@@ -126,6 +126,8 @@ error_codes! {
     TransactionalIdAuthorizationFailed = 53,
     /// No authorizer is configured.
     SecurityDisabled = 54,
+    /// It was not tried, because a part of the same request was refused.
+    OperationNotAttempted = 55,
     /// The disk failed.
     KafkaStorageError = 56,
     /// The producer id is not known to this partition.

@@ -17,6 +17,7 @@ use super::parts::asks::Said;
 use super::parts::produce::ProduceRefusal;
 use super::stage::Stage;
 use crate::config::connections::ConnectionLimits;
+use crate::group;
 use crate::limits::{OPENING_PARTITIONS_MAX, PARTITIONS_MAX};
 use crate::log::{RecoveryReport, RefusedProducers, RoundTimes};
 use crate::model::error_code::ErrorCode;
@@ -24,6 +25,7 @@ use crate::model::ids::{ShardId, TopicId, TopicPartition};
 use crate::model::image::{MetadataImage, PartitionImage};
 use crate::model::time::Now;
 use crate::partition::{Partition, PartitionEvent, PartitionSpec};
+use crate::txn;
 
 /// Images that are being applied.
 #[derive(Debug, Default)]
@@ -291,7 +293,10 @@ impl Shard {
                 waited,
             } => {
                 let sub = SubId::unpack(waiter);
-                let result = self.take_group_write(now, sub, result, effects);
+                let result = self.take_seat_write::<group::Coordinator>(now, sub, result, effects);
+                let result = result.and_then(|result| {
+                    self.take_seat_write::<txn::Coordinator>(now, sub, result, effects)
+                });
                 let result =
                     result.and_then(|result| self.take_marker_end(now, sub, result, effects));
                 if let Some(result) = result {
@@ -306,7 +311,11 @@ impl Shard {
             }
             PartitionEvent::Fetched { read, result } => {
                 let sub = SubId::unpack(read);
-                if let Some(result) = self.take_group_read(now, sub, result, effects) {
+                let result = self.take_seat_read::<group::Coordinator>(now, sub, result, effects);
+                let result = result.and_then(|result| {
+                    self.take_seat_read::<txn::Coordinator>(now, sub, result, effects)
+                });
+                if let Some(result) = result {
                     self.handle_fetched(sub, result, effects);
                 }
                 return;
@@ -329,6 +338,23 @@ impl Shard {
         self.finish_stop(effects);
     }
 
+    /// Makes the coordinators those of the partitions that this shard leads now.
+    fn settle_coordinators(&mut self, now: Now, effects: &mut Effects) {
+        self.settle_seats::<group::Coordinator>(now, effects);
+        self.settle_seats::<txn::Coordinator>(now, effects);
+    }
+
+    /// True if this slot belongs to a topic in which coordinators keep their state.
+    fn keeps_coordinators(&self, slot: u32) -> bool {
+        let Some(partition) = self.partitions.get(slot) else {
+            return false;
+        };
+        [group::OFFSETS_TOPIC, txn::TRANSACTIONS_TOPIC]
+            .iter()
+            .filter_map(|topic| self.image.topics.get(*topic))
+            .any(|topic| topic.id == partition.at().topic_id)
+    }
+
     /// A partition is open.
     fn take_opened(&mut self, now: Now, slot: u32, report: &RecoveryReport, effects: &mut Effects) {
         self.notice_recovery(slot, report, effects);
@@ -337,7 +363,7 @@ impl Shard {
         if !self.progress.leaving.contains(&slot) {
             self.finish_slot(slot);
         }
-        if self.keeps_groups(slot) && self.phase == Phase::Running {
+        if self.keeps_coordinators(slot) && self.phase == Phase::Running {
             self.settle_coordinators(now, effects);
         }
         self.open_waiting(now, effects);

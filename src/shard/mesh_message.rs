@@ -188,7 +188,7 @@ pub enum MeshMessage {
         /// What.
         asks: Vec<TxnAsk>,
     },
-    /// What coordinators say to some of the calls of a request; the others follow.
+    /// What they say to some of the calls of a request; the others follow.
     TxnsSaid {
         /// Of the request.
         request: u64,

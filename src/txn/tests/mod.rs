@@ -1,1 +1,1 @@
-//! t
+//! Tests of the coordinator.

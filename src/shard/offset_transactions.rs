@@ -7,8 +7,8 @@
 //! a marker has overtaken it; an offset counts before whoever asked for the marker is answered.
 //! Runs on: its shard. Bounded by: the requests in flight.
 
-use super::{GroupAsk, caller};
-use crate::group::{GroupCall, OFFSETS_TOPIC};
+use super::groups::GroupAsk;
+use crate::group::{Caller, Coordinator, GroupCall, OFFSETS_TOPIC};
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::{ShardId, TopicPartition};
 use crate::model::time::Now;
@@ -31,7 +31,7 @@ impl Shard {
         let GroupCall::CommitInTransaction(commit) = &ask.call else {
             return Some(ask);
         };
-        let seat = self.groups.seats.get(&ask.partition);
+        let seat = self.groups.seats.seats.get(&ask.partition);
         let Some(seat) = seat.filter(|seat| !seat.coordinator.is_loading()) else {
             return Some(ask);
         };
@@ -63,8 +63,8 @@ impl Shard {
         ask: GroupAsk,
         effects: &mut Effects,
     ) {
-        self.take_group_ask(now, asker, request, ask, effects);
-        self.send_group_answers(effects);
+        self.take_seat_ask::<Coordinator>(now, asker, request, ask, effects);
+        self.send_seat_answers::<Coordinator>(effects);
     }
 
     /// Answers a call with a code.
@@ -76,9 +76,13 @@ impl Shard {
         code: ErrorCode,
         effects: &mut Effects,
     ) {
-        let answer = (caller(asker, request, ask.place), ask.call.refusal(code));
-        self.groups.effects.answers.push(answer);
-        self.send_group_answers(effects);
+        let caller = Caller {
+            shard: asker,
+            request,
+            place: ask.place,
+        };
+        self.groups.seats.answer(caller, ask.call.refusal(code));
+        self.send_seat_answers::<Coordinator>(effects);
     }
 
     /// A marker is committed in a partition: if it keeps groups, their offsets count, or not.
@@ -87,7 +91,7 @@ impl Shard {
         at: TopicPartition,
         marker: &TxnMarker,
     ) {
-        let mut seats = self.groups.seats.values_mut();
+        let mut seats = self.groups.seats.seats.values_mut();
         if let Some(seat) = seats.find(|seat| seat.at == at) {
             let is_commit = marker.marker.is_commit;
             seat.coordinator
@@ -104,8 +108,8 @@ impl Shard {
     ) {
         let topic = self.image.topics.get(OFFSETS_TOPIC);
         if topic.is_some_and(|topic| topic.id == at.topic_id) {
-            self.unload_groups(now, at.partition, effects);
-            self.settle_coordinators(now, effects);
+            self.unload_seat::<Coordinator>(now, at.partition, effects);
+            self.settle_seats::<Coordinator>(now, effects);
         }
     }
 }

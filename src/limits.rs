@@ -318,6 +318,10 @@ pub const ID_PATTERN_BYTES_MAX: usize = 32_767;
 /// Bytes that such an expression may need once it is compiled.
 pub const ID_PATTERN_PROGRAM_BYTES_MAX: usize = 1024 * 1024;
 
+/// Milliseconds for which the first batch of a transaction waits until the one before has ended in
+/// all its partitions; past it the client sends again.
+pub const TRANSACTION_PATIENCE_MS: u32 = 1_000;
+
 /// Aborted transactions that the answer to a fetch may list for one partition.
 pub const ABORTED_TRANSACTIONS_MAX: usize = 1_000_000;
 

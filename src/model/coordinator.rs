@@ -28,6 +28,8 @@ pub enum WriteError {
     TooLarge,
     /// Not now; it may be tried again.
     Unavailable,
+    /// The producer in whose transaction they are has a newer epoch.
+    Fenced,
 }
 
 /// The partition that keeps a name: the hash that Java has for it (over UTF-16 units), its

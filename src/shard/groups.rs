@@ -6,6 +6,8 @@
 //! `seats`; a heartbeat is well while its group is loading, so that nobody thinks that it was thrown
 //! out. Runs on: its shard. Bounded by: the partitions of the topic.
 
+mod transactional;
+
 use bytes::Bytes;
 use bytestring::ByteString;
 
@@ -20,6 +22,7 @@ use crate::group::{
     Caller, Coordinator, GroupAnswer, GroupCall, GroupEffects, OFFSETS_TOPIC, WriteError,
 };
 use crate::model::error_code::ErrorCode;
+use crate::model::ids::ShardId;
 use crate::model::image::MetadataImage;
 use crate::model::time::{MonotonicUs, Now};
 use crate::txn::TRANSACTIONS_TOPIC;
@@ -109,6 +112,15 @@ impl Coordinates for Coordinator {
             GroupCall::Heartbeat(_) => ErrorCode::None,
             _ => ErrorCode::CoordinatorLoadInProgress,
         }
+    }
+
+    fn hold(
+        shard: &mut Shard,
+        (asker, request): (ShardId, u64),
+        ask: GroupAsk,
+        effects: &mut Effects,
+    ) -> Option<GroupAsk> {
+        shard.hold_group_ask(asker, request, ask, effects)
     }
 
     fn answer_for_all(shard: &Shard, _: Now, call: &GroupCall) -> Option<GroupAnswer> {

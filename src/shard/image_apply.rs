@@ -14,6 +14,7 @@ use super::machine::{Phase, Shard};
 use super::mesh_message::MeshMessage;
 use super::parts::SubId;
 use super::parts::asks::Said;
+use super::parts::produce::ProduceRefusal;
 use super::stage::Stage;
 use crate::config::connections::ConnectionLimits;
 use crate::group;
@@ -158,6 +159,7 @@ impl Shard {
     }
 
     fn delete_slot(&mut self, now: Now, slot: u32, effects: &mut Effects) {
+        self.end_verifications(Some(slot), effects);
         self.progress.leaving.insert(slot);
         self.progress.busy.insert(slot);
         self.on_slot(slot, &mut effects.disk, |partition, disk, events| {
@@ -295,8 +297,10 @@ impl Shard {
                 let result = result.and_then(|result| {
                     self.take_seat_write::<txn::Coordinator>(now, sub, result, effects)
                 });
-                let result = result.and_then(|result| self.take_marker_end(sub, result, effects));
+                let result =
+                    result.and_then(|result| self.take_marker_end(now, sub, result, effects));
                 if let Some(result) = result {
+                    let result = result.map_err(ProduceRefusal::from);
                     self.handle_produced(sub, result, waited, effects);
                 }
                 return;

@@ -24,6 +24,7 @@ use super::mesh_message::{MeshMessage, Origin};
 use super::numbers::{ShardCounts, ShardNumbers};
 use super::partition_table::PartitionTable;
 use super::parts::PartTable;
+use super::parts::verifications::Verifications;
 use super::request_table::{Call, Continuation, Pending, RequestTable};
 use super::slow_requests::SlowRequests;
 use super::spares::Spares;
@@ -109,6 +110,7 @@ pub struct Shard {
     pub(super) waits_for_admission: bool,
     pub(super) requests: RequestTable,
     pub(super) own_asks: OwnAsks,
+    pub(super) verifications: Verifications,
     pub(super) fetch_sessions: FetchSessions,
     pub(super) groups: Groups,
     pub(super) transactions: Transactions,
@@ -149,6 +151,7 @@ impl Shard {
             waits_for_admission: false,
             requests: RequestTable::default(),
             own_asks: OwnAsks::default(),
+            verifications: Verifications::default(),
             fetch_sessions: FetchSessions::default(),
             parts: PartTable::default(),
             partitions: PartitionTable::default(),
@@ -394,7 +397,7 @@ impl Shard {
                 self.handle_seat_asks::<txn::Coordinator>(now, from, request, asks, effects);
             }
             MeshMessage::TxnsSaid { request, answers } => {
-                self.take_call_answers::<txn::Coordinator>(now, request, answers, effects);
+                self.take_txn_answers(now, request, answers, effects);
             }
             MeshMessage::Drain { version } => self.handle_drain(from, version, effects),
             MeshMessage::Drained => self.handle_drained(from, effects),
@@ -464,6 +467,7 @@ impl Shard {
         self.drop_unopened();
         self.unload_all_seats::<group::Coordinator>(now, effects);
         self.unload_all_seats::<txn::Coordinator>(now, effects);
+        self.end_verifications(None, effects);
         let slots: Vec<u32> = self.partitions.iter().map(|(slot, _)| slot).collect();
         for slot in slots {
             self.on_slot(slot, &mut effects.disk, |partition, disk, events| {

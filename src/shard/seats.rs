@@ -20,7 +20,7 @@ use super::machine::Shard;
 use super::mesh_message::MeshMessage;
 use super::parts::SubId;
 use super::timers::Timer;
-use crate::log::AppendError;
+use crate::log::{AppendError, AppendRules};
 use crate::model::coordinator::{Caller, WriteError};
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::{LeaderEpoch, Offset, ShardId, TopicPartition};
@@ -28,7 +28,7 @@ use crate::model::number_map::NumberMap;
 use crate::model::time::{MonotonicUs, Now};
 use crate::partition::{AppendRequest, ProduceError, Produced};
 use crate::replication::min_insync::Acks;
-use crate::wire::record::BatchError;
+use crate::wire::record::{BatchError, BatchHeader};
 
 /// Stands for every partition of the topic, where something is listed.
 pub const EVERY_PARTITION: i32 = -1;
@@ -93,6 +93,13 @@ pub trait Coordinates: Sized {
     fn refusal(call: &Self::Call, code: ErrorCode) -> Self::Answer;
     /// What is said while it has not read its log.
     fn code_while_loading(call: &Self::Call) -> ErrorCode;
+    /// Lets a call wait before it comes to its coordinator; gives any other back.
+    fn hold(
+        shard: &mut Shard,
+        asker: (ShardId, u64),
+        ask: SeatAsk<Self::Call>,
+        effects: &mut Effects,
+    ) -> Option<SeatAsk<Self::Call>>;
     /// The answer to a call that concerns all of them on this shard.
     fn answer_for_all(shard: &Shard, now: Now, call: &Self::Call) -> Option<Self::Answer>;
     /// Answers and batches among its effects.
@@ -305,28 +312,58 @@ impl Shard {
         effects: &mut Effects,
     ) {
         for ask in asks {
-            let caller = Caller {
-                shard: asker,
-                request,
-                place: ask.place,
-            };
-            if let Some(answer) = K::answer_for_all(self, now, &ask.call) {
-                K::seats_mut(self).answer(caller, answer);
-                continue;
-            }
-            match K::seats_mut(self).with_out(ask.partition) {
-                Some((seat, out)) => {
-                    seat.coordinator.handle_call(now, caller, ask.call, out);
-                    self.append_seat_batches::<K>(now, ask.partition, effects);
-                    K::settle_rest(self, now, ask.partition, effects);
-                    self.settle_seat_timer::<K>(ask.partition);
-                }
-                None => {
-                    let answer = self.refuse_seat_call::<K>(ask.partition, &ask.call);
-                    K::seats_mut(self).answer(caller, answer);
-                }
+            if let Some(ask) = K::hold(self, (asker, request), ask, effects) {
+                self.take_seat_ask::<K>(now, (asker, request), ask, effects);
             }
         }
+        self.send_seat_answers::<K>(effects);
+    }
+
+    /// Gives a call to its coordinator; the answers are not sent yet.
+    pub(super) fn take_seat_ask<K: Coordinates>(
+        &mut self,
+        now: Now,
+        (shard, request): (ShardId, u64),
+        ask: SeatAsk<K::Call>,
+        effects: &mut Effects,
+    ) {
+        let caller = Caller {
+            shard,
+            request,
+            place: ask.place,
+        };
+        if let Some(answer) = K::answer_for_all(self, now, &ask.call) {
+            return K::seats_mut(self).answer(caller, answer);
+        }
+        match K::seats_mut(self).with_out(ask.partition) {
+            Some((seat, out)) => {
+                seat.coordinator.handle_call(now, caller, ask.call, out);
+                self.append_seat_batches::<K>(now, ask.partition, effects);
+                K::settle_rest(self, now, ask.partition, effects);
+                self.settle_seat_timer::<K>(ask.partition);
+            }
+            None => {
+                let answer = self.refuse_seat_call::<K>(ask.partition, &ask.call);
+                K::seats_mut(self).answer(caller, answer);
+            }
+        }
+    }
+
+    /// Answers a call with a code.
+    pub(super) fn refuse_seat_ask<K: Coordinates>(
+        &mut self,
+        (shard, request): (ShardId, u64),
+        ask: &SeatAsk<K::Call>,
+        code: ErrorCode,
+        effects: &mut Effects,
+    ) {
+        let caller = Caller {
+            shard,
+            request,
+            place: ask.place,
+        };
+        let answer = K::refusal(&ask.call, code);
+        K::seats_mut(self).answer(caller, answer);
         self.send_seat_answers::<K>(effects);
     }
 
@@ -391,6 +428,12 @@ impl Shard {
         };
         let at = seat.at;
         seats.writes.insert(write, (partition, seat.number, number));
+        // Offsets of a transaction: its coordinator was asked before they came here.
+        let header = BatchHeader::parse(&records);
+        let rules = match header.map(|header| header.attributes.is_transactional()) {
+            Ok(true) => AppendRules::ON_BEHALF,
+            _ => AppendRules::CLIENT,
+        };
         let append = AppendRequest {
             waiter: sub::<K>(write).pack(),
             came_us: now.monotonic_us,
@@ -398,7 +441,7 @@ impl Shard {
             records,
         };
         let done = self.on_partition(at, &mut effects.disk, |log, disk, events| {
-            log.handle_append(now, append, disk, events);
+            log.handle_append_as(now, append, rules, disk, events);
         });
         if done.is_none() {
             self.finish_seat_write::<K>(now, write, Err(WriteError::NotLeader));
@@ -522,6 +565,7 @@ fn write_error(error: &ProduceError) -> WriteError {
     match error {
         ProduceError::NotLeader | ProduceError::Offline => WriteError::NotLeader,
         ProduceError::Append(AppendError::LargerThanSegment) => WriteError::TooLarge,
+        ProduceError::Append(AppendError::ProducerFenced) => WriteError::Fenced,
         ProduceError::Append(AppendError::Batch(BatchError::TooLarge { .. })) => {
             WriteError::TooLarge
         }

@@ -23,6 +23,7 @@ use super::timers::Timer;
 use crate::config::transactions::TransactionSettings;
 use crate::model::coordinator::WriteError;
 use crate::model::error_code::ErrorCode;
+use crate::model::ids::ShardId;
 use crate::model::time::{MonotonicUs, Now};
 use crate::txn::{
     Caller, Coordinator, ListFilter, MarkerOutcome, MarkerRequest, TRANSACTIONS_TOPIC, TxnAnswer,
@@ -115,6 +116,10 @@ impl Coordinates for Coordinator {
         ErrorCode::CoordinatorLoadInProgress
     }
 
+    fn hold(_: &mut Shard, _: (ShardId, u64), ask: TxnAsk, _: &mut Effects) -> Option<TxnAsk> {
+        Some(ask)
+    }
+
     fn answer_for_all(shard: &Shard, now: Now, call: &TxnCall) -> Option<TxnAnswer> {
         match call {
             TxnCall::List(filter) => Some(TxnAnswer::Listed(shard.transactions.list(now, filter))),
@@ -171,6 +176,27 @@ impl Coordinates for Coordinator {
 }
 
 impl Shard {
+    /// The partition of the topic that keeps a transactional id, and the shard that leads it.
+    pub(super) fn coordinator_of_transaction(
+        &self,
+        transactional_id: &str,
+    ) -> Result<(i32, ShardId), ErrorCode> {
+        self.coordinator_of::<Coordinator>(transactional_id)
+    }
+
+    /// Coordinators have answered, to a client or to partitions.
+    pub(super) fn take_txn_answers(
+        &mut self,
+        now: Now,
+        request: u64,
+        answers: Vec<(usize, TxnAnswer)>,
+        effects: &mut Effects,
+    ) {
+        if let Some(answers) = self.take_verified(now, request, answers, effects) {
+            self.take_call_answers::<Coordinator>(now, request, answers, effects);
+        }
+    }
+
     /// Puts the markers that a coordinator wants.
     fn put_markers(&mut self, now: Now, partition: i32, effects: &mut Effects) {
         for markers in std::mem::take(&mut self.transactions.seats.out.markers) {
@@ -196,6 +222,7 @@ impl Shard {
                     is_commit: markers.is_commit,
                     coordinator_epoch: markers.coordinator_epoch,
                 },
+                transaction_version: markers.transaction_version,
             });
             plan.push(self.route_by_name(topic, *partition), question);
         }

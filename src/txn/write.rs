@@ -125,6 +125,7 @@ pub(super) fn code_of(error: WriteError) -> ErrorCode {
     match error {
         WriteError::NotLeader => ErrorCode::NotCoordinator,
         WriteError::TooLarge => ErrorCode::UnknownServerError,
-        WriteError::Unavailable => ErrorCode::CoordinatorNotAvailable,
+        // Its own records are in nobody's transaction.
+        WriteError::Unavailable | WriteError::Fenced => ErrorCode::CoordinatorNotAvailable,
     }
 }

@@ -140,7 +140,10 @@ impl<K: Asked> CallPlan<K> {
 
 impl Shard {
     /// The partition that keeps a name, and the shard that leads it.
-    fn coordinator_of<K: Coordinates>(&self, name: &str) -> Result<(i32, ShardId), ErrorCode> {
+    pub(in crate::shard) fn coordinator_of<K: Coordinates>(
+        &self,
+        name: &str,
+    ) -> Result<(i32, ShardId), ErrorCode> {
         let topic = self.image().topics.get(K::TOPIC);
         let topic = topic.ok_or(ErrorCode::NotCoordinator)?;
         let count = i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX);

@@ -49,6 +49,7 @@ mod produce_before_v3;
 mod resource;
 pub mod sync_group;
 pub mod transactions;
+pub mod txn_offset_commit;
 pub mod update_features;
 pub mod write_txn_markers;
 
@@ -264,6 +265,11 @@ pub static APIS: &[Api] = &[
         ApiKey::WriteTxnMarkers,
         write_txn_markers::VERSIONS,
         write_txn_markers::handle,
+    ),
+    Api::new(
+        ApiKey::TxnOffsetCommit,
+        txn_offset_commit::VERSIONS,
+        txn_offset_commit::handle,
     ),
     Api::new(
         ApiKey::DescribeConfigs,

@@ -20,7 +20,7 @@ use crate::wire::protocol::write_txn_markers::{
 use crate::wire::record::EndMarker;
 
 /// Versions that are served.
-pub const VERSIONS: RangeInclusive<i16> = 1..=1;
+pub const VERSIONS: RangeInclusive<i16> = 1..=2;
 
 /// Hands the markers to the shards of their partitions.
 pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiError> {
@@ -53,6 +53,7 @@ fn add(shard: &Shard, plan: &mut AskPlan, marker: WritableTxnMarker) -> Writable
             is_commit: marker.transaction_result,
             coordinator_epoch: marker.coordinator_epoch,
         },
+        transaction_version: i16::from(marker.transaction_version),
     });
     let may_be = marker.producer_id >= 0 && marker.producer_epoch >= 0;
     let mut result = WritableTxnMarkerResult {

@@ -133,6 +133,9 @@ impl Shard {
                 part: number,
                 place,
             };
+            if let Question::Marker(marker) = ask.question {
+                self.refuse_late(ask.at, &marker, effects);
+            }
             let said = self.on_partition(ask.at, &mut effects.disk, |partition, disk, events| {
                 put(now, partition, sub, ask.question, disk, events)
             });

@@ -8,6 +8,7 @@
 use super::asks::{Question, Said};
 use super::{Part, SubId};
 use crate::model::error_code::ErrorCode;
+use crate::model::time::Now;
 use crate::partition::{MarkerRequest, ProduceError, Produced};
 use crate::shard::contract::Effects;
 use crate::shard::machine::Shard;
@@ -22,6 +23,9 @@ pub struct TxnMarker {
     pub producer_epoch: i16,
     /// How it ended, and by which coordinator.
     pub marker: EndMarker,
+    /// The `transaction.version` under which it ran: from 2 on each transaction has its own epoch,
+    /// and its end the next one (KIP-890).
+    pub transaction_version: i16,
 }
 
 impl TxnMarker {
@@ -32,6 +36,7 @@ impl TxnMarker {
             producer_id: self.producer_id,
             producer_epoch: self.producer_epoch,
             marker: self.marker,
+            epoch_rises: self.transaction_version >= 2,
         }
     }
 }
@@ -40,6 +45,7 @@ impl Shard {
     /// Takes the end of an append, if it is that of a marker; else gives it back.
     pub(in crate::shard) fn take_marker_end(
         &mut self,
+        now: Now,
         sub: SubId,
         result: Result<Produced, ProduceError>,
         effects: &mut Effects,
@@ -47,12 +53,23 @@ impl Shard {
         let Some(Part::Asks(part)) = self.parts.get_mut(sub.part) else {
             return Some(result);
         };
-        let Some(Question::Marker(_)) = part.asks.get(sub.place).map(|ask| ask.question) else {
+        let Some(ask) = part.asks.get(sub.place).copied() else {
+            return Some(result);
+        };
+        let Question::Marker(marker) = ask.question else {
             return Some(result);
         };
         let said = match &result {
-            Ok(_) => Ok(Said::Ended),
-            Err(error) => Err(ErrorCode::from(error)),
+            Ok(_) => {
+                self.end_group_transaction(ask.at, &marker);
+                Ok(Said::Ended)
+            }
+            Err(error) => {
+                if matches!(error, ProduceError::NotEnoughReplicasAfterAppend) {
+                    self.read_groups_again(now, ask.at, effects);
+                }
+                Err(ErrorCode::from(error))
+            }
         };
         self.handle_said(sub, said, effects);
         None

@@ -12,6 +12,8 @@ pub mod fetch;
 pub mod markers;
 pub mod offsets;
 pub mod produce;
+pub mod verifications;
+pub mod verify;
 
 use crate::model::ids::ShardId;
 use crate::model::number_map::NumberMap;

@@ -6,6 +6,8 @@
 //! `seats`; a heartbeat is well while its group is loading, so that nobody thinks that it was thrown
 //! out. Runs on: its shard. Bounded by: the partitions of the topic.
 
+mod transactional;
+
 use bytes::Bytes;
 use bytestring::ByteString;
 
@@ -114,8 +116,7 @@ impl Coordinates for Coordinator {
 
     fn hold(
         shard: &mut Shard,
-        asker: ShardId,
-        request: u64,
+        (asker, request): (ShardId, u64),
         ask: GroupAsk,
         effects: &mut Effects,
     ) -> Option<GroupAsk> {

@@ -397,10 +397,7 @@ impl Shard {
                 self.handle_seat_asks::<txn::Coordinator>(now, from, request, asks, effects);
             }
             MeshMessage::TxnsSaid { request, answers } => {
-                let answers = self.take_verified(now, request, answers, effects);
-                if let Some(answers) = answers {
-                    self.take_call_answers::<txn::Coordinator>(now, request, answers, effects);
-                }
+                self.take_txn_answers(now, request, answers, effects);
             }
             MeshMessage::Drain { version } => self.handle_drain(from, version, effects),
             MeshMessage::Drained => self.handle_drained(from, effects),

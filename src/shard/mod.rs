@@ -17,7 +17,6 @@ pub mod machine;
 mod memory;
 pub mod mesh_message;
 pub mod numbers;
-mod offset_transactions;
 mod partition_table;
 pub mod parts;
 mod request_table;

@@ -93,11 +93,10 @@ pub trait Coordinates: Sized {
     fn refusal(call: &Self::Call, code: ErrorCode) -> Self::Answer;
     /// What is said while it has not read its log.
     fn code_while_loading(call: &Self::Call) -> ErrorCode;
-    /// Lets a call wait until something else has been asked; gives it back if it need not.
+    /// Lets a call wait before it comes to its coordinator; gives any other back.
     fn hold(
         shard: &mut Shard,
-        asker: ShardId,
-        request: u64,
+        asker: (ShardId, u64),
         ask: SeatAsk<Self::Call>,
         effects: &mut Effects,
     ) -> Option<SeatAsk<Self::Call>>;
@@ -192,7 +191,7 @@ impl<K: Coordinates> Seats<K> {
         std::mem::take(K::outbox(&mut self.out).1)
     }
 
-    pub(super) fn answer(&mut self, caller: Caller, answer: K::Answer) {
+    fn answer(&mut self, caller: Caller, answer: K::Answer) {
         K::outbox(&mut self.out).0.push((caller, answer));
     }
 }
@@ -313,30 +312,28 @@ impl Shard {
         effects: &mut Effects,
     ) {
         for ask in asks {
-            if let Some(ask) = K::hold(self, asker, request, ask, effects) {
-                self.take_seat_ask::<K>(now, asker, request, ask, effects);
+            if let Some(ask) = K::hold(self, (asker, request), ask, effects) {
+                self.take_seat_ask::<K>(now, (asker, request), ask, effects);
             }
         }
         self.send_seat_answers::<K>(effects);
     }
 
-    /// Handles a call that need not wait.
+    /// Gives a call to its coordinator; the answers are not sent yet.
     pub(super) fn take_seat_ask<K: Coordinates>(
         &mut self,
         now: Now,
-        asker: ShardId,
-        request: u64,
+        (shard, request): (ShardId, u64),
         ask: SeatAsk<K::Call>,
         effects: &mut Effects,
     ) {
         let caller = Caller {
-            shard: asker,
+            shard,
             request,
             place: ask.place,
         };
         if let Some(answer) = K::answer_for_all(self, now, &ask.call) {
-            K::seats_mut(self).answer(caller, answer);
-            return;
+            return K::seats_mut(self).answer(caller, answer);
         }
         match K::seats_mut(self).with_out(ask.partition) {
             Some((seat, out)) => {
@@ -350,6 +347,24 @@ impl Shard {
                 K::seats_mut(self).answer(caller, answer);
             }
         }
+    }
+
+    /// Answers a call with a code.
+    pub(super) fn refuse_seat_ask<K: Coordinates>(
+        &mut self,
+        (shard, request): (ShardId, u64),
+        ask: &SeatAsk<K::Call>,
+        code: ErrorCode,
+        effects: &mut Effects,
+    ) {
+        let caller = Caller {
+            shard,
+            request,
+            place: ask.place,
+        };
+        let answer = K::refusal(&ask.call, code);
+        K::seats_mut(self).answer(caller, answer);
+        self.send_seat_answers::<K>(effects);
     }
 
     /// There is no coordinator here: it has not begun, or it is elsewhere.

@@ -116,7 +116,7 @@ impl Coordinates for Coordinator {
         ErrorCode::CoordinatorLoadInProgress
     }
 
-    fn hold(_: &mut Shard, _: ShardId, _: u64, ask: TxnAsk, _: &mut Effects) -> Option<TxnAsk> {
+    fn hold(_: &mut Shard, _: (ShardId, u64), ask: TxnAsk, _: &mut Effects) -> Option<TxnAsk> {
         Some(ask)
     }
 
@@ -176,6 +176,27 @@ impl Coordinates for Coordinator {
 }
 
 impl Shard {
+    /// The partition of the topic that keeps a transactional id, and the shard that leads it.
+    pub(super) fn coordinator_of_transaction(
+        &self,
+        transactional_id: &str,
+    ) -> Result<(i32, ShardId), ErrorCode> {
+        self.coordinator_of::<Coordinator>(transactional_id)
+    }
+
+    /// Coordinators have answered, to a client or to partitions.
+    pub(super) fn take_txn_answers(
+        &mut self,
+        now: Now,
+        request: u64,
+        answers: Vec<(usize, TxnAnswer)>,
+        effects: &mut Effects,
+    ) {
+        if let Some(answers) = self.take_verified(now, request, answers, effects) {
+            self.take_call_answers::<Coordinator>(now, request, answers, effects);
+        }
+    }
+
     /// Puts the markers that a coordinator wants.
     fn put_markers(&mut self, now: Now, partition: i32, effects: &mut Effects) {
         for markers in std::mem::take(&mut self.transactions.seats.out.markers) {

@@ -21,7 +21,7 @@ use crate::shard::contract::Effects;
 use crate::shard::machine::Shard;
 use crate::shard::mesh_message::MeshMessage;
 use crate::shard::transactions::TxnAsk;
-use crate::txn::{self, AddPartitions, TxnAnswer, TxnCall};
+use crate::txn::{AddPartitions, TxnAnswer, TxnCall};
 
 impl Shard {
     /// Lets an append wait if its coordinator has to be asked; adds the question to be put.
@@ -107,7 +107,7 @@ impl Shard {
     ) {
         let request = self.requests.next_number();
         self.verifications.note_round(request, questions);
-        match self.coordinator_of::<txn::Coordinator>(&claim.transactional_id) {
+        match self.coordinator_of_transaction(&claim.transactional_id) {
             Ok((partition, owner)) => {
                 let ask = TxnAsk {
                     place: 0,

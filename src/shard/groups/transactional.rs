@@ -7,8 +7,8 @@
 //! a marker has overtaken it; an offset counts before whoever asked for the marker is answered.
 //! Runs on: its shard. Bounded by: the requests in flight.
 
-use super::groups::GroupAsk;
-use crate::group::{Caller, Coordinator, GroupCall, OFFSETS_TOPIC};
+use super::GroupAsk;
+use crate::group::{Coordinator, GroupCall, OFFSETS_TOPIC};
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::{ShardId, TopicPartition};
 use crate::model::time::Now;
@@ -63,7 +63,7 @@ impl Shard {
         ask: GroupAsk,
         effects: &mut Effects,
     ) {
-        self.take_seat_ask::<Coordinator>(now, asker, request, ask, effects);
+        self.take_seat_ask::<Coordinator>(now, (asker, request), ask, effects);
         self.send_seat_answers::<Coordinator>(effects);
     }
 
@@ -76,13 +76,7 @@ impl Shard {
         code: ErrorCode,
         effects: &mut Effects,
     ) {
-        let caller = Caller {
-            shard: asker,
-            request,
-            place: ask.place,
-        };
-        self.groups.seats.answer(caller, ask.call.refusal(code));
-        self.send_seat_answers::<Coordinator>(effects);
+        self.refuse_seat_ask::<Coordinator>((asker, request), ask, code, effects);
     }
 
     /// A marker is committed in a partition: if it keeps groups, their offsets count, or not.

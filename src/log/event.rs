@@ -201,6 +201,8 @@ pub enum AppendError {
     ProducerFenced,
     /// A newer coordinator has ended a transaction of the producer here.
     CoordinatorFenced,
+    /// A batch of a transaction that is not open here, and whose coordinator was not asked.
+    NoTransaction,
     /// A batch outside of a transaction, from a producer that has one open here.
     TransactionOpen,
     /// So many transactions were aborted here, or are open, that no further one may begin.
@@ -227,6 +229,9 @@ impl fmt::Display for AppendError {
             }
             AppendError::ProducerFenced => f.write_str("the producer epoch is old"),
             AppendError::CoordinatorFenced => f.write_str("the coordinator epoch is old"),
+            AppendError::NoTransaction => f.write_str(
+                "the batch belongs to a transaction that has ended here, or has not begun",
+            ),
             AppendError::TransactionOpen => f.write_str(
                 "the producer has a transaction open, and the batch is not a part of it",
             ),

@@ -58,6 +58,12 @@ impl PartitionLog {
         self.producers.open_since(producer_id)
     }
 
+    /// True if a producer has a transaction open here in this epoch of it.
+    #[must_use]
+    pub fn has_transaction(&self, producer_id: i64, producer_epoch: i16) -> bool {
+        self.producers.is_open_in(producer_id, producer_epoch)
+    }
+
     /// Takes note of a batch of a producer, which is in the log now, or was found there. What is
     /// not below `durable_end` may yet be lost.
     pub(super) fn note_producer(

@@ -21,12 +21,14 @@ pub mod numbers;
 mod partition_table;
 pub mod parts;
 mod request_table;
+mod seats;
 pub mod slow_requests;
 mod spares;
 pub mod stage;
 mod start_progress;
 mod strays;
 mod timers;
+pub mod transactions;
 mod volume;
 
 pub use closings::ClosedFor;

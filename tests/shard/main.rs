@@ -34,3 +34,4 @@ mod stages;
 mod stop;
 mod stored;
 mod topics;
+mod transactions;

@@ -34,6 +34,8 @@ const BATCH_RECORDS: u64 = 5000;
 const VALUE_BYTES: usize = 100;
 /// A stride that meets every key: it shares no factor with the counts of keys that are asked for.
 const STRIDE: u64 = 7_654_321;
+/// All passes together.
+const PATIENCE: Duration = Duration::from_secs(900);
 /// Nothing new for so long: it is done.
 const QUIET: Duration = Duration::from_secs(3);
 
@@ -76,6 +78,14 @@ fn options() -> Options {
     options
 }
 
+impl Options {
+    /// A tenth of what is written: all but the last segment is compacted.
+    fn segment_bytes(&self) -> u64 {
+        let record_bytes = u64::try_from(VALUE_BYTES).expect("small") + 16;
+        (self.keys * self.rounds * record_bytes / 10).clamp(1 << 20, 128 << 20)
+    }
+}
+
 fn greatest_common_divisor(a: u64, b: u64) -> u64 {
     if b == 0 {
         a
@@ -100,9 +110,10 @@ fn main() {
     ];
     let (mut broker, admin) = admin::start_with(data.path(), &arguments);
     let mut client = Client::connect(&broker.address);
+    let segment_bytes = options.segment_bytes().to_string();
     let settings = [
         ("cleanup.policy", "compact"),
-        ("segment.bytes", "134217728"),
+        ("segment.bytes", segment_bytes.as_str()),
         ("min.cleanable.dirty.ratio", "0"),
         ("min.compaction.lag.ms", "864000000"),
     ];

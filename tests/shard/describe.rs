@@ -413,8 +413,8 @@ fn a_feature_keeps_the_only_level_it_has() {
             ("metadata.version", 29, 1, 95),
             ("metadata.version", 29, 3, 95),
             ("metadata.version", -1, 3, 95),
-            ("transaction.version", 0, 1, 0),
-            ("transaction.version", 2, 1, 95),
+            ("transaction.version", 2, 1, 0),
+            ("transaction.version", 1, 2, 95),
             ("no.such.version", 1, 1, 95),
         ] {
             assert_eq!(

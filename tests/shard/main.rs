@@ -35,3 +35,4 @@ mod stages;
 mod stop;
 mod stored;
 mod topics;
+mod transactions;

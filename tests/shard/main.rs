@@ -24,6 +24,7 @@ mod memory_disk;
 mod metadata;
 mod moves;
 mod numbers;
+mod participants;
 mod partition;
 mod pipelining;
 mod produce;

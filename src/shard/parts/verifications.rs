@@ -218,3 +218,6 @@ impl Verifications {
         self.queues.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests;

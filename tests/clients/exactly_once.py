@@ -209,14 +209,14 @@ def main():
     parser.add_argument("--work", help=argparse.SUPPRESS)
     parser.add_argument("--records", type=int, default=6000)
     parser.add_argument("--kills", type=int, default=8)
-    parser.add_argument("--program", type=Path, default=Path("target/debug/furlong"))
+    parser.add_argument("--broker", type=Path, default=Path("target/release/furlong"))
     given = parser.parse_args()
     if given.work:
         return work(given.work)
     records = given.records - given.records % PARTITIONS
     with tempfile.TemporaryDirectory(prefix="furlong-eos-") as directory:
         directory = Path(directory)
-        broker = FixedBroker(given.program, directory / "data", directory / "log", SETTINGS)
+        broker = FixedBroker(given.broker, directory / "data", directory / "log", SETTINGS)
         try:
             broker.start()
             run(broker, records, given.kills, directory / "worker")

@@ -58,6 +58,13 @@ type client struct {
 }
 
 func main() {
+	if len(os.Args) > 2 {
+		if err := act(os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(2)
+		}
+		return
+	}
 	base, err := kgo.NewClient(kgo.SeedBrokers(os.Args[1]))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -149,9 +149,15 @@ class ApacheBroker:
         return "the broker is one of Apache Kafka; its last words:\n" + self.kafka.words()
 
 
-# What Apache Kafka must be told besides to be alone.
-APACHE = ("transaction.state.log.replication.factor=1", "transaction.state.log.min.isr=1", "offsets.topic.num.partitions=5",
-          "transaction.state.log.num.partitions=5")
+# What Apache Kafka must be told besides to be alone, and to come back soon after a kill.
+APACHE = (
+    "transaction.state.log.replication.factor=1",
+    "transaction.state.log.min.isr=1",
+    "transaction.state.log.num.partitions=5",
+    "offsets.topic.num.partitions=5",
+    "broker.session.timeout.ms=2000",
+    "broker.heartbeat.interval.ms=500",
+)
 
 
 def new_broker(options, folder, settings):

@@ -146,6 +146,9 @@ class Run:
         try:
             places = [TopicPartition(SOURCE, partition) for partition in range(PARTITIONS)]
             return [one.offset for one in consumer.committed(places, timeout=30)]
+        except confluent_kafka.KafkaException as error:
+            # The coordinator may still be on its way back.
+            return str(error)
         finally:
             consumer.close()
 

@@ -10,11 +10,14 @@ import time
 from pathlib import Path
 
 from broker import Broker, Failure
+from confluent_kafka.admin import AdminClient
 from program import BUILT, HERE, JARS, JAVA, PYTHON, TARGET
 
 sys.path.insert(0, str(HERE.parent / "kafka_tools"))
 
 WAIT_SECONDS_MAX = 60
+# For librdkafka where it is only the referee.
+QUIET = {"log_level": 3}
 COMMANDS = {
     "librdkafka": [PYTHON, "-B", HERE / "actors" / "confluent.py"],
     "kafka-python": [PYTHON, "-B", HERE / "actors" / "kafka_python.py"],
@@ -22,6 +25,16 @@ COMMANDS = {
     "kafkajs": ["node", TARGET / "kafkajs" / "actor.js"],
     "Java": [*JAVA, "-cp", f"{JARS}/*:{TARGET / 'classes'}", "Actor"],
     "franz-go": [TARGET / "franz"],
+}
+
+# The assignors of each client; the first ones are those of short runs.
+ASSIGNORS = {
+    "librdkafka": ["range", "roundrobin", "cooperative-sticky"],
+    "kafka-python": ["range", "roundrobin", "sticky", "cooperative-sticky"],
+    "aiokafka": ["sticky", "range", "roundrobin"],
+    "kafkajs": ["roundrobin"],
+    "Java": ["cooperative-sticky", "range", "roundrobin", "sticky"],
+    "franz-go": ["cooperative-sticky", "range", "roundrobin", "sticky"],
 }
 
 
@@ -33,6 +46,17 @@ def present(clients):
             raise Failure(f"{name} is missing: run tests/clients/install first")
         print(f"SKIPPED: {name}: this machine has no go", flush=True)
     return [name for name in clients if name not in missing]
+
+
+ADMINS, ADMINS_LOCK = {}, threading.Lock()
+
+
+def admin(address):
+    """Librdkafka's admin client, kept: it must not be let go by a thread of its own, as happens to one that nobody holds."""
+    with ADMINS_LOCK:
+        if address not in ADMINS:
+            ADMINS[address] = AdminClient({"log_level": 0, "bootstrap.servers": address})
+        return ADMINS[address]
 
 
 class Actor:
@@ -129,14 +153,17 @@ class ApacheBroker:
         self.folder, self.settings, self.kafka, self.address = folder, settings, None, None
 
     def start(self):
-        from apache import Kafka
+        import apache
 
-        if self.kafka is None:
-            self.folder.mkdir(parents=True)
-            self.kafka = Kafka(self.folder, self.settings, port=fixed_port())
-            self.address = self.kafka.address
-        else:
-            self.kafka.start()
+        try:
+            if self.kafka is None:
+                self.folder.mkdir(parents=True)
+                self.kafka = apache.Kafka(self.folder, self.settings, port=fixed_port())
+                self.address = self.kafka.address
+            else:
+                self.kafka.start()
+        except apache.Failure as failure:
+            raise Failure(str(failure)) from failure
 
     def kill(self):
         if self.kafka is not None:
@@ -146,6 +173,8 @@ class ApacheBroker:
         self.kafka.stop()
 
     def state(self):
+        if self.kafka is None:
+            return "there is no broker of Apache Kafka"
         return "the broker is one of Apache Kafka; its last words:\n" + self.kafka.words()
 
 

@@ -25,7 +25,7 @@ from pathlib import Path
 
 import confluent_kafka
 import kafka
-from actors import Actor, new_broker, present
+from actors import QUIET, Actor, new_broker, present
 from broker import Failure
 from confluent_kafka import TopicPartition
 from groups import create_topic, say
@@ -80,7 +80,7 @@ class Run:
 
     def feed(self):
         producer = confluent_kafka.Producer(
-            {"bootstrap.servers": self.broker.address, "linger.ms": 5, "enable.idempotence": True}
+            {**QUIET, "bootstrap.servers": self.broker.address, "linger.ms": 5, "enable.idempotence": True}
         )
         for number in range(self.fed, self.fed + RECORDS_PER_KILL):
             producer.produce(SOURCE, value_of(number), partition=number % PARTITIONS)
@@ -142,7 +142,7 @@ class Run:
             time.sleep(0.5)
 
     def committed(self):
-        consumer = confluent_kafka.Consumer({"bootstrap.servers": self.broker.address, "group.id": GROUP})
+        consumer = confluent_kafka.Consumer({**QUIET, "bootstrap.servers": self.broker.address, "group.id": GROUP})
         try:
             places = [TopicPartition(SOURCE, partition) for partition in range(PARTITIONS)]
             return [one.offset for one in consumer.committed(places, timeout=30)]
@@ -192,6 +192,7 @@ def read_librdkafka(address, isolation):
     """Values by partition, up to the end, which must be the same with both kinds of isolation."""
     consumer = confluent_kafka.Consumer(
         {
+            **QUIET,
             "bootstrap.servers": address,
             "group.id": "reader",
             "isolation.level": isolation,

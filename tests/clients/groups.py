@@ -16,23 +16,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import confluent_kafka
-from actors import Actor, new_broker, present
+from actors import ASSIGNORS, QUIET, Actor, admin, new_broker, present
 from broker import Failure
-from confluent_kafka.admin import AdminClient
 
 PARTITIONS = 6
 RECORDS_PER_ROUND = 600
 WAIT_SECONDS_MAX = 60
 SETTINGS = ("group.initial.rebalance.delay.ms=100", "group.min.session.timeout.ms=1000", "num.partitions=6")
-# The assignors of each client; those of the short form come first, as many as SHORT says.
-ASSIGNORS = {
-    "librdkafka": ["range", "roundrobin", "cooperative-sticky"],
-    "kafka-python": ["range", "roundrobin", "sticky", "cooperative-sticky"],
-    "aiokafka": ["sticky", "range", "roundrobin"],
-    "kafkajs": ["roundrobin"],
-    "Java": ["cooperative-sticky", "range", "roundrobin", "sticky"],
-    "franz-go": ["cooperative-sticky", "range", "roundrobin", "sticky"],
-}
+# How many assignors of a client the short form plays, where it is not one.
 SHORT = {"librdkafka": 3}
 
 
@@ -87,7 +78,7 @@ class Story:
 
     def produce(self):
         producer = confluent_kafka.Producer(
-            {"bootstrap.servers": self.broker.address, "linger.ms": 5, "enable.idempotence": True}
+            {**QUIET, "bootstrap.servers": self.broker.address, "linger.ms": 5, "enable.idempotence": True}
         )
         for number in range(self.produced, self.produced + RECORDS_PER_ROUND):
             producer.produce(self.topic, str(number).encode(), partition=number % PARTITIONS)
@@ -138,7 +129,7 @@ class Story:
         )
 
     def committed(self):
-        consumer = confluent_kafka.Consumer({"bootstrap.servers": self.broker.address, "group.id": self.group})
+        consumer = confluent_kafka.Consumer({**QUIET, "bootstrap.servers": self.broker.address, "group.id": self.group})
         partitions = [confluent_kafka.TopicPartition(self.topic, index) for index in range(PARTITIONS)]
         committed = [one.offset for one in consumer.committed(partitions, timeout=30)]
         consumer.close()
@@ -184,8 +175,7 @@ class Story:
         self.report(f"{self.produced} records consumed, {twice} of them twice before they were committed, none after")
 
     def describe(self, expected):
-        admin = AdminClient({"bootstrap.servers": self.broker.address})
-        described = admin.describe_consumer_groups([self.group], request_timeout=30)[self.group].result()
+        described = admin(self.broker.address).describe_consumer_groups([self.group], request_timeout=30)[self.group].result()
         # kafka-python and librdkafka say the name as it is, others add to it.
         names = {member.client_id for member in described.members}
         owned = sorted(
@@ -193,7 +183,7 @@ class Story:
         )
         if described.state.name != "STABLE" or names != expected or owned != list(range(PARTITIONS)):
             raise Failure(f"described as {described.state} {names} {owned}")
-        listed = admin.list_consumer_groups(request_timeout=30).result().valid
+        listed = admin(self.broker.address).list_consumer_groups(request_timeout=30).result().valid
         if self.group not in {group.group_id for group in listed}:
             raise Failure("the group is not listed")
 
@@ -217,9 +207,8 @@ def play_story(options, folder, client, assignor, report):
 
 
 def create_topic(address, topic, partitions=PARTITIONS):
-    admin = AdminClient({"bootstrap.servers": address})
     new = confluent_kafka.admin.NewTopic(topic, num_partitions=partitions, replication_factor=1)
-    admin.create_topics([new])[topic].result(30)
+    admin(address).create_topics([new])[topic].result(30)
 
 
 def play_kcat(options, folder, _client, _assignor, report):

@@ -52,7 +52,11 @@ class Kafka:
         """Starts it, for the first time or after it was stopped or killed."""
         with open(self.directory / "broker.log", "a", encoding="utf-8") as log:
             self.process = subprocess.Popen([*self.java, "kafka.Kafka", self.settings], stdout=log, stderr=log)
-        self.wait()
+        try:
+            self.wait()
+        except Failure:
+            self.end()
+            raise
 
     def wait(self):
         deadline = time.monotonic() + PATIENCE_S

@@ -6,8 +6,7 @@ import re
 import time
 
 from broker import Failure
-from capabilities import need
-from confluent_kafka import Producer
+from capabilities import need, open_transaction
 
 CONSUMER_GROUPS = "consumer.group.ConsumerGroupCommand"
 
@@ -22,8 +21,9 @@ def table(said, *columns):
     lines = [line.split() for line in said.splitlines() if line.strip()]
     for number, head in enumerate(lines):
         if set(columns) <= set(head):
-            # A column of several words would shift the others.
-            return [dict(zip(head, line)) for line in lines[number + 1 :] if len(line) == len(head)]
+            # The last column may be empty; a line of more words than columns is none of the table.
+            rows = [line + [""] * (len(head) - len(line)) for line in lines[number + 1 :]]
+            return [dict(zip(head, row)) for row in rows if len(row) == len(head)]
     raise Failure(f"no table with the columns {columns}: {said[-1500:]}")
 
 
@@ -109,18 +109,6 @@ def streams_reset(kit):
     need("app-counts-changelog" not in kit.program.ask("list"), "the internal topic is still there")
 
 
-def open_transaction(kit, name, topic):
-    """A producer with a transaction that has begun and not ended."""
-    producer = Producer(
-        {"log_level": 3, "bootstrap.servers": kit.address, "transactional.id": name, "transaction.timeout.ms": 60_000}
-    )
-    producer.init_transactions(30)
-    producer.begin_transaction()
-    producer.produce(topic, b"open", partition=0)
-    need(producer.flush(30) == 0, "the record of the transaction was not acknowledged")
-    return producer
-
-
 def read_committed(kit, topic):
     """The values of partition 0 that a reader of committed records gets within two seconds."""
     words = ["--topic", topic, "--partition", 0, "--offset", "earliest", "--isolation-level", "read_committed"]
@@ -130,7 +118,7 @@ def read_committed(kit, topic):
 def transactions(kit):
     kit.run_verb("TransactionsCommand", "list")
     kit.create("tool-txn", 1)
-    producer = open_transaction(kit, "tool-id", "tool-txn")
+    producer = open_transaction(kit.address, "tool-id", "tool-txn")
     (row,) = [row for row in table(kit.run_verb("TransactionsCommand", "list"), "TransactionalId") if row["TransactionalId"] == "tool-id"]
     need(row["TransactionState"] == "Ongoing", f"it is listed as {row}")
     (row,) = table(kit.run_verb("TransactionsCommand", "describe", "--transactional-id", "tool-id"), "TransactionalId")
@@ -152,7 +140,7 @@ def transactions(kit):
 
 def force_terminate(kit):
     kit.create("tool-force", 1)
-    producer = open_transaction(kit, "tool-forced", "tool-force")
+    producer = open_transaction(kit.address, "tool-forced", "tool-force")
     kit.run_verb("TransactionsCommand", "forceTerminateTransaction", "--transactionalId", "tool-forced")
     deadline = time.monotonic() + 30
     while state(kit, "tool-forced") != "CompleteAbort":

@@ -196,6 +196,32 @@ class Client {
     const { clusterId, brokers } = await this.admin.describeCluster();
     return { id: clusterId, brokers: brokers.map(({ host, port }) => `${host}:${port}`) };
   }
+
+  async groups() {
+    return (await this.admin.listGroups()).groups.map((one) => one.groupId);
+  }
+
+  async group({ group }) {
+    const { state, members } = (await this.admin.describeGroups([group])).groups[0];
+    return { state: state.toLowerCase(), members: members.map((one) => one.clientId) };
+  }
+
+  async committed({ group, topic }) {
+    const [{ partitions }] = await this.admin.fetchOffsets({ groupId: group, topics: [topic] });
+    const there = partitions.filter((one) => Number(one.offset) >= 0);
+    return Object.fromEntries(there.map((one) => [one.partition, Number(one.offset)]));
+  }
+
+  async commit({ group, topic, offsets }) {
+    const partitions = Object.entries(offsets).map(([at, offset]) => ({ partition: Number(at), offset: String(offset) }));
+    await this.admin.setOffsets({ groupId: group, topic, partitions });
+    return null;
+  }
+
+  async delete_group({ group }) {
+    await this.admin.deleteGroups([group]);
+    return null;
+  }
 }
 
 function received(partition, { offset, timestamp, key, value, headers }) {
@@ -222,13 +248,15 @@ async function answer(client, { verb, ...request }) {
     return { ok: await client[verb](request) };
   } catch (error) {
     if (error instanceof Unsupported) return { unsupported: error.message };
-    const inner = (error.errors ?? []).map((one) => one.message);
+    const inner = [...(error.errors ?? []), ...(error.groups ?? []).map((one) => one.error)].map((one) => one.message);
     return { error: [error.message, error.type, ...inner].filter(Boolean).join('; ') };
   }
 }
 
 async function main() {
-  const zstd = await new Promise((resolve) => ZstdCodec.run((made) => resolve(Object.assign(new made.Simple(), { streaming: new made.Streaming() }))));
+  const zstd = await new Promise((resolve) =>
+    ZstdCodec.run((made) => resolve(Object.assign(new made.Simple(), { streaming: new made.Streaming() }))),
+  );
   const client = new Client(process.argv[2], zstd);
   await client.admin.connect();
   for await (const line of readline.createInterface({ input: process.stdin })) {

@@ -7,12 +7,16 @@ the batches have, and which producer wrote them, is read from the broker's files
 
 import random
 import re
+import threading
 import time
 from collections import defaultdict
+from contextlib import contextmanager
 
 import batches
 import murmur2
+from actors import Actor
 from broker import Failure
+from confluent_kafka import Producer
 from program import Refused, decode, encode
 
 PARTITIONS = 3
@@ -21,6 +25,7 @@ RECORDS = 240
 CLOCK_MS = 1000
 # Records of the topics that are made for one reading each.
 FEW = 20
+PATIENCE_S = ACTOR_SECONDS_MAX = 30
 SEEK_BASE_MS, SEEK_STEP_MS, SEEK_RECORDS = 1_700_000_000_000, 1000, 60
 
 
@@ -382,6 +387,123 @@ def cluster(run, client):
     need(len(due) == 22 and found["id"] in (None, due), f"the cluster is {found['id']} instead of {due}")
 
 
+def grouped(run, client, what):
+    """A topic, and a group that has committed offset 5 in it and has no members."""
+    topic = run.filled(client, what)
+    group = f"g-{topic}"
+    run.referee(client).ask("commit", group=group, topic=topic, offsets={"0": 5})
+    return topic, group
+
+
+@contextmanager
+def member(run, client, what):
+    """A topic, and a group with one member, which owns it."""
+    topic = run.filled(client, what)
+    group, joined = f"g-{topic}", threading.Event()
+    words = [run.address, "a-member", group, topic, "range"]
+    hear = lambda _, said: joined.set() if said[:1] == ["assigned"] and said[1:] else None
+    one = Actor("librdkafka", "member", words, hear, run.data.parent / f"{group}.log")
+    try:
+        need(joined.wait(ACTOR_SECONDS_MAX), f"the member was not assigned anything: {one.words()}")
+        yield topic, group
+    finally:
+        one.kill()
+
+
+def list_groups(run, client):
+    _, group = grouped(run, client, "group-listed")
+    found = client.ask("groups")
+    need(group in found, f"{group} is not among {found}")
+
+
+def describe_group(run, client):
+    _, group = grouped(run, client, "group-empty")
+    found = client.ask("group", group=group)
+    need(found == {"state": "empty", "members": []}, f"without members it is {found}")
+    with member(run, client, "group-described") as (_, group):
+        found = client.ask("group", group=group)
+        need(found == {"state": "stable", "members": ["a-member"]}, f"with a member it is {found}")
+
+
+def read_offsets(run, client):
+    topic, group = grouped(run, client, "group-offsets")
+    found = client.ask("committed", group=group, topic=topic)
+    need(found == {"0": 5}, f"committed is {found}")
+
+
+def alter_offsets(run, client):
+    topic, group = grouped(run, client, "group-altered")
+    client.ask("commit", group=group, topic=topic, offsets={"0": 3})
+    found = run.referee(client).ask("committed", group=group, topic=topic)
+    need(found == {"0": 3}, f"committed is {found}")
+
+
+def delete_offsets(run, client):
+    topic, group = grouped(run, client, "group-forgotten")
+    client.ask("forget", group=group, topic=topic, partition=0)
+    found = run.referee(client).ask("committed", group=group, topic=topic)
+    need(found == {}, f"committed is {found}")
+
+
+def delete_group(run, client):
+    _, group = grouped(run, client, "group-deleted")
+    client.ask("delete_group", group=group)
+    need(group not in run.referee(client).ask("groups"), "it is still listed")
+    with member(run, client, "group-alive") as (_, group):
+        try:
+            client.ask("delete_group", group=group)
+        except Refused as refused:
+            # Each client has its own word for it.
+            words = re.sub(r"[^a-z]", "", str(refused).lower())
+            need("nonempty" in words or "notempty" in words, f"a group with a member is refused with: {refused}")
+        else:
+            raise Failure("a group with a member was deleted")
+
+
+def client_quotas(run, client):
+    name = f"{client.name}-limited"
+    client.ask("set_quotas", client_id=name, quotas={"producer_byte_rate": 1048576, "request_percentage": 12.5})
+    found = client.ask("quotas", client_id=name)
+    need(found == {"producer_byte_rate": 1048576, "request_percentage": 12.5}, f"the quotas are {found}")
+    client.ask("set_quotas", client_id=name, quotas={"producer_byte_rate": None})
+    found = client.ask("quotas", client_id=name)
+    need(found == {"request_percentage": 12.5}, f"after one was taken away the quotas are {found}")
+
+
+def transactions(run, client):
+    topic, name = run.topic(client, "transactions", 2), f"{client.name}-transaction"
+    producer = open_transaction(run.address, name, topic)
+    found = client.ask("transactions")
+    need(found.get(name) == "Ongoing", f"what is listed is {found}")
+    found = client.ask("transaction", id=name)
+    need(found == {"state": "Ongoing", "partitions": [f"{topic}:0"]}, f"it is described as {found}")
+    producer.commit_transaction(PATIENCE_S)
+    need(client.ask("transaction", id=name)["state"] == "CompleteCommit", "after the commit it is another state")
+
+
+def abort_transaction(run, client):
+    topic, name = run.topic(client, "hanging"), f"{client.name}-hanging"
+    producer = open_transaction(run.address, name, topic)
+    client.ask("abort", topic=topic, partition=0)
+    try:
+        client.ask("abort", topic=topic, partition=0)
+    except Refused:
+        producer.abort_transaction(PATIENCE_S)
+        return
+    raise Failure("it was aborted twice")
+
+
+def open_transaction(address, name, topic):
+    """A producer of the referee's kind, with a record in a transaction that has not ended."""
+    settings = {"log_level": 3, "bootstrap.servers": address, "transactional.id": name, "transaction.timeout.ms": 60_000}
+    producer = Producer(settings)
+    producer.init_transactions(PATIENCE_S)
+    producer.begin_transaction()
+    producer.produce(topic, b"open", partition=0)
+    need(producer.flush(PATIENCE_S) == 0, "the record of the transaction was not acknowledged")
+    return producer
+
+
 CODECS = batches.CODECS
 
 # Before anybody reads, all have written.
@@ -417,4 +539,13 @@ READING = {f"read {codec}": read_codec(codec) for codec in CODECS} | {
     "delete topic": delete_topic,
     "reason of a refusal": refusal,
     "describe cluster": cluster,
+    "list groups": list_groups,
+    "describe group": describe_group,
+    "read offsets of a group": read_offsets,
+    "alter offsets of a group": alter_offsets,
+    "delete offsets of a group": delete_offsets,
+    "delete group": delete_group,
+    "quotas of clients": client_quotas,
+    "transactions": transactions,
+    "abort transaction": abort_transaction,
 }

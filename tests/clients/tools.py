@@ -5,9 +5,11 @@ import json
 import re
 import subprocess
 
+import tools_of_state
 from broker import Failure
 from capabilities import need, record
 from program import JARS, JAVA, Unsupported, decode
+from tools_of_state import has
 
 COLUMN = "console tools"
 TOOL_SECONDS_MAX = 120
@@ -33,8 +35,17 @@ class Kit:
         self.address, self.folder, self.program = address, folder, program
 
     def run(self, name, *words, given="", code=0):
-        """A tool's words, of both kinds."""
-        command = [*JAVA, "-cp", f"{JARS}/*", main(name), "--bootstrap-server", self.address, *map(str, words)]
+        """What a tool says."""
+        return self.call(name, ["--bootstrap-server", self.address, *map(str, words)], given, code)
+
+    def run_verb(self, name, verb, *words):
+        """What a tool says whose verb comes first, or whose verb has words of its own."""
+        words = list(map(str, words))
+        where = ["--bootstrap-server", self.address]
+        return self.call(name, [*where, verb, *words] if name == "TransactionsCommand" else [verb, *words, *where])
+
+    def call(self, name, words, given="", code=0):
+        command = [*JAVA, "-cp", f"{JARS}/*", main(name), *words]
         done = subprocess.run(
             command, input=given, capture_output=True, text=True, timeout=TOOL_SECONDS_MAX, check=False
         )
@@ -42,7 +53,7 @@ class Kit:
         if done.returncode != code:
             if found := NO_API.search(said):
                 raise Unsupported(found[0].splitlines()[0])
-            raise Failure(f"{name} {' '.join(map(str, words))} ended with {done.returncode}: {said[-1500:]}")
+            raise Failure(f"{name} {' '.join(words)} ended with {done.returncode}: {said[-1500:]}")
         return done.stdout
 
     def create(self, topic, partitions=1, **settings):
@@ -55,11 +66,6 @@ class Kit:
             for at in range(count)
         ]
         self.program.ask("produce", topic=topic, records=sent)
-
-
-def has(said, *patterns):
-    for pattern in patterns:
-        need(re.search(pattern, said, re.MULTILINE), f"it does not say {pattern!r} but: {said[-1500:]}")
 
 
 def topics(kit):
@@ -146,17 +152,9 @@ def log_dirs(kit):
 
 def cluster(kit):
     due = kit.program.ask("cluster")["id"]
-    has(run_verb(kit, "ClusterTool", "cluster-id"), rf"^Cluster ID: {re.escape(due)}$")
+    has(kit.run_verb("ClusterTool", "cluster-id"), rf"^Cluster ID: {re.escape(due)}$")
     host, port = kit.address.split(":")
-    has(run_verb(kit, "ClusterTool", "list-endpoints"), rf"^\d+\s+{re.escape(host)}\s+{port}\s")
-
-
-def run_verb(kit, name, *words):
-    """The verb comes before the address here."""
-    command = [*JAVA, "-cp", f"{JARS}/*", main(name), *words, "--bootstrap-server", kit.address]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=TOOL_SECONDS_MAX, check=False)
-    need(done.returncode == 0, f"{name} ended with {done.returncode}: {done.stdout[-800:]}{done.stderr[-800:]}")
-    return done.stdout
+    has(kit.run_verb("ClusterTool", "list-endpoints"), rf"^\d+\s+{re.escape(host)}\s+{port}\s")
 
 
 def features(kit):
@@ -227,4 +225,5 @@ TOOLS = {
     "kafka-producer-perf-test": ("5000 records, all there", producer_perf),
     "kafka-verifiable-producer": ("20 records, each with its offset", verifiable_producer),
     "kafka-broker-api-versions": ("usable versions", broker_api_versions),
+    **tools_of_state.TOOLS,
 }

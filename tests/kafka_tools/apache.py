@@ -24,9 +24,10 @@ def free_port():
 class Kafka:
     """One broker of Apache Kafka, on a free port."""
 
-    def __init__(self, directory, settings=(), heap_mb=400):
+    def __init__(self, directory, settings=(), heap_mb=400, port=None):
         self.directory = directory
-        self.port, controller = free_port(), free_port()
+        # The controller's is kept: a broker that comes back looks for itself where it was.
+        self.port, controller = port or free_port(), free_port()
         self.address = f"127.0.0.1:{self.port}"
         self.settings = directory / "server.properties"
         self.settings.write_text(
@@ -38,22 +39,30 @@ class Kafka:
             "offsets.topic.replication.factor=1\n"
             + "".join(f"{setting}\n" for setting in settings)
         )
-        java = ["java", f"-Xmx{heap_mb}m", "-cp", str(JARS)]
+        self.java = ["java", f"-Xmx{heap_mb}m", "-cp", str(JARS)]
         made = subprocess.run(
-            [*java, "kafka.tools.StorageTool", "format", "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c", self.settings],
+            [*self.java, "kafka.tools.StorageTool", "format", "-t", "AAAAAAAAAAAAAAAAAAAAAQ", "-c", self.settings],
             capture_output=True, text=True, check=False,
         )
         if made.returncode != 0:
             raise Failure(f"Kafka's directory cannot be made: {made.stdout}{made.stderr}")
-        self.log = open(directory / "broker.log", "w", encoding="utf-8")
-        self.process = subprocess.Popen([*java, "kafka.Kafka", self.settings], stdout=self.log, stderr=self.log)
-        self.wait()
+        self.start()
+
+    def start(self):
+        """Starts it, for the first time or after it was stopped or killed."""
+        with open(self.directory / "broker.log", "a", encoding="utf-8") as log:
+            self.process = subprocess.Popen([*self.java, "kafka.Kafka", self.settings], stdout=log, stderr=log)
+        try:
+            self.wait()
+        except Failure:
+            self.end()
+            raise
 
     def wait(self):
         deadline = time.monotonic() + PATIENCE_S
         while time.monotonic() < deadline:
             if self.process.poll() is not None:
-                raise Failure("Kafka ended: " + (self.directory / "broker.log").read_text())
+                raise Failure("Kafka ended: " + self.words())
             with socket.socket() as one:
                 if one.connect_ex(("127.0.0.1", self.port)) == 0:
                     return
@@ -72,4 +81,7 @@ class Kafka:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        self.log.close()
+
+    def words(self):
+        """The last ones."""
+        return (self.directory / "broker.log").read_text(errors="replace")[-3000:]

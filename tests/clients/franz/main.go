@@ -37,19 +37,24 @@ type record struct {
 }
 
 type request struct {
-	Verb       string            `json:"verb"`
-	Topic      string            `json:"topic"`
-	Codec      string            `json:"codec"`
-	Idempotent bool              `json:"idempotent"`
-	Acks       string            `json:"acks"`
-	Records    []record          `json:"records"`
-	From       map[string]int64  `json:"from"`
-	Count      int               `json:"count"`
-	Partition  int32             `json:"partition"`
-	Timestamp  int64             `json:"timestamp"`
-	Configs    map[string]string `json:"configs"`
-	Partitions int32             `json:"partitions"`
-	Before     int64             `json:"before"`
+	Verb       string              `json:"verb"`
+	Topic      string              `json:"topic"`
+	Codec      string              `json:"codec"`
+	Idempotent bool                `json:"idempotent"`
+	Acks       string              `json:"acks"`
+	Records    []record            `json:"records"`
+	From       map[string]int64    `json:"from"`
+	Count      int                 `json:"count"`
+	Partition  int32               `json:"partition"`
+	Timestamp  int64               `json:"timestamp"`
+	Configs    map[string]string   `json:"configs"`
+	Partitions int32               `json:"partitions"`
+	Before     int64               `json:"before"`
+	Group      string              `json:"group"`
+	Offsets    map[string]int64    `json:"offsets"`
+	ClientID   string              `json:"client_id"`
+	Quotas     map[string]*float64 `json:"quotas"`
+	ID         string              `json:"id"`
 }
 
 type client struct {
@@ -58,6 +63,13 @@ type client struct {
 }
 
 func main() {
+	if len(os.Args) > 2 {
+		if err := act(os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(2)
+		}
+		return
+	}
 	base, err := kgo.NewClient(kgo.SeedBrokers(os.Args[1]))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -131,6 +143,59 @@ func (c client) handle(ctx context.Context, asked request) (any, error) {
 		return c.trim(ctx, asked)
 	case "cluster":
 		return c.cluster(ctx)
+	}
+	return c.handleState(ctx, asked)
+}
+
+// handleState answers what is asked about groups, quotas and transactions.
+func (c client) handleState(ctx context.Context, asked request) (any, error) {
+	switch asked.Verb {
+	case "groups":
+		found, err := c.admin.ListGroups(ctx)
+		return found.Groups(), err
+	case "group":
+		return c.group(ctx, asked.Group)
+	case "committed":
+		return c.committed(ctx, asked)
+	case "commit":
+		offsets := kadm.Offsets{}
+		for at, offset := range asked.Offsets {
+			partition, err := strconv.Atoi(at)
+			if err != nil {
+				return nil, err
+			}
+			offsets.AddOffset(asked.Topic, int32(partition), offset, -1)
+		}
+		return nil, c.admin.CommitAllOffsets(ctx, asked.Group, offsets)
+	case "forget":
+		places := kadm.TopicsSet{}
+		places.Add(asked.Topic, asked.Partition)
+		found, err := c.admin.DeleteOffsets(ctx, asked.Group, places)
+		if err != nil {
+			return nil, err
+		}
+		return nil, found.Error()
+	case "delete_group":
+		found, err := c.admin.DeleteGroup(ctx, asked.Group)
+		if err != nil {
+			return nil, err
+		}
+		return nil, found.Err
+	case "set_quotas":
+		return nil, c.setQuotas(ctx, asked)
+	case "quotas":
+		return c.quotas(ctx, asked)
+	case "transactions":
+		found, err := c.admin.ListTransactions(ctx, nil, nil)
+		states := map[string]string{}
+		for id, one := range found {
+			states[id] = one.State
+		}
+		return states, err
+	case "transaction":
+		return c.transaction(ctx, asked.ID)
+	case "abort":
+		return nil, c.abort(ctx, asked)
 	}
 	return nil, fmt.Errorf("no such verb: %s", asked.Verb)
 }

@@ -16,19 +16,27 @@ import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
+import org.apache.kafka.clients.admin.AbortTransactionSpec;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AlterConfigOp;
 import org.apache.kafka.clients.admin.ConfigEntry;
+import org.apache.kafka.clients.admin.ConsumerGroupDescription;
+import org.apache.kafka.clients.admin.GroupListing;
+import org.apache.kafka.clients.admin.MemberDescription;
 import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
+import org.apache.kafka.clients.admin.ProducerState;
 import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.clients.admin.TopicDescription;
+import org.apache.kafka.clients.admin.TransactionDescription;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
+import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.clients.consumer.OffsetAndTimestamp;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
@@ -40,6 +48,10 @@ import org.apache.kafka.common.TopicPartitionInfo;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.header.internals.RecordHeader;
+import org.apache.kafka.common.quota.ClientQuotaAlteration;
+import org.apache.kafka.common.quota.ClientQuotaEntity;
+import org.apache.kafka.common.quota.ClientQuotaFilter;
+import org.apache.kafka.common.quota.ClientQuotaFilterComponent;
 import org.apache.kafka.common.record.TimestampType;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
@@ -121,6 +133,50 @@ public final class Client implements AutoCloseable {
                 return wait(admin.deleteRecords(Map.of(place, before)).lowWatermarks().get(place)).lowWatermark();
             case "cluster":
                 return cluster();
+            case "set_quotas":
+                return setQuotas(request.get("client_id").asText(), request.get("quotas"));
+            case "quotas":
+                return quotas(request.get("client_id").asText());
+            case "transactions":
+                Map<String, String> states = new HashMap<>();
+                wait(admin.listTransactions().all()).forEach(one -> states.put(one.transactionalId(), one.state().toString()));
+                return states;
+            case "transaction":
+                return transaction(request.get("id").asText());
+            case "abort":
+                return abort(place(topic, request));
+            default:
+                return handleGroup(topic, request);
+        }
+    }
+
+    private Object handleGroup(String topic, JsonNode request) throws Exception {
+        String group = request.path("group").asText();
+        switch (request.get("verb").asText()) {
+            case "groups":
+                return wait(admin.listGroups().all()).stream().map(GroupListing::groupId).toList();
+            case "group":
+                ConsumerGroupDescription described = wait(admin.describeConsumerGroups(List.of(group)).all()).get(group);
+                return Map.of(
+                    "state", described.groupState().toString().toLowerCase(),
+                    "members", described.members().stream().map(MemberDescription::clientId).toList());
+            case "committed":
+                Map<String, Long> found = new HashMap<>();
+                wait(admin.listConsumerGroupOffsets(group).partitionsToOffsetAndMetadata()).forEach((at, one) -> {
+                    if (at.topic().equals(topic) && one != null) {
+                        found.put(String.valueOf(at.partition()), one.offset());
+                    }
+                });
+                return found;
+            case "commit":
+                Map<TopicPartition, OffsetAndMetadata> changes = new HashMap<>();
+                request.get("offsets").properties().forEach(one -> changes.put(
+                    new TopicPartition(topic, Integer.parseInt(one.getKey())), new OffsetAndMetadata(one.getValue().asLong())));
+                return wait(admin.alterConsumerGroupOffsets(group, changes).all());
+            case "forget":
+                return wait(admin.deleteConsumerGroupOffsets(group, Set.of(place(topic, request))).all());
+            case "delete_group":
+                return wait(admin.deleteConsumerGroups(List.of(group)).all());
             default:
                 throw new IllegalArgumentException("no such verb");
         }
@@ -237,6 +293,38 @@ public final class Client implements AutoCloseable {
             brokers.add(node.host() + ":" + node.port());
         }
         return Map.of("id", wait(described.clusterId()), "brokers", brokers);
+    }
+
+    private Object setQuotas(String clientId, JsonNode quotas) throws Exception {
+        List<ClientQuotaAlteration.Op> changes = new ArrayList<>();
+        quotas.properties().forEach(one -> changes.add(
+            new ClientQuotaAlteration.Op(one.getKey(), one.getValue().isNull() ? null : one.getValue().asDouble())));
+        ClientQuotaEntity entity = new ClientQuotaEntity(Map.of(ClientQuotaEntity.CLIENT_ID, clientId));
+        return wait(admin.alterClientQuotas(List.of(new ClientQuotaAlteration(entity, changes))).all());
+    }
+
+    private Object quotas(String clientId) throws Exception {
+        ClientQuotaFilter filter = ClientQuotaFilter.containsOnly(
+            List.of(ClientQuotaFilterComponent.ofEntity(ClientQuotaEntity.CLIENT_ID, clientId)));
+        Map<String, Double> found = new HashMap<>();
+        wait(admin.describeClientQuotas(filter).entities()).values().forEach(found::putAll);
+        return found;
+    }
+
+    private Object transaction(String id) throws Exception {
+        TransactionDescription found = wait(admin.describeTransactions(List.of(id)).description(id));
+        List<String> places = found.topicPartitions().stream().map(at -> at.topic() + ":" + at.partition()).sorted().toList();
+        return Map.of("state", found.state().toString(), "partitions", places);
+    }
+
+    private Object abort(TopicPartition at) throws Exception {
+        for (ProducerState one : wait(admin.describeProducers(List.of(at)).partitionResult(at)).activeProducers()) {
+            if (one.currentTransactionStartOffset().isPresent()) {
+                return wait(admin.abortTransaction(new AbortTransactionSpec(
+                    at, one.producerId(), (short) one.producerEpoch(), one.coordinatorEpoch().orElse(-1))).all());
+            }
+        }
+        throw new IllegalStateException("no transaction is open there");
     }
 
     private static TopicPartition place(String topic, JsonNode request) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // kafkajs as a client program: one request a line in, one answer a line out (programs/serve.py says which). It reads through
-// groups only, so there is no `consume`.
+// groups only, so each `consume` joins a group of its own and seeks.
 'use strict';
 
 const readline = require('node:readline');
@@ -21,17 +21,29 @@ const CODECS = {
   zstd: CompressionTypes.ZSTD,
 };
 
-const refuse = () => {
-  throw new Error('nothing is read here');
-};
 CompressionCodecs[CompressionTypes.Snappy] = () => ({
   compress: async (encoder) => Buffer.from(snappy.compress(encoder.buffer)),
-  decompress: refuse,
+  decompress: async (buffer) => unsnap(buffer),
 });
 CompressionCodecs[CompressionTypes.LZ4] = () => ({
   compress: async (encoder) => independent(Buffer.from(lz4.compress(encoder.buffer))),
-  decompress: refuse,
+  decompress: async (buffer) => Buffer.from(lz4.decompress(buffer)),
 });
+
+// Java and some others write snappy in chunks behind a head: 8 bytes of a name, two versions, then each chunk behind its length.
+const CHUNKED = Buffer.from([0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0]);
+const CHUNKED_HEAD_BYTES = 16;
+
+function unsnap(buffer) {
+  if (!buffer.subarray(0, CHUNKED.length).equals(CHUNKED)) return Buffer.from(snappy.uncompress(buffer));
+  const chunks = [];
+  for (let at = CHUNKED_HEAD_BYTES; at < buffer.length; ) {
+    const size = buffer.readInt32BE(at);
+    chunks.push(Buffer.from(snappy.uncompress(buffer.subarray(at + 4, at + 4 + size))));
+    at += 4 + size;
+  }
+  return Buffer.concat(chunks);
+}
 
 // Java's reader wants the frame to say that no block needs another one, which is true of a frame of one block; the byte behind the
 // two of the descriptor is their checksum.
@@ -41,6 +53,7 @@ function independent(frame) {
   return frame;
 }
 
+const encode = (data) => (data === null || data === undefined ? null : data.toString('base64'));
 const decode = (text) => (text === null ? null : Buffer.from(text, 'base64'));
 
 class Unsupported extends Error {}
@@ -49,8 +62,10 @@ class Client {
   constructor(server, zstd) {
     CompressionCodecs[CompressionTypes.ZSTD] = () => ({
       compress: async (encoder) => Buffer.from(zstd.compress(encoder.buffer)),
-      decompress: refuse,
+      // Others do not say in the frame how much it holds.
+      decompress: async (buffer) => Buffer.from(zstd.streaming.decompress(buffer)),
     });
+    this.groups = 0;
     this.kafka = new Kafka({
       brokers: [server],
       logLevel: logLevel.NOTHING,
@@ -80,6 +95,35 @@ class Client {
       return records.map(() => null);
     } finally {
       await producer.disconnect();
+    }
+  }
+
+  async consume({ topic, from, count }) {
+    this.groups += 1;
+    const groupId = `kafkajs-reader-${process.pid}-${this.groups}`;
+    const consumer = this.kafka.consumer({ groupId, maxWaitTimeInMs: 100, allowAutoTopicCreation: false });
+    // What was on its way before the seek may come as well, so each place counts once.
+    const found = new Map();
+    await consumer.connect();
+    try {
+      await consumer.subscribe({ topics: [topic], fromBeginning: true });
+      await new Promise((resolve, reject) => {
+        const timer = setTimeout(() => reject(new Error(`${found.size} of ${count} records came`)), PATIENCE_MS);
+        const eachMessage = async ({ partition, message }) => {
+          const first = from[partition];
+          if (first !== undefined && Number(message.offset) >= first) found.set(`${partition}:${message.offset}`, received(partition, message));
+          if (found.size < count) return;
+          clearTimeout(timer);
+          resolve();
+        };
+        consumer.run({ autoCommit: false, eachMessage }).catch(reject);
+        for (const [partition, offset] of Object.entries(from)) {
+          consumer.seek({ topic, partition: Number(partition), offset: String(offset) });
+        }
+      });
+      return [...found.values()];
+    } finally {
+      await consumer.disconnect();
     }
   }
 
@@ -152,6 +196,38 @@ class Client {
     const { clusterId, brokers } = await this.admin.describeCluster();
     return { id: clusterId, brokers: brokers.map(({ host, port }) => `${host}:${port}`) };
   }
+
+  async groups() {
+    return (await this.admin.listGroups()).groups.map((one) => one.groupId);
+  }
+
+  async group({ group }) {
+    const { state, members } = (await this.admin.describeGroups([group])).groups[0];
+    return { state: state.toLowerCase(), members: members.map((one) => one.clientId) };
+  }
+
+  async committed({ group, topic }) {
+    const [{ partitions }] = await this.admin.fetchOffsets({ groupId: group, topics: [topic] });
+    const there = partitions.filter((one) => Number(one.offset) >= 0);
+    return Object.fromEntries(there.map((one) => [one.partition, Number(one.offset)]));
+  }
+
+  async commit({ group, topic, offsets }) {
+    const partitions = Object.entries(offsets).map(([at, offset]) => ({ partition: Number(at), offset: String(offset) }));
+    await this.admin.setOffsets({ groupId: group, topic, partitions });
+    return null;
+  }
+
+  async delete_group({ group }) {
+    await this.admin.deleteGroups([group]);
+    return null;
+  }
+}
+
+function received(partition, { offset, timestamp, key, value, headers }) {
+  // Those of one name are a list.
+  const pairs = Object.entries(headers ?? {}).flatMap(([name, held]) => [held].flat().map((one) => [name, encode(one)]));
+  return { partition, offset: Number(offset), timestamp: Number(timestamp), key: encode(key), value: encode(value), headers: pairs };
 }
 
 // Headers are an object here, so those of one name are a list.
@@ -172,13 +248,15 @@ async function answer(client, { verb, ...request }) {
     return { ok: await client[verb](request) };
   } catch (error) {
     if (error instanceof Unsupported) return { unsupported: error.message };
-    const inner = (error.errors ?? []).map((one) => one.message);
+    const inner = [...(error.errors ?? []), ...(error.groups ?? []).map((one) => one.error)].map((one) => one.message);
     return { error: [error.message, error.type, ...inner].filter(Boolean).join('; ') };
   }
 }
 
 async function main() {
-  const zstd = await new Promise((resolve) => ZstdCodec.run((made) => resolve(new made.Simple())));
+  const zstd = await new Promise((resolve) =>
+    ZstdCodec.run((made) => resolve(Object.assign(new made.Simple(), { streaming: new made.Streaming() }))),
+  );
   const client = new Client(process.argv[2], zstd);
   await client.admin.connect();
   for await (const line of readline.createInterface({ input: process.stdin })) {

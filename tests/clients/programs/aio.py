@@ -149,5 +149,18 @@ class Client:
             "brokers": [f"{node['host']}:{node['port']}" for node in described["brokers"]],
         }
 
+    async def groups(self):
+        return [one[0] for one in await self.admin.list_consumer_groups()]
+
+    async def group(self, group):
+        (answer,) = await self.admin.describe_consumer_groups([group])
+        ((code, _, state, _, _, members, *_),) = answer.groups
+        need(code)
+        return {"state": state.lower(), "members": [one[1] if isinstance(one[1], str) and len(one) == 5 else one[2] for one in members]}
+
+    async def committed(self, group, topic):
+        found = await self.admin.list_consumer_group_offsets(group)
+        return {str(place.partition): one.offset for place, one in found.items() if place.topic == topic and one.offset >= 0}
+
 
 serve(Client)

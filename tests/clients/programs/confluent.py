@@ -4,7 +4,7 @@
 import time
 
 import confluent_kafka
-from confluent_kafka import Consumer, Producer, TopicCollection, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
     AlterConfigOpType,
@@ -141,6 +141,28 @@ class Client:
     def cluster(self):
         described = self.admin.describe_cluster(request_timeout=PATIENCE_S).result(PATIENCE_S)
         return {"id": described.cluster_id, "brokers": [f"{node.host}:{node.port}" for node in described.nodes]}
+
+    def groups(self):
+        return [one.group_id for one in self.admin.list_consumer_groups(request_timeout=PATIENCE_S).result(PATIENCE_S).valid]
+
+    def group(self, group):
+        found = self.wait(self.admin.describe_consumer_groups([group], request_timeout=PATIENCE_S))
+        return {"state": found.state.name.lower(), "members": [one.client_id for one in found.members]}
+
+    def committed(self, group, topic):
+        found = self.wait(self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)]))
+        places = [one for one in found.topic_partitions if one.topic == topic and one.offset >= 0]
+        return {str(one.partition): one.offset for one in places}
+
+    def commit(self, group, topic, offsets):
+        places = [TopicPartition(topic, int(at), offset) for at, offset in offsets.items()]
+        asked = ConsumerGroupTopicPartitions(group, places)
+        for one in self.wait(self.admin.alter_consumer_group_offsets([asked])).topic_partitions:
+            if one.error:
+                raise RuntimeError(str(one.error))
+
+    def delete_group(self, group):
+        self.wait(self.admin.delete_consumer_groups([group], request_timeout=PATIENCE_S))
 
     @staticmethod
     def wait(futures):

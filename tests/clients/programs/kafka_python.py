@@ -6,6 +6,7 @@ import time
 import kafka
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource
+from kafka.admin._transactions import AbortTransactionSpec
 from serve import PATIENCE_S, Record, Unsupported, received, serve
 
 
@@ -127,6 +128,53 @@ class Client:
             "id": described["cluster_id"],
             "brokers": [f"{node['host']}:{node['port']}" for node in described["brokers"]],
         }
+
+    def groups(self):
+        return [one["group_id"] for one in self.admin.list_groups()]
+
+    def group(self, group):
+        found = self.admin.describe_groups([group])[group]
+        if found["error"]:
+            raise RuntimeError(found["error"])
+        return {"state": found["group_state"].lower(), "members": [one["client_id"] for one in found["members"]]}
+
+    def committed(self, group, topic):
+        found = self.admin.list_group_offsets({group: None})[group]
+        return {str(place.partition): one.offset for place, one in found.items() if place.topic == topic}
+
+    def commit(self, group, topic, offsets):
+        changes = {TopicPartition(topic, int(at)): kafka.OffsetAndMetadata(offset, "", -1) for at, offset in offsets.items()}
+        self.judge(self.admin.alter_group_offsets(group, changes))
+
+    def forget(self, group, topic, partition):
+        self.judge(self.admin.delete_group_offsets(group, [TopicPartition(topic, partition)]))
+
+    def delete_group(self, group):
+        self.judge(self.admin.delete_groups([group]))
+
+    def transactions(self):
+        found = self.admin.list_transactions()
+        return {one.transactional_id: word(one.state) for listed in found.values() for one in listed}
+
+    def transaction(self, id):
+        found = self.admin.describe_transactions([id])[id]
+        places = sorted(f"{one.topic}:{one.partition}" for one in found.topic_partitions)
+        return {"state": word(found.state), "partitions": places}
+
+    def abort(self, topic, partition):
+        place = TopicPartition(topic, partition)
+        (one,) = [one for one in self.admin.describe_producers([place])[place].active_producers if one.current_transaction_start_offset >= 0]
+        self.admin.abort_transaction(AbortTransactionSpec(place, one.producer_id, one.producer_epoch))
+
+    @staticmethod
+    def judge(answers):
+        for what, error in answers.items():
+            if error not in (kafka.errors.NoError, "OK", None):
+                raise RuntimeError(f"{what}: {error}")
+
+
+def word(state):
+    return getattr(state, "value", str(state))
 
 
 serve(Client)

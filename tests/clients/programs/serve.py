@@ -18,6 +18,17 @@ describe_config {topic}, alter_config {topic, configs}
 grow {topic, partitions}
 trim {topic, partition, before}                              the first offset that is left, or null where it does not say
 cluster {}                                                   {id, brokers: ["host:port"]}
+groups {}                                                    their names
+group {group}                                                {state, members: [client id]}, the state in small letters
+committed {group, topic}                                     {partition: offset} of what is committed
+commit {group, topic, offsets}                               changes them
+forget {group, topic, partition}                             takes one away
+delete_group {group}
+set_quotas {client_id, quotas: {name: number or null}}       null takes one away
+quotas {client_id}                                           {name: number}
+transactions {}                                              {transactional id: state}
+transaction {id}                                             {state, partitions: ["topic:partition"]}
+abort {topic, partition}                                     aborts what is open there, whoever began it
 """
 
 import base64

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""confluent-kafka (librdkafka) as a member of a group and as a loop with transactions (see acting.py)."""
+
+import time
+
+from acting import (
+    HEARTBEAT_MS,
+    SESSION_TIMEOUT_MS,
+    TRANSACTION_RECORDS_MAX,
+    Assigned,
+    act,
+    ends_on_sigterm,
+    is_aborted_on_purpose,
+    pause_seconds,
+    say,
+    transformed,
+)
+from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+
+# What a member is told whose generation is over; whoever follows it consumes the records again.
+RETRIED = {
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.UNKNOWN_MEMBER_ID,
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError._STATE,
+    KafkaError._ASSIGNMENT_LOST,
+    KafkaError._NO_OFFSET,
+    KafkaError._TIMED_OUT,
+    KafkaError._TRANSPORT,
+    KafkaError._WAIT_COORD,
+}
+
+
+def new_consumer(address, name, group, **more):
+    settings = {
+        "bootstrap.servers": address,
+        "group.id": group,
+        "client.id": name,
+        "auto.offset.reset": "earliest",
+        "enable.auto.commit": False,
+        "session.timeout.ms": SESSION_TIMEOUT_MS,
+        "heartbeat.interval.ms": HEARTBEAT_MS,
+        "reconnect.backoff.max.ms": 1000,
+    }
+    return Consumer({**settings, **more})
+
+
+def positions(messages):
+    """Behind the last of each partition."""
+    found = {}
+    for message in messages:
+        found[message.topic(), message.partition()] = message.offset() + 1
+    return [TopicPartition(topic, partition, offset) for (topic, partition), offset in sorted(found.items())]
+
+
+def member(address, name, group, topics, assignor):
+    ends, assigned = ends_on_sigterm(), Assigned()
+    consumer = new_consumer(address, name, group, **{"partition.assignment.strategy": assignor})
+    consumer.subscribe(topics.split(","))
+    while not ends.is_set():
+        messages = [one for one in consumer.consume(20, timeout=0.1) if not one.error()]
+        assigned.tell((one.topic, one.partition) for one in consumer.assignment())
+        for one in messages:
+            say("record", f"{one.topic()}:{one.partition()}", one.offset(), one.value().decode())
+        if not messages:
+            continue
+        try:
+            for one in consumer.commit(offsets=positions(messages), asynchronous=False):
+                if one.error is None:
+                    say("committed", f"{one.topic}:{one.partition}", one.offset)
+        except KafkaException as error:
+            if not error.args[0].retriable() and error.args[0].code() not in RETRIED:
+                raise
+    consumer.close()
+
+
+def insist(step, *arguments):
+    """librdkafka wants to be asked again where the outcome is not known yet."""
+    while True:
+        try:
+            return step(*arguments)
+        except KafkaException as error:
+            if not error.args[0].retriable():
+                raise
+
+
+class Loop:
+    """One transaction after the other."""
+
+    def __init__(self, address, name, group, source, target):
+        self.target = target
+        self.producer = Producer(
+            {
+                "bootstrap.servers": address,
+                "transactional.id": name,
+                "transaction.timeout.ms": 10_000,
+                "linger.ms": 1,
+                "reconnect.backoff.max.ms": 1000,
+            }
+        )
+        self.consumer = new_consumer(address, name, group, **{"isolation.level": "read_committed"})
+        self.consumer.subscribe([source])
+        self.producer.init_transactions(60)
+
+    def transact(self, messages):
+        on_purpose = is_aborted_on_purpose()
+        self.producer.begin_transaction()
+        for one in messages:
+            value = transformed(one.partition(), one.offset(), one.value(), on_purpose)
+            self.producer.produce(self.target, value, partition=one.partition())
+        say("begun", len(messages))
+        self.producer.poll(0)
+        time.sleep(pause_seconds())
+        if on_purpose:
+            self.producer.flush(30)
+            return False
+        insist(self.producer.send_offsets_to_transaction, positions(messages), self.consumer.consumer_group_metadata(), 10)
+        insist(self.producer.commit_transaction, 10)
+        return True
+
+    def step(self):
+        messages = [one for one in self.consumer.consume(TRANSACTION_RECORDS_MAX, timeout=0.2) if not one.error()]
+        if not messages:
+            return
+        try:
+            is_done = self.transact(messages)
+        except KafkaException as error:
+            if not error.args[0].txn_requires_abort():
+                raise
+            is_done = False
+        if is_done:
+            say("committed", len(messages))
+            return
+        insist(self.producer.abort_transaction, 10)
+        self.rewind()
+        say("aborted", len(messages))
+
+    def rewind(self):
+        """Back to what was committed last."""
+        for place in insist(self.consumer.committed, self.consumer.assignment(), 10):
+            # Without a commit from the beginning, as `earliest` says.
+            self.consumer.seek(TopicPartition(place.topic, place.partition, max(place.offset, 0)))
+
+
+def loop(address, name, group, source, target):
+    ends = ends_on_sigterm()
+    played = Loop(address, name, group, source, target)
+    while not ends.is_set():
+        played.step()
+    played.consumer.close()
+
+
+act({"member": member, "loop": loop})

@@ -56,6 +56,14 @@ impl<'a> BrokerLayers<'a> {
         self.cluster
     }
 
+    /// The value that was set while the brokers run, of a setting that has one name.
+    #[must_use]
+    pub fn dynamic_value(&self, name: &str) -> Option<&'a str> {
+        let mut set = [self.own, self.cluster].into_iter().flatten();
+        let value = set.find_map(|settings| settings.get(name));
+        value.map(|value| &**value)
+    }
+
     /// The value of a setting that has one name.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&'a str> {

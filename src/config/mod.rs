@@ -11,6 +11,7 @@
 
 pub mod broker;
 mod broker_table;
+pub mod cleaner;
 pub mod connections;
 pub mod definition;
 pub mod given;

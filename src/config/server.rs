@@ -163,16 +163,11 @@ impl Default for BrokerDefaults {
 
 /// How compaction runs.
 fn cleaner(settings: &Settings) -> Result<CleanerSettings, ConfigError> {
-    let rate: f64 = text(settings, "log.cleaner.io.max.bytes.per.second")
-        .trim()
-        .parse()
-        .unwrap_or(f64::MAX);
-    // Whole bytes: what is written with a fraction or an exponent is printed without.
-    let rate = (rate < 1e18).then(|| format!("{:.0}", rate.ceil()));
+    let rate = super::cleaner::rate(text(settings, "log.cleaner.io.max.bytes.per.second"));
     Ok(CleanerSettings {
         is_enabled: boolean(settings, "log.cleaner.enable"),
         dedupe_bytes: number(settings, "log.cleaner.dedupe.buffer.size")?,
-        bytes_per_second: rate.and_then(|rate| rate.parse().ok()),
+        bytes_per_second: rate,
         backoff_ms: number(settings, "log.cleaner.backoff.ms")?,
     })
 }

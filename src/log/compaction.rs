@@ -76,6 +76,11 @@ impl Compaction {
 
     /// Settings have changed: look at once.
     pub(super) fn look_soon(&mut self) {
+        if let Some(pass) = &mut self.pass
+            && pass.paused_until.is_some()
+        {
+            pass.paused_until = Some(0);
+        }
         if self.due.is_some() {
             self.due = Some(0);
         }
@@ -107,6 +112,7 @@ impl PartitionLog {
     /// How it is compacted, if it is a compacted topic's.
     pub fn set_cleaner(&mut self, settings: CleanerSettings) {
         self.compaction.settings = settings;
+        self.compaction.look_soon();
     }
 
     /// The offset up to which each key occurs once, as far as it is known.

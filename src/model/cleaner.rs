@@ -85,6 +85,11 @@ impl CleanerLane {
         self.free_at_us = self.free_at_us.max(now_us).saturating_add(lasts_us);
     }
 
+    /// There is another rate: what was read and written by the old one is not waited for.
+    pub fn restart(&mut self) {
+        self.free_at_us = 0;
+    }
+
     /// When the next bytes may be read or written.
     #[must_use]
     pub fn free_at(&self) -> MonotonicUs {
@@ -134,6 +139,8 @@ mod tests {
         assert_eq!(lane.free_at(), 6_000_000);
         lane.charge(9_000_000, 1_000_000, &settings);
         assert_eq!(lane.free_at(), 10_000_000);
+        lane.restart();
+        assert_eq!(lane.free_at(), 0, "nothing is owed at another rate");
         let mut free = CleanerLane::default();
         free.charge(5, 1 << 40, &CleanerSettings::default());
         assert_eq!(free.free_at(), 0);

@@ -6,6 +6,7 @@
 
 use super::contract::{Effects, ProcessEffect};
 use super::machine::Shard;
+use crate::config::cleaner::settled;
 use crate::log::CompactionReport;
 
 /// Totals since the start of the process.
@@ -63,6 +64,25 @@ fn line(directory: &str, report: &CompactionReport) -> String {
 }
 
 impl Shard {
+    /// Looks up how compaction runs.
+    pub(super) fn settle_cleaner(&mut self, effects: &mut Effects) {
+        let started = self.config.cleaner;
+        let largest = self.config.memory.compaction_bytes_max();
+        let shards = self.config.shard_count;
+        let settings = settled(started, self.broker_layers(), shards, largest);
+        if settings == self.cleaner {
+            return;
+        }
+        self.cleaner = settings;
+        effects.disk.cleaner().restart();
+        let slots: Vec<u32> = self.partitions.iter().map(|(slot, _)| slot).collect();
+        for slot in slots {
+            self.on_slot(slot, &mut effects.disk, |partition, _, _| {
+                partition.set_cleaner(settings);
+            });
+        }
+    }
+
     /// A pass on the log of a partition ended.
     pub(super) fn note_compaction(
         &mut self,

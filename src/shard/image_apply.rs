@@ -74,6 +74,7 @@ impl Shard {
         self.ask_for_drain(&image, effects);
         self.answer_drains(effects);
         self.begin_start(now, self.progress.to_open.len());
+        self.settle_cleaner(effects);
         self.open_waiting(now, effects);
         self.settle_slow_bound();
         self.waits_for_admission = ConnectionLimits::of(self.broker_layers()).is_limited();
@@ -236,7 +237,7 @@ impl Shard {
             let refused = self.progress.refused.remove(&spec.at);
             let mut partition = Partition::new(slot, node_id, spec, storage);
             partition.set_retention_check_ms(self.config.retention_check_ms);
-            partition.set_cleaner(self.config.cleaner);
+            partition.set_cleaner(self.cleaner);
             partition.set_producer_expiration_ms(self.producer_expiration_ms());
             partition.handle_refused(refused.unwrap_or_default());
             self.partitions.insert(slot, partition);

@@ -119,6 +119,8 @@ pub struct Shard {
     pub(super) progress: ImageProgress,
     pub(super) handovers: Handovers,
     pub(super) compactions: CompactionCounts,
+    /// How compaction runs: what it was started with, and what was set since.
+    pub(super) cleaner: CleanerSettings,
     pub(super) start: StartProgress,
     pub(super) strays: Strays,
     pub(super) volume: VolumeQuestion,
@@ -145,6 +147,7 @@ impl Shard {
             connections: ConnectionTable::new(
                 config.connection_idle_ms.map(|ms| ms.saturating_mul(1000)),
             ),
+            cleaner: config.cleaner,
             config,
             phase: Phase::Running,
             image: Arc::new(MetadataImage::empty()),

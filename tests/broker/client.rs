@@ -109,14 +109,23 @@ impl Client {
 
     /// Changes one setting of a topic; `None` takes it away.
     pub fn alter_topic(&mut self, topic: &str, name: &str, value: Option<&str>) {
+        self.alter(2, topic, name, value);
+    }
+
+    /// Changes one setting of all brokers; `None` takes it away.
+    pub fn alter_brokers(&mut self, name: &str, value: Option<&str>) {
+        self.alter(4, "", name, value);
+    }
+
+    fn alter(&mut self, resource_type: i8, resource: &str, name: &str, value: Option<&str>) {
         let change = AlterableConfig {
             name: name.into(),
             config_operation: if value.is_some() { 0 } else { 1 },
             value: value.map(Into::into),
         };
         let resource = AlterConfigsResource {
-            resource_type: 2,
-            resource_name: topic.into(),
+            resource_type,
+            resource_name: resource.into(),
             configs: vec![change],
         };
         let request = IncrementalAlterConfigsRequest {

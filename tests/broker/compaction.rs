@@ -132,3 +132,30 @@ fn a_broker_killed_while_it_compacts_keeps_the_newest_of_each_key() {
     }
     assert!(broker.stop().success());
 }
+
+#[test]
+fn how_compaction_runs_can_be_changed_while_it_runs() {
+    let data = tempfile::tempdir().expect("a directory");
+    let broker = Broker::start(data.path());
+    let mut client = Client::connect(&broker.address);
+    // Slower than a byte in the time of this test, and looked at once in a day.
+    client.alter_brokers("log.cleaner.backoff.ms", Some("86400000"));
+    client.alter_brokers("log.cleaner.io.max.bytes.per.second", Some("1"));
+    let settings = [
+        ("cleanup.policy", "compact"),
+        ("segment.bytes", "1048576"),
+        ("min.cleanable.dirty.ratio", "0.01"),
+    ];
+    client.create_topic_with(TOPIC, 1, &settings);
+    for number in 0..3000 {
+        assert_eq!(client.produce(TOPIC, 0, batch(number)).error_code, 0);
+    }
+    client.alter_brokers("log.cleaner.backoff.ms", Some("20"));
+    client.alter_brokers("log.cleaner.io.max.bytes.per.second", None);
+    let deadline = Instant::now() + PATIENCE;
+    while read_table(&mut client).1 >= 3000 * KEYS / 2 {
+        assert!(Instant::now() < deadline, "it was not compacted");
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert!(broker.stop().success());
+}

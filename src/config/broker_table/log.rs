@@ -74,7 +74,7 @@ pub(super) const LOG_SETTINGS: &[BrokerSetting] = &[
         Engine,
         "Whether topics may be deleted.",
     ),
-    fixed(
+    dynamic(
         "log.cleaner.backoff.ms",
         Long,
         Some("15000"),
@@ -82,7 +82,7 @@ pub(super) const LOG_SETTINGS: &[BrokerSetting] = &[
         Engine,
         "How often a compacted log is looked at, in milliseconds.",
     ),
-    fixed(
+    dynamic(
         "log.cleaner.dedupe.buffer.size",
         Long,
         Some("134217728"),
@@ -106,7 +106,7 @@ pub(super) const LOG_SETTINGS: &[BrokerSetting] = &[
         Engine,
         "Whether compacted topics are compacted.",
     ),
-    fixed(
+    dynamic(
         "log.cleaner.io.max.bytes.per.second",
         Double,
         Some("1.7976931348623157E308"),

@@ -51,7 +51,7 @@ pub enum Held {
         /// The request.
         request: u64,
         /// The commit.
-        ask: GroupAsk,
+        ask: Box<GroupAsk>,
     },
 }
 

@@ -182,7 +182,7 @@ impl Shard {
                 },
                 ErrorCode::None,
             ) => {
-                self.handle_group_ask(now, asker, request, ask, effects);
+                self.handle_group_ask(now, asker, request, *ask, effects);
             }
             (
                 Held::Group {

@@ -2,7 +2,8 @@
 //! AddOffsetsToTxn (25): a transaction is going to commit offsets of a group.
 //!
 //! Owns: its handler. Invariants: what is added is the partition that keeps the group; its topic is
-//! made where it is missing. Runs on: the shard that accepted the connection. Bounded by: the frame.
+//! made where it is missing. Runs on: the shard that accepted the connection. Bounded by: the
+//! frame.
 
 use std::ops::RangeInclusive;
 

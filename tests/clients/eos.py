@@ -32,7 +32,7 @@ from groups import create_topic, say
 
 PARTITIONS = 4
 RECORDS_PER_KILL = 400
-WAIT_SECONDS_MAX = 90
+WAIT_SECONDS_MAX = 180
 # From a transaction that has begun to the kill.
 DELAY_SECONDS_MAX = 0.3
 BROKER_ONE_IN = 5

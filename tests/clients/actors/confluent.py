@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """confluent-kafka (librdkafka) as a member of a group and as a loop with transactions (see acting.py)."""
 
+import sys
 import time
 
 from acting import (
@@ -80,6 +81,7 @@ def insist(step, *arguments):
         try:
             return step(*arguments)
         except KafkaException as error:
+            print(step.__name__, error, file=sys.stderr, flush=True)
             if not error.args[0].retriable():
                 raise
 
@@ -96,6 +98,9 @@ class Loop:
                 "transaction.timeout.ms": 10_000,
                 "linger.ms": 1,
                 "reconnect.backoff.max.ms": 1000,
+                # When its only broker is gone, librdkafka 2.16 would forget it and learn it anew (KIP-899), but send the
+                # offsets of a transaction to the one that it remembers as the group's coordinator, for ever.
+                "metadata.recovery.strategy": "none",
             }
         )
         self.consumer = new_consumer(address, name, group, **{"isolation.level": "read_committed"})
@@ -125,6 +130,7 @@ class Loop:
         try:
             is_done = self.transact(messages)
         except KafkaException as error:
+            print("a transaction", error, file=sys.stderr, flush=True)
             if not error.args[0].txn_requires_abort():
                 raise
             is_done = False

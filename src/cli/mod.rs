@@ -15,6 +15,7 @@ pub mod cluster;
 pub mod config;
 pub mod consume;
 pub mod error;
+pub mod group;
 pub mod log_dump;
 pub mod log_verify;
 mod output;
@@ -43,6 +44,9 @@ pub enum Command {
     /// Shows and changes settings of topics and brokers
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Shows consumer groups and changes their offsets
+    #[command(subcommand)]
+    Group(group::GroupCommand),
     /// Shows the brokers of a cluster
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
@@ -79,6 +83,7 @@ pub fn run(command: Command) -> Result<(), CliError> {
         Command::Produce(arguments) => produce::run(&arguments),
         Command::Consume(arguments) => consume::run(&arguments),
         Command::Config(command) => config::run(&command),
+        Command::Group(command) => group::run(&command),
         Command::Cluster(command) => cluster::run(&command),
         Command::Shard(command) => shard::run(&command),
         Command::Profile(command) => profile::run(&command),

@@ -39,6 +39,7 @@ fn spoken<R: Request>() -> RangeInclusive<i16> {
     let newest = match ApiKey::from_code(R::API_KEY) {
         Some(ApiKey::Produce | ApiKey::Fetch | ApiKey::Metadata) => 12,
         Some(ApiKey::DeleteTopics) => 5,
+        Some(ApiKey::OffsetCommit | ApiKey::OffsetFetch) => 9,
         _ => *R::VERSIONS.end(),
     };
     *R::VERSIONS.start()..=newest.min(*R::VERSIONS.end())

@@ -16,6 +16,7 @@ pub mod config;
 pub mod consume;
 pub mod error;
 pub mod group;
+mod interrupt;
 pub mod log_dump;
 pub mod log_verify;
 mod output;

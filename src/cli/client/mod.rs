@@ -6,12 +6,17 @@
 //! keep their order through retries. Runs on: the command's threads. Bounded by: the constants
 //! here.
 
+mod aborted;
+pub mod assign;
 pub mod cluster;
 pub mod connection;
 pub mod consumer;
 pub mod coordinator;
+mod fetcher;
+pub mod member;
 pub mod offsets;
 pub mod partitioner;
+pub mod positions;
 pub mod producer;
 
 #[cfg(test)]

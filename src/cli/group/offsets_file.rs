@@ -233,7 +233,7 @@ mod tests {
         ) {
             let lines = offsets.iter().map(|(place, offset)| csv_line(Some(&group), place, *offset));
             let text = lines.collect::<Vec<_>>().join("\n");
-            prop_assert_eq!(parse(&text, &group).as_ref(), Ok(&offsets));
+            prop_assert_eq!(parse(&text, &group), Ok(offsets.clone()));
             let lines = offsets.iter().map(|(place, offset)| csv_line(None, place, *offset));
             let text = lines.collect::<Vec<_>>().join("\n");
             prop_assert_eq!(parse(&text, &group), Ok(offsets));

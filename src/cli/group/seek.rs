@@ -21,9 +21,9 @@ use super::{
 };
 use crate::cli::arguments::{BootstrapArguments, Format, FormatArguments};
 use crate::cli::client::cluster::Cluster;
-use crate::cli::client::consumer::list_offsets;
 use crate::cli::client::coordinator::{Coordinator, passes};
 use crate::cli::client::offsets::{Committed, Committer, Place, by_topic, commit, committed};
+use crate::cli::client::positions::list_offsets;
 use crate::cli::client::{RETRY_FOR, Retry, now_ms};
 use crate::cli::error::refusal;
 use crate::cli::output::{Table, print, write_json};

@@ -16,7 +16,9 @@ fn wish(member: &str, topics: &[&str]) -> Wish {
 }
 
 fn counts(topics: &[(&str, i32)]) -> BTreeMap<String, i32> {
-    let owned = topics.iter().map(|(topic, count)| ((*topic).to_owned(), *count));
+    let owned = topics
+        .iter()
+        .map(|(topic, count)| ((*topic).to_owned(), *count));
     owned.collect()
 }
 
@@ -27,17 +29,15 @@ fn shown(shares: &Shares) -> Vec<(&str, String)> {
             .iter()
             .map(|(topic, partition)| format!("{topic}-{partition}"))
             .collect();
-        (shares.get_key_value(member).map_or("", |(name, _)| name), names.join(" "))
+        (
+            shares.get_key_value(member).map_or("", |(name, _)| name),
+            names.join(" "),
+        )
     };
     shares.iter().map(one).collect()
 }
 
-fn given(
-    assignor: Assignor,
-    wishes: &[Wish],
-    topics: &[(&str, i32)],
-    expected: &[(&str, &str)],
-) {
+fn given(assignor: Assignor, wishes: &[Wish], topics: &[(&str, i32)], expected: &[(&str, &str)]) {
     let shares = assign(assignor, wishes, &counts(topics));
     let expected: Vec<(&str, String)> = expected
         .iter()
@@ -61,7 +61,11 @@ fn range_gives_neighbours_of_each_topic() {
     let both = [wish("c0", &["t0", "t1"]), wish("c1", &["t0", "t1"])];
     let expected = [("c0", "t0-0 t0-1 t1-0 t1-1"), ("c1", "t0-2 t1-2")];
     given(Assignor::Range, &both, &[("t0", 3), ("t1", 3)], &expected);
-    let uneven = [wish("c0", &["t0"]), wish("c1", &["t0", "t1"]), wish("c2", &["t0"])];
+    let uneven = [
+        wish("c0", &["t0"]),
+        wish("c1", &["t0", "t1"]),
+        wish("c2", &["t0"]),
+    ];
     let expected = [("c0", "t0-0"), ("c1", "t0-1 t1-0 t1-1"), ("c2", "")];
     given(Assignor::Range, &uneven, &[("t0", 2), ("t1", 2)], &expected);
 }
@@ -70,13 +74,22 @@ fn range_gives_neighbours_of_each_topic() {
 fn round_robin_goes_on_from_topic_to_topic() {
     let both = [wish("c0", &["t0", "t1"]), wish("c1", &["t0", "t1"])];
     let expected = [("c0", "t0-0 t0-2 t1-1"), ("c1", "t0-1 t1-0 t1-2")];
-    given(Assignor::RoundRobin, &both, &[("t0", 3), ("t1", 3)], &expected);
+    given(
+        Assignor::RoundRobin,
+        &both,
+        &[("t0", 3), ("t1", 3)],
+        &expected,
+    );
     let uneven = [
         wish("c0", &["t0"]),
         wish("c1", &["t0", "t1"]),
         wish("c2", &["t0", "t1", "t2"]),
     ];
-    let expected = [("c0", "t0-0"), ("c1", "t1-0"), ("c2", "t1-1 t2-0 t2-1 t2-2")];
+    let expected = [
+        ("c0", "t0-0"),
+        ("c1", "t1-0"),
+        ("c2", "t1-1 t2-0 t2-1 t2-2"),
+    ];
     let topics = [("t0", 1), ("t1", 2), ("t2", 3)];
     given(Assignor::RoundRobin, &uneven, &topics, &expected);
 }
@@ -93,8 +106,14 @@ fn sticky_keeps_what_there_is_when_a_member_leaves() {
     let second = assign(Assignor::Sticky, &two, &counts(&topics));
     assert_eq!(sizes(&second), [4, 4]);
     for member in ["c0", "c2"] {
-        let kept = first[member].iter().all(|place| second[member].contains(place));
-        assert!(kept, "{member} had {:?} and has {:?}", first[member], second[member]);
+        let kept = first[member]
+            .iter()
+            .all(|place| second[member].contains(place));
+        assert!(
+            kept,
+            "{member} had {:?} and has {:?}",
+            first[member], second[member]
+        );
     }
 }
 
@@ -106,14 +125,22 @@ fn sticky_is_more_even_than_round_robin() {
         wish("c2", &["t0", "t1", "t2"]),
     ];
     let topics = [("t0", 1), ("t1", 2), ("t2", 3)];
-    let expected = [("c0", "t0-0"), ("c1", "t1-0 t1-1"), ("c2", "t2-0 t2-1 t2-2")];
+    let expected = [
+        ("c0", "t0-0"),
+        ("c1", "t1-0 t1-1"),
+        ("c2", "t2-0 t2-1 t2-2"),
+    ];
     given(Assignor::Sticky, &uneven, &topics, &expected);
 }
 
 #[test]
 fn a_partition_travels_through_a_member_in_between() {
     // c0 and c2 share no topic: c1 must pass one on.
-    let mut wishes = [wish("c0", &["a"]), wish("c1", &["a", "b"]), wish("c2", &["b"])];
+    let mut wishes = [
+        wish("c0", &["a"]),
+        wish("c1", &["a", "b"]),
+        wish("c2", &["b"]),
+    ];
     let own = |topic: &str, list: &[i32]| -> Vec<Place> {
         list.iter().map(|one| (topic.to_owned(), *one)).collect()
     };
@@ -134,8 +161,16 @@ fn a_cooperative_group_moves_in_two_rounds() {
     two.push(wish("c1", &["t"]));
     let first = assign(Assignor::CooperativeSticky, &two, &counts(&topics));
     let expected = [("c0", "t-0 t-1".to_owned()), ("c1", String::new())];
-    assert_eq!(shown(&first), expected, "what moves is nobody's for a round");
-    let second = assign(Assignor::CooperativeSticky, &after(&two, &first, 2), &counts(&topics));
+    assert_eq!(
+        shown(&first),
+        expected,
+        "what moves is nobody's for a round"
+    );
+    let second = assign(
+        Assignor::CooperativeSticky,
+        &after(&two, &first, 2),
+        &counts(&topics),
+    );
     let expected = [("c0", "t-0 t-1".to_owned()), ("c1", "t-2 t-3".to_owned())];
     assert_eq!(shown(&second), expected);
 }
@@ -151,7 +186,10 @@ fn an_old_claim_does_not_count() {
     wishes[1].owned = all.clone();
     wishes[1].generation = 4;
     let shares = assign(Assignor::Sticky, &wishes, &counts(&topics));
-    assert_eq!(shown(&shares), [("c0", "t-0".to_owned()), ("c1", "t-1".to_owned())]);
+    assert_eq!(
+        shown(&shares),
+        [("c0", "t-0".to_owned()), ("c1", "t-1".to_owned())]
+    );
     // Both say so of one generation: neither is believed, and each gets one.
     wishes[1].generation = 5;
     let shares = assign(Assignor::Sticky, &wishes, &counts(&topics));
@@ -198,7 +236,10 @@ fn groups() -> impl Strategy<Value = (Vec<Wish>, BTreeMap<String, i32>)> {
                 member: format!("m{number}"),
                 instance: None,
                 topics: topics.into_iter().map(str::to_owned).collect(),
-                owned: owned.into_iter().map(|(topic, one)| (topic.to_owned(), one)).collect(),
+                owned: owned
+                    .into_iter()
+                    .map(|(topic, one)| (topic.to_owned(), one))
+                    .collect(),
                 generation,
             }
         };

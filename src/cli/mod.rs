@@ -27,6 +27,7 @@ pub mod program;
 pub mod shard;
 mod time_text;
 pub mod topic;
+pub mod txn;
 
 pub use error::{CliError, ClientError};
 
@@ -48,6 +49,9 @@ pub enum Command {
     /// Shows consumer groups and changes their offsets
     #[command(subcommand)]
     Group(group::GroupCommand),
+    /// Shows transactions and aborts them
+    #[command(subcommand)]
+    Txn(txn::TxnCommand),
     /// Shows the brokers of a cluster
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
@@ -85,6 +89,7 @@ pub fn run(command: Command) -> Result<(), CliError> {
         Command::Consume(arguments) => consume::run(&arguments),
         Command::Config(command) => config::run(&command),
         Command::Group(command) => group::run(&command),
+        Command::Txn(command) => txn::run(&command),
         Command::Cluster(command) => cluster::run(&command),
         Command::Shard(command) => shard::run(&command),
         Command::Profile(command) => profile::run(&command),

@@ -1,104 +1,74 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What consumers of a classic group say to each other through the coordinator: subscriptions on
-//! their way to the leader, assignments on their way back.
+//! What members of the classic protocol say to each other inside JoinGroup and SyncGroup: which
+//! topics a consumer wants, and which partitions it got (`consumer` protocol).
 //!
-//! ```text
-//! version i16, then the fields of that version; a newer version only appends fields
-//! ```
-//!
-//! Owns: `ConsumerProtocolSubscription` and `ConsumerProtocolAssignment` (KIP-429 added the owned
-//! partitions, KIP-792 the generation, KIP-881 the rack). Invariants: reading is total; what a
-//! newer version has behind the known fields is passed over. Runs on: every core, the commands.
-//! Bounded by: the `max` of each array.
+//! Owns: the layouts of both. Invariants: a version that is newer than those that are known is read
+//! as the newest one that is, and what follows is left alone, as Kafka does it. Runs on: every core.
+//! Bounded by: the `max` of each array, the bytes.
 
 use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::codec::{DecodeError, EncodeError, Reader, Writer};
 use super::protocol::describe::{Place, WireStruct, WireType, messages, since};
-use crate::limits::{DECODED_BYTES_PER_RESPONSE_BYTE, PARTITIONS_PER_TOPIC_MAX, TOPICS_MAX};
+use crate::limits::{DECODED_BYTES_PER_RESPONSE_BYTE, PARTITIONS_MAX, TOPICS_MAX};
 
-/// Newest version of both.
+/// The newest version of both.
 const NEWEST: i16 = 3;
 
 messages! {
-    /// What a consumer wants and has.
-    pub struct Subscription {
-        /// Topics that it wants.
+    /// What a consumer wants.
+    pub struct ConsumerSubscription {
+        /// Topics by name.
         topics: Vec<ByteString> = Vec::new(), since(0).max(TOPICS_MAX);
-        /// What its assignor has to say.
+        /// What its assignor says to the leader's.
         user_data: Option<Bytes> = None, since(0).nullable(0);
-        /// What it has at the moment.
-        owned_partitions: Vec<TopicPartitions> = Vec::new(), since(1).max(TOPICS_MAX).ignorable();
-        /// The generation in which it got that, -1 if not known.
+        /// What it owns and keeps while it joins.
+        owned_partitions: Vec<NamedPartitions> = Vec::new(),
+            since(1).max(TOPICS_MAX).ignorable();
+        /// The generation in which it got that.
         generation_id: i32 = -1, since(2).ignorable();
         /// Where it is.
         rack_id: Option<ByteString> = None, since(3).nullable(3).ignorable();
     }
 
-    /// What a consumer gets.
-    pub struct Assignment {
-        /// The partitions.
-        assigned_partitions: Vec<TopicPartitions> = Vec::new(), since(0).max(TOPICS_MAX);
-        /// What the assignor has to say.
+    /// What a consumer got.
+    pub struct ConsumerAssignment {
+        /// Partitions by topic.
+        assigned_partitions: Vec<NamedPartitions> = Vec::new(), since(0).max(TOPICS_MAX);
+        /// What the leader's assignor says to the consumer's.
         user_data: Option<Bytes> = None, since(0).nullable(0);
     }
 
     /// Partitions of one topic.
-    pub struct TopicPartitions {
-        /// Name of the topic.
+    pub struct NamedPartitions {
+        /// The topic.
         topic: ByteString = ByteString::new(), since(0);
         /// Indexes of the partitions.
-        partitions: Vec<i32> = Vec::new(), since(0).max(PARTITIONS_PER_TOPIC_MAX);
+        partitions: Vec<i32> = Vec::new(), since(0).max(PARTITIONS_MAX);
     }
 }
 
-impl Subscription {
-    /// Reads what a member said.
-    pub fn decode(bytes: Bytes) -> Result<Subscription, DecodeError> {
-        read(bytes)
-    }
-
-    /// Writes it in the newest version.
-    pub fn encode(&self) -> Result<Bytes, EncodeError> {
-        write(self)
-    }
-}
-
-impl Assignment {
-    /// Reads what a member got. No bytes at all are an empty assignment: a leader may leave a
-    /// member out.
-    pub fn decode(bytes: Bytes) -> Result<Assignment, DecodeError> {
-        match bytes.is_empty() {
-            true => Ok(Assignment::default()),
-            false => read(bytes),
-        }
-    }
-
-    /// Writes it in the newest version.
-    pub fn encode(&self) -> Result<Bytes, EncodeError> {
-        write(self)
-    }
-}
-
-fn read<M: WireStruct + Default>(bytes: Bytes) -> Result<M, DecodeError> {
-    let mut reader = Reader::with_memory_per_byte(bytes, DECODED_BYTES_PER_RESPONSE_BYTE);
+/// Reads either; also gives its version.
+pub fn decode<M: WireStruct + Default>(bytes: &Bytes) -> Result<(i16, M), DecodeError> {
+    let mut reader = Reader::with_memory_per_byte(bytes.clone(), DECODED_BYTES_PER_RESPONSE_BYTE);
     let version = reader.read_i16()?;
     if version < 0 {
-        // No API has this number; the version is what is said.
-        let api_key = -1;
+        let api_key = -1; // No API has this number; the version is what is said.
         return Err(DecodeError::Version { api_key, version });
     }
-    let place = Place::message(M::LAYOUT.name, version.min(NEWEST), false);
+    let version = version.min(NEWEST);
     let mut message = M::default();
-    message.read_over(&mut reader, place)?;
-    Ok(message)
+    message.read_over(&mut reader, Place::message(M::LAYOUT.name, version, false))?;
+    Ok((version, message))
 }
 
-fn write<M: WireStruct>(message: &M) -> Result<Bytes, EncodeError> {
+/// Writes either in one of its versions.
+pub fn encode<M: WireStruct>(message: &M, version: i16) -> Result<Bytes, EncodeError> {
+    let version = version.clamp(0, NEWEST);
     let mut writer = Writer::new();
-    writer.write_i16(NEWEST);
-    let place = Place::message(M::LAYOUT.name, NEWEST, false);
+    writer.write_i16(version);
+    let place = Place::message(M::LAYOUT.name, version, false);
     WireType::write(message, &mut writer, place)?;
     Ok(Bytes::from(writer.finish().concat()))
 }
@@ -106,77 +76,43 @@ fn write<M: WireStruct>(message: &M) -> Result<Bytes, EncodeError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use proptest::prelude::*;
-
-    fn owned(topic: &str, partitions: &[i32]) -> TopicPartitions {
-        TopicPartitions {
-            topic: topic.into(),
-            partitions: partitions.to_vec(),
-        }
-    }
 
     #[test]
-    fn a_subscription_by_hand() {
-        let bytes = b"\x00\x03\x00\x00\x00\x01\x00\x01t\xff\xff\xff\xff\
-                      \x00\x00\x00\x01\x00\x01t\x00\x00\x00\x01\x00\x00\x00\x02\
-                      \x00\x00\x00\x07\x00\x01r";
-        let subscription = Subscription {
+    fn a_subscription_by_hand_in_each_version() {
+        let whole = ConsumerSubscription {
             topics: vec!["t".into()],
-            owned_partitions: vec![owned("t", &[2])],
-            generation_id: 7,
+            user_data: None,
+            owned_partitions: vec![NamedPartitions {
+                topic: "t".into(),
+                partitions: vec![2],
+            }],
+            generation_id: 5,
             rack_id: Some("r".into()),
-            ..Subscription::default()
         };
-        assert_eq!(subscription.encode().as_deref(), Ok(&bytes[..]));
-        let read = Subscription::decode(Bytes::from_static(bytes));
-        assert_eq!(read, Ok(subscription));
+        let start = [0, 0, 0, 1, 0, 1, b't', 0xff, 0xff, 0xff, 0xff];
+        let owned = [0, 0, 0, 1, 0, 1, b't', 0, 0, 0, 1, 0, 0, 0, 2];
+        let pieces: [&[u8]; 4] = [&start, &owned, &[0, 0, 0, 5], &[0, 1, b'r']];
+        for version in 0..=3u8 {
+            let body = pieces[..=usize::from(version)].concat();
+            let bytes = Bytes::from([&[0, version][..], &body].concat());
+            assert_eq!(encode(&whole, i16::from(version)), Ok(bytes.clone()));
+            let (told, read): (i16, ConsumerSubscription) = decode(&bytes).expect("just written");
+            assert_eq!((told, &read.topics), (i16::from(version), &whole.topics));
+            assert_eq!(read.owned_partitions.is_empty(), version < 1);
+            assert_eq!(read.generation_id == 5, version >= 2);
+            assert_eq!(read.rack_id.is_some(), version >= 3);
+        }
     }
 
     #[test]
-    fn older_and_newer_versions_are_read() {
-        let old = Subscription::decode(Bytes::from_static(
-            b"\x00\x00\x00\x00\x00\x01\x00\x01t\x00\x00\x00\x01x",
-        ));
-        let old = old.expect("version 0");
-        assert_eq!((old.generation_id, old.owned_partitions), (-1, Vec::new()));
-        assert_eq!(old.user_data.as_deref(), Some(&b"x"[..]));
-        let newer = Assignment::decode(Bytes::from_static(
-            b"\x00\x09\x00\x00\x00\x00\xff\xff\xff\xffsomething new",
-        ));
-        assert_eq!(newer, Ok(Assignment::default()));
-        assert_eq!(Assignment::decode(Bytes::new()), Ok(Assignment::default()));
-        assert!(Assignment::decode(Bytes::from_static(b"\xff\xff\0\0\0\0")).is_err());
-        assert!(Subscription::decode(Bytes::from_static(b"\0\0\0\0\0\x01")).is_err());
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_written_is_read(
-            topics in prop::collection::vec("[a-z]{1,9}", 0..5),
-            partitions in prop::collection::vec(0i32..100, 0..20),
-            generation_id in -1i32..,
-        ) {
-            let lists = topics.iter().map(|topic| owned(topic, &partitions));
-            let assignment = Assignment {
-                assigned_partitions: lists.clone().collect(),
-                user_data: Some(Bytes::from_static(b"note")),
-            };
-            let subscription = Subscription {
-                topics: topics.iter().map(|topic| topic.as_str().into()).collect(),
-                owned_partitions: lists.collect(),
-                generation_id,
-                ..Subscription::default()
-            };
-            let bytes = assignment.encode().expect("small");
-            prop_assert_eq!(Assignment::decode(bytes), Ok(assignment));
-            let bytes = subscription.encode().expect("small");
-            prop_assert_eq!(Subscription::decode(bytes), Ok(subscription));
-        }
-
-        #[test]
-        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let _ = Subscription::decode(Bytes::from(bytes.clone()));
-            let _ = Assignment::decode(Bytes::from(bytes));
-        }
+    fn newer_ones_are_read_and_nonsense_is_not() {
+        let newer = Bytes::from_static(&[0, 9, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 2, 3]);
+        let (version, read): (i16, ConsumerAssignment) = decode(&newer).expect("as version 3");
+        assert_eq!((version, read), (3, ConsumerAssignment::default()));
+        let negative = Bytes::from_static(&[0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff]);
+        assert!(decode::<ConsumerAssignment>(&negative).is_err());
+        assert!(decode::<ConsumerSubscription>(&Bytes::from_static(b"m")).is_err());
+        let short = Bytes::from_static(&[0, 0, 0, 0, 0, 9, 0, 1, b't']);
+        assert!(decode::<ConsumerSubscription>(&short).is_err());
     }
 }

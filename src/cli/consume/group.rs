@@ -11,9 +11,10 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use super::{ConsumeArguments, Printer, Stop};
+use crate::cli::client::RETRY_FOR;
 use crate::cli::client::cluster::Cluster;
 use crate::cli::client::consumer::{Consumer, Position, Until, Waited};
-use crate::cli::client::member::{JoinError, Member, MemberOptions, Verdict};
+use crate::cli::client::member::{JoinError, LEAVE_PATIENCE, Member, MemberOptions, Verdict};
 use crate::cli::client::offsets::Place;
 use crate::cli::client::positions::{Range, place};
 use crate::cli::interrupt::Interrupt;
@@ -130,7 +131,7 @@ impl Session {
         }
         if self.committed_at.elapsed() >= COMMIT_EVERY {
             self.settle(output)?;
-            let verdict = self.commit()?;
+            let verdict = self.commit(RETRY_FOR)?;
             if verdict.is_some() {
                 return Ok(verdict);
             }
@@ -159,7 +160,7 @@ impl Session {
     }
 
     /// Commits what is settled and was not committed.
-    fn commit(&mut self) -> Result<Option<Verdict>, ClientError> {
+    fn commit(&mut self, patience: Duration) -> Result<Option<Verdict>, ClientError> {
         self.committed_at = Instant::now();
         let is_new = |(partition, next): &(&i32, &i64)| self.committed.get(partition) != Some(next);
         let news = self.settled.iter().filter(is_new);
@@ -169,7 +170,7 @@ impl Session {
         if offsets.is_empty() || !self.commits {
             return Ok(None);
         }
-        let verdict = self.member.commit(&mut self.cluster, &offsets)?;
+        let verdict = self.member.commit(&mut self.cluster, &offsets, patience)?;
         if verdict.is_none() {
             self.committed.clone_from(&self.settled);
         }
@@ -186,7 +187,7 @@ impl Session {
         }
         if !is_lost {
             self.settle(output)?;
-            is_lost = self.commit()? == Some(Verdict::Lost);
+            is_lost = self.commit(RETRY_FOR)? == Some(Verdict::Lost);
         }
         if is_lost {
             eprintln!(
@@ -308,7 +309,7 @@ impl Session {
     /// Commits what was printed, and leaves.
     fn end(&mut self, output: &mut impl Write) -> Result<(), Stop> {
         let settled = self.settle(output);
-        let committed = self.commit();
+        let committed = self.commit(LEAVE_PATIENCE);
         let left = self.member.leave(&mut self.cluster);
         settled?;
         committed?;

@@ -22,7 +22,7 @@ use crate::cli::error::refusal;
 use crate::cli::output::{Table, print, write_json};
 use crate::cli::{CliError, ClientError};
 use crate::model::error_code::ErrorCode;
-use crate::wire::consumer_protocol::Subscription;
+use crate::wire::consumer_protocol::{ConsumerSubscription, decode};
 use crate::wire::protocol::delete_groups::DeleteGroupsRequest;
 use crate::wire::protocol::describe_groups::DescribedGroup;
 use crate::wire::protocol::offset_delete::{
@@ -116,9 +116,9 @@ pub(super) fn run(arguments: &DeleteArguments) -> Result<(), CliError> {
 /// Deletes one group, or finds out whether it could; the number of its offsets.
 fn delete_one(cluster: &mut Cluster, group: &str, execute: bool) -> Result<usize, CliError> {
     let mut coordinator = Coordinator::of_group(group);
-    let found = refuse_active(cluster, &mut coordinator, group)?;
+    let state = refuse_active(cluster, &mut coordinator, group)?;
     let offsets = committed(cluster, &mut coordinator, group, None, false)?.len();
-    if &*found.group_state == DEAD && offsets == 0 {
+    if state == DEAD && offsets == 0 {
         return Err(unknown(group));
     }
     if !execute {
@@ -199,11 +199,9 @@ pub(super) fn run_offsets(arguments: &DeleteOffsetsArguments) -> Result<(), CliE
 fn in_use(group: &str, described: &DescribedGroup, places: &[Place]) -> BTreeMap<Place, String> {
     let mut topics: Vec<String> = Vec::new();
     for member in &described.members {
-        let said = Subscription::decode(member.member_metadata.clone());
-        topics.extend(said.into_iter().flat_map(|said| {
-            let topics = said.topics.into_iter();
-            topics.map(|topic| topic.to_string())
-        }));
+        if let Ok((_, said)) = decode::<ConsumerSubscription>(&member.member_metadata) {
+            topics.extend(said.topics.iter().map(ToString::to_string));
+        }
     }
     let code = ErrorCode::GroupSubscribedToTopic.code();
     let used = places.iter().filter(|place| topics.contains(&place.0));

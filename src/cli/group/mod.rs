@@ -24,6 +24,9 @@ use super::client::coordinator::Coordinator;
 use super::client::offsets::Place;
 use super::error::ClientError;
 use crate::model::error_code::ErrorCode;
+use crate::wire::protocol::consumer_group_describe::{
+    ConsumerGroupDescribeRequest, DescribedConsumerGroup,
+};
 use crate::wire::protocol::describe_groups::{DescribeGroupsRequest, DescribedGroup};
 
 /// What can be done with groups.
@@ -98,6 +101,32 @@ fn described(
     }
 }
 
+/// A group of the new protocol (KIP-848), if there is such a group and such a protocol.
+fn described_consumers(
+    cluster: &mut Cluster,
+    coordinator: &mut Coordinator,
+    group: &str,
+) -> Result<Option<DescribedConsumerGroup>, ClientError> {
+    let connection = coordinator.connection(cluster)?;
+    let version = connection.version_of::<ConsumerGroupDescribeRequest>();
+    if version.is_err() {
+        return Ok(None);
+    }
+    let request = ConsumerGroupDescribeRequest {
+        group_ids: vec![group.into()],
+        include_authorized_operations: false,
+    };
+    let answer = coordinator.call(cluster, &request, |answer| {
+        answer.groups.first().map_or(0, |group| group.error_code)
+    })?;
+    let found = answer.groups.into_iter().next().unwrap_or_default();
+    match ErrorCode::from_code(found.error_code) {
+        Some(ErrorCode::None) => Ok(Some(found)),
+        Some(ErrorCode::GroupIdNotFound) => Ok(None),
+        _ => Err(coordinator.refused(found.error_code, found.error_message.as_deref())),
+    }
+}
+
 /// The sentence for a group that is not there.
 fn unknown(group: &str) -> CliError {
     CliError::new(format!(
@@ -105,19 +134,25 @@ fn unknown(group: &str) -> CliError {
     ))
 }
 
-/// Refuses a group with members: they would not learn of a change, and commit over it.
+/// Refuses a group with members: they would not learn of a change, and commit over it. The state
+/// of one without: `Dead` if it does not exist.
 fn refuse_active(
     cluster: &mut Cluster,
     coordinator: &mut Coordinator,
     group: &str,
-) -> Result<DescribedGroup, CliError> {
+) -> Result<String, CliError> {
     let found = described(cluster, coordinator, group)?;
-    match &*found.group_state {
-        EMPTY | DEAD => Ok(found),
-        state => Err(CliError::new(format!(
-            "group {group} is {state} with {} members, and its offsets are theirs to commit; stop \
-             them first (`furlong group describe {group}` names them)",
-            found.members.len()
+    let (mut state, mut members) = (found.group_state.to_string(), found.members.len());
+    if state == DEAD
+        && let Some(found) = described_consumers(cluster, coordinator, group)?
+    {
+        (state, members) = (found.group_state.to_string(), found.members.len());
+    }
+    match state.as_str() {
+        EMPTY | DEAD => Ok(state),
+        _ => Err(CliError::new(format!(
+            "group {group} is {state} with {members} members, and its offsets are theirs to \
+             commit; stop them first (`furlong group describe {group}` names them)"
         ))),
     }
 }
@@ -170,7 +205,7 @@ fn all_or_failures(failures: &[String]) -> Result<(), CliError> {
 }
 
 /// What a command says in the end that has changed nothing.
-const PREVIEW: &str = "nothing was changed; give --execute to do it";
+pub(super) const PREVIEW: &str = "nothing was changed; give --execute to do it";
 
 #[cfg(test)]
 mod tests {

@@ -7,21 +7,24 @@
 
 use std::collections::BTreeMap;
 
-use super::{DEAD, age, described, unknown};
+use super::{DEAD, age, described, described_consumers, unknown};
 use crate::cli::CliError;
 use crate::cli::client::cluster::Cluster;
 use crate::cli::client::coordinator::Coordinator;
+use crate::cli::client::member::wish;
 use crate::cli::client::offsets::{Committed, Place, by_topic, committed};
 use crate::cli::client::positions::list_offsets;
 use crate::cli::error::ClientError;
-use crate::wire::consumer_protocol::{Assignment, Subscription};
+use crate::wire::consumer_protocol::{ConsumerSubscription, decode};
+use crate::wire::protocol::consumer_group_describe::{DescribedConsumer, DescribedConsumerGroup};
 use crate::wire::protocol::describe_groups::{DescribedGroup, DescribedGroupMember};
+use bytestring::ByteString;
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 
 /// A group and where it stands.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct GroupView {
     /// Its name.
     pub(super) group: String,
@@ -161,22 +164,58 @@ pub(super) fn view(
     let mut coordinator = Coordinator::of_group(group);
     let place = coordinator.place(cluster)?;
     let found = described(cluster, &mut coordinator, group)?;
-    if &*found.group_state == DEAD {
-        return Err(unknown(group));
-    }
+    let mut view = match &*found.group_state == DEAD {
+        false => classic(&found),
+        // One of the new protocol is none for the old question.
+        true => {
+            let found = described_consumers(cluster, &mut coordinator, group)?;
+            consumers(&found.ok_or_else(|| unknown(group))?)
+        }
+    };
+    view.group = group.to_owned();
+    view.coordinator = place;
     let offsets = committed(cluster, &mut coordinator, group, None, false)?;
-    let members = members(&found);
-    let standings = standings(cluster, &members, offsets, now_ms)?;
-    Ok(GroupView {
-        group: group.to_owned(),
+    view.standings = standings(cluster, &view.members, offsets, now_ms)?;
+    Ok(view)
+}
+
+fn classic(found: &DescribedGroup) -> GroupView {
+    GroupView {
         kind: "classic",
         state: found.group_state.to_string(),
         protocol_type: found.protocol_type.to_string(),
         assignor: found.protocol_data.to_string(),
-        coordinator: place,
+        members: members(found),
+        ..GroupView::default()
+    }
+}
+
+fn consumers(found: &DescribedConsumerGroup) -> GroupView {
+    let member = |one: &DescribedConsumer| {
+        let topics = one.assignment.topic_partitions.iter();
+        let places = topics.flat_map(|topic| {
+            let name = topic.topic_name.to_string();
+            topic.partitions.iter().map(move |one| (name.clone(), *one))
+        });
+        Member {
+            id: one.member_id.to_string(),
+            instance: one.instance_id.as_ref().map(ToString::to_string),
+            client: one.client_id.to_string(),
+            host: one.client_host.to_string(),
+            subscription: Some(named(&one.subscribed_topic_names)),
+            assignment: Some(sorted(places.collect())),
+        }
+    };
+    let mut members: Vec<Member> = found.members.iter().map(member).collect();
+    members.sort_by(|left, right| left.id.cmp(&right.id));
+    GroupView {
+        kind: "consumer",
+        state: found.group_state.to_string(),
+        protocol_type: "consumer".to_owned(),
+        assignor: found.assignor_name.to_string(),
         members,
-        standings,
-    })
+        ..GroupView::default()
+    }
 }
 
 fn members(found: &DescribedGroup) -> Vec<Member> {
@@ -203,21 +242,20 @@ fn member(found: &DescribedGroupMember, is_consumer: bool) -> Member {
         return member;
     }
     // In a rebalance a member has neither.
-    let said = Subscription::decode(found.member_metadata.clone()).ok();
-    member.subscription = said.map(|said| said.topics.iter().map(ToString::to_string).collect());
-    let got = Assignment::decode(found.member_assignment.clone()).ok();
-    member.assignment = got.map(|got| {
-        let topics = got.assigned_partitions.iter();
-        let mut places: Vec<Place> = topics
-            .flat_map(|topic| {
-                let name = topic.topic.to_string();
-                topic.partitions.iter().map(move |one| (name.clone(), *one))
-            })
-            .collect();
-        places.sort();
-        places
-    });
+    let said = decode::<ConsumerSubscription>(&found.member_metadata).ok();
+    member.subscription = said.map(|(_, said)| named(&said.topics));
+    let got = wish::share(&found.member_assignment).ok();
+    member.assignment = got.map(|got| sorted(wish::places(&got.assigned_partitions)));
     member
+}
+
+fn named(topics: &[ByteString]) -> Vec<String> {
+    topics.iter().map(ToString::to_string).collect()
+}
+
+fn sorted(mut places: Vec<Place>) -> Vec<Place> {
+    places.sort();
+    places
 }
 
 fn standings(
@@ -264,7 +302,10 @@ fn standings(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::consumer_protocol::TopicPartitions;
+    use crate::wire::consumer_protocol::{ConsumerAssignment, NamedPartitions, encode};
+    use crate::wire::protocol::consumer_group_describe::{
+        DescribedAssignment, NamedTopicPartitions,
+    };
     use bytes::Bytes;
 
     fn standing(committed: Option<i64>, begin: Option<i64>, end: Option<i64>) -> Standing {
@@ -299,23 +340,49 @@ mod tests {
     }
 
     #[test]
+    fn a_group_of_the_new_protocol_names_its_partitions_itself() {
+        let topic = NamedTopicPartitions {
+            topic_name: "t".into(),
+            partitions: vec![4, 1],
+            ..NamedTopicPartitions::default()
+        };
+        let consumer = |id: &str, topic_partitions: Vec<NamedTopicPartitions>| DescribedConsumer {
+            member_id: id.into(),
+            subscribed_topic_names: vec!["t".into()],
+            assignment: DescribedAssignment { topic_partitions },
+            ..DescribedConsumer::default()
+        };
+        let found = DescribedConsumerGroup {
+            group_state: "Stable".into(),
+            assignor_name: "uniform".into(),
+            members: vec![consumer("b", Vec::new()), consumer("a", vec![topic])],
+            ..DescribedConsumerGroup::default()
+        };
+        let view = consumers(&found);
+        assert_eq!((view.kind, &*view.assignor), ("consumer", "uniform"));
+        let place = |number| ("t".to_owned(), number);
+        assert_eq!(view.members[0].assignment, Some(vec![place(1), place(4)]));
+        assert_eq!(view.members[1].assignment, Some(Vec::new()));
+    }
+
+    #[test]
     fn members_say_what_they_want_and_have() {
-        let topics = |partitions: &[i32]| TopicPartitions {
+        let topics = |partitions: &[i32]| NamedPartitions {
             topic: "t".into(),
             partitions: partitions.to_vec(),
         };
-        let subscription = Subscription {
+        let subscription = ConsumerSubscription {
             topics: vec!["t".into()],
-            ..Subscription::default()
+            ..ConsumerSubscription::default()
         };
-        let assignment = Assignment {
+        let assignment = ConsumerAssignment {
             assigned_partitions: vec![topics(&[4, 1])],
-            ..Assignment::default()
+            ..ConsumerAssignment::default()
         };
         let raw = DescribedGroupMember {
             member_id: "m".into(),
-            member_metadata: subscription.encode().expect("small"),
-            member_assignment: assignment.encode().expect("small"),
+            member_metadata: encode(&subscription, 3).expect("small"),
+            member_assignment: encode(&assignment, 3).expect("small"),
             ..DescribedGroupMember::default()
         };
         let read = member(&raw, true);

@@ -7,10 +7,10 @@
 //! Bounded by: the members and topics of one group.
 
 mod heart;
-mod wish;
+pub(in crate::cli) mod wish;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -25,7 +25,6 @@ use super::{RETRY_FOR, Retry};
 use crate::cli::error::ClientError;
 use crate::cli::interrupt::Interrupt;
 use crate::model::error_code::ErrorCode;
-use crate::wire::consumer_protocol::Assignment;
 use crate::wire::protocol::join_group::{
     JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse,
 };
@@ -40,8 +39,8 @@ const SESSION_MS: i32 = 45_000;
 const REBALANCE_MS: i32 = 60_000;
 /// For so long a member waits for the others, which may have asked for more patience than it has.
 const JOIN_PATIENCE: Duration = Duration::from_secs(330);
-/// For so long a member that ends tries to say so.
-const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
+/// For so long a member that ends tries to commit, and to say so.
+pub const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Who a member is.
 #[derive(Clone, Debug)]
@@ -136,7 +135,13 @@ impl Member {
             if self.interrupt.has_come() {
                 return Err(JoinError::Interrupted);
             }
-            match self.join_once(cluster) {
+            let began = Instant::now();
+            let outcome = self.join_once(cluster);
+            if began.elapsed() >= RETRY_FOR {
+                // It was the others that took the time.
+                retry = Retry::lasting(RETRY_FOR);
+            }
+            match outcome {
                 Ok(true) => break,
                 // The coordinator has said what to do differently.
                 Ok(false) => {}
@@ -280,7 +285,7 @@ impl Member {
             }
             (code, _) => return Err(self.coordinator.refused(code, None)),
         }
-        let got = Assignment::decode(answer.assignment)
+        let got = wish::share(&answer.assignment)
             .map_err(|error| self.unreadable(&format!("the assignment: {error}")))?;
         self.owned = wish::places(&got.assigned_partitions).into_iter().collect();
         Ok(true)
@@ -308,7 +313,7 @@ impl Member {
         Ok(offsets.collect())
     }
 
-    /// Commits how far partitions were dealt with.
+    /// Commits how far partitions were dealt with; tries again for this long.
     ///
     /// # Errors
     /// `Err` if it failed; `Ok(Some(..))` if the member must join again first.
@@ -316,6 +321,7 @@ impl Member {
         &mut self,
         cluster: &mut Cluster,
         offsets: &BTreeMap<Place, i64>,
+        patience: Duration,
     ) -> Result<Option<Verdict>, ClientError> {
         let committer = Committer {
             group: self.options.group.clone(),
@@ -323,7 +329,7 @@ impl Member {
             member: self.id.clone(),
             instance: self.instance.clone(),
         };
-        let mut retry = Retry::lasting(RETRY_FOR);
+        let mut retry = Retry::lasting(patience);
         loop {
             let refused = match commit(cluster, &mut self.coordinator, &committer, offsets) {
                 Err(error) if error.is_retriable() && self.may_go_on(&mut retry) => continue,

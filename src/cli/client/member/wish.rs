@@ -11,8 +11,13 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use crate::cli::client::assign::{Assignor, Wish};
 use crate::cli::client::offsets::{Place, by_topic};
 use crate::wire::codec::{DecodeError, EncodeError};
-use crate::wire::consumer_protocol::{Assignment, Subscription, TopicPartitions};
+use crate::wire::consumer_protocol::{
+    ConsumerAssignment, ConsumerSubscription, NamedPartitions, decode, encode,
+};
 use crate::wire::protocol::join_group::JoinGroupResponseMember;
+
+/// The version in which we speak; whoever knows less reads the fields that it knows.
+const VERSION: i16 = 3;
 
 /// The kind of group whose members speak so.
 pub(super) const PROTOCOL_TYPE: &str = "consumer";
@@ -29,7 +34,7 @@ pub(super) fn subscription(
         Assignor::Sticky => Some(sticky_data(owned, generation)),
         Assignor::CooperativeSticky => Some(Bytes::copy_from_slice(&generation.to_be_bytes())),
     };
-    let subscription = Subscription {
+    let subscription = ConsumerSubscription {
         topics: vec![topic.into()],
         user_data,
         // In the eager way a member has given up everything when it joins.
@@ -40,11 +45,11 @@ pub(super) fn subscription(
         generation_id: generation,
         rack_id: None,
     };
-    subscription.encode()
+    encode(&subscription, VERSION)
 }
 
-fn lists(places: &[Place]) -> Vec<TopicPartitions> {
-    let one = |(topic, partitions): (&str, Vec<i32>)| TopicPartitions {
+fn lists(places: &[Place]) -> Vec<NamedPartitions> {
+    let one = |(topic, partitions): (&str, Vec<i32>)| NamedPartitions {
         topic: topic.into(),
         partitions,
     };
@@ -53,16 +58,24 @@ fn lists(places: &[Place]) -> Vec<TopicPartitions> {
 
 /// The share of one member.
 pub(super) fn assignment(places: &[Place]) -> Result<Bytes, EncodeError> {
-    let assignment = Assignment {
+    let assignment = ConsumerAssignment {
         assigned_partitions: lists(places),
         user_data: None,
     };
-    assignment.encode()
+    encode(&assignment, VERSION)
+}
+
+/// What a member got. No bytes at all are an empty share: a leader may leave a member out.
+pub(in crate::cli) fn share(bytes: &Bytes) -> Result<ConsumerAssignment, DecodeError> {
+    match bytes.is_empty() {
+        true => Ok(ConsumerAssignment::default()),
+        false => Ok(decode(bytes)?.1),
+    }
 }
 
 /// Topics and partitions, one by one.
-pub(super) fn places(lists: &[TopicPartitions]) -> Vec<Place> {
-    let one = |list: &TopicPartitions| {
+pub(in crate::cli) fn places(lists: &[NamedPartitions]) -> Vec<Place> {
+    let one = |list: &NamedPartitions| {
         let topic = list.topic.to_string();
         let places = list.partitions.iter().map(move |one| (topic.clone(), *one));
         places.collect::<Vec<_>>()
@@ -75,7 +88,7 @@ pub(super) fn of_member(
     assignor: Assignor,
     member: &JoinGroupResponseMember,
 ) -> Result<Wish, DecodeError> {
-    let said = Subscription::decode(member.metadata.clone())?;
+    let (_, said): (i16, ConsumerSubscription) = decode(&member.metadata)?;
     let mut wish = Wish {
         member: member.member_id.to_string(),
         instance: member.group_instance_id.as_ref().map(ToString::to_string),
@@ -175,14 +188,14 @@ mod tests {
 
     #[test]
     fn older_members_keep_the_generation_in_their_user_data() {
-        let old = |user_data: &[u8]| Subscription {
+        let old = |user_data: &[u8]| ConsumerSubscription {
             topics: vec!["a".into()],
             user_data: Some(Bytes::copy_from_slice(user_data)),
             owned_partitions: lists(&owned()),
-            ..Subscription::default()
+            ..ConsumerSubscription::default()
         };
-        let read = |assignor, said: Subscription| {
-            let wish = of_member(assignor, &member(said.encode().expect("small")));
+        let read = |assignor, said: ConsumerSubscription| {
+            let wish = of_member(assignor, &member(encode(&said, 1).expect("small")));
             let wish = wish.expect("it can be read");
             (wish.owned, wish.generation)
         };
@@ -193,6 +206,12 @@ mod tests {
         assert_eq!(read(Assignor::Sticky, said), (owned()[..1].to_vec(), -1));
         let odd = old(b"\0\0\0\x05?");
         assert_eq!(read(Assignor::Sticky, odd), (owned(), -1), "not readable");
+    }
+
+    #[test]
+    fn no_bytes_are_an_empty_share() {
+        assert_eq!(share(&Bytes::new()), Ok(ConsumerAssignment::default()));
+        assert!(share(&Bytes::from_static(b"?")).is_err());
     }
 
     proptest! {
@@ -207,7 +226,7 @@ mod tests {
         ) {
             let given: Vec<Place> = places_given.into_iter().collect();
             let bytes = assignment(&given).expect("small");
-            let read = Assignment::decode(bytes).expect("it was just written");
+            let read = share(&bytes).expect("it was just written");
             let mut back = places(&read.assigned_partitions);
             back.sort();
             prop_assert_eq!(back, given);

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Moments as people write them: `2026-01-31T12:00:00Z`, `-15m`, milliseconds since 1970.
 //!
-//! Owns: [`parse_moment`], [`parse_duration`]. Invariants: what is not understood is an error that shows how to write
-//! it; without a zone a date is UTC, so that the same words mean the same everywhere.
+//! Owns: [`parse_moment`], [`parse_duration`]. Invariants: what is not understood is an error that
+//! shows how to write it; without a zone a date is UTC, so that the same words mean the same
+//! everywhere.
 //! Runs on: the command's thread. Bounded by: the text.
 
 /// Units of a duration before now, and their milliseconds.

@@ -180,7 +180,7 @@ fn a_member_outlives_its_coordinator() {
 }
 
 #[test]
-fn offsets_of_a_group_are_shown_and_moved() {
+fn a_group_goes_on_where_it_had_come_to_and_is_shown() {
     let garden = Garden::start(&AT_ONCE);
     garden.out(&["topic", "create", "garden", "--partitions", "4"]);
     sow(&garden, 0);
@@ -206,7 +206,16 @@ fn offsets_of_a_group_are_shown_and_moved() {
         (&one["offset"], &one["end"], &one["lag"]),
         (&3.into(), &6.into(), &3.into())
     );
+}
 
+#[test]
+fn offsets_of_a_group_are_moved_and_forgotten() {
+    let garden = Garden::start(&AT_ONCE);
+    garden.out(&["topic", "create", "garden", "--partitions", "4"]);
+    sow(&garden, 0);
+    let consume = ["consume", "garden", "-G", "readers", "-e"];
+    garden.out(&consume);
+    sow(&garden, 1);
     let offsets = || garden.out(&["group", "offsets", "readers", "--format", "csv"]);
     let before = offsets();
     assert_eq!(before, "garden,0,3\ngarden,1,3\ngarden,2,3\ngarden,3,3\n");

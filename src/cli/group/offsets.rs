@@ -41,7 +41,7 @@ pub enum OffsetsFormat {
     Table,
     /// For programs
     Json,
-    /// For programs and for Kafka's tool: topic,partition,offset; of several groups, the group first
+    /// For programs and for Kafka's tool: topic,partition,offset; the group first, if it is several
     Csv,
 }
 

@@ -231,7 +231,8 @@ mod tests {
             group in "[a\",\\PC]{1,9}",
             offsets in prop::collection::btree_map(("[a-z._-]{1,9}", 0i32..), 0i64.., 1..9),
         ) {
-            let lines = offsets.iter().map(|(place, offset)| csv_line(Some(&group), place, *offset));
+            let line = |(place, offset): (&Place, &i64)| csv_line(Some(&group), place, *offset);
+            let lines = offsets.iter().map(line);
             let text = lines.collect::<Vec<_>>().join("\n");
             prop_assert_eq!(parse(&text, &group), Ok(offsets.clone()));
             let lines = offsets.iter().map(|(place, offset)| csv_line(None, place, *offset));

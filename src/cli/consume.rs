@@ -6,12 +6,15 @@
 //! any more (a closed pipe) ends the command in peace.
 //! Runs on: the caller's thread. Bounded by: one opened batch (`limits::DECOMPRESSED_BYTES_MAX`).
 
+mod group;
 pub(super) mod json;
 mod template;
 
 use super::arguments::{BootstrapArguments, Format, TopicArgument};
-use super::client::consumer::{Chunk, Consumer, ConsumerOptions, Start, Until};
+use super::client::assign::Assignor;
+use super::client::consumer::{Chunk, Consumer, ConsumerOptions, Isolation, Start, Until};
 use super::client::now_ms;
+use super::client::positions::Range;
 use super::time_text::parse_moment;
 use super::{CliError, ClientError, separator};
 use crate::limits::DECOMPRESSED_BYTES_MAX;
@@ -63,6 +66,23 @@ pub struct ConsumeArguments {
     /// Begins with the last so many records of each partition
     #[arg(long, value_name = "NUMBER")]
     tail: Option<u32>,
+    /// Reads as a member of this group: its members share the partitions. Begins where the group
+    /// has come to, or where it is told where the group has not come to anything, and commits what
+    /// was printed
+    #[arg(short = 'G', long, value_name = "GROUP", conflicts_with = "partition")]
+    group: Option<String>,
+    /// How the members of the group share the partitions
+    #[arg(long, value_enum, default_value_t = Assignor::Range, requires = "group")]
+    assignor: Assignor,
+    /// Is the member of this name, which keeps its partitions over a restart (group.instance.id)
+    #[arg(long, value_name = "NAME", requires = "group")]
+    instance: Option<String>,
+    /// Commits nothing: the group stays where it is (a dry run)
+    #[arg(long, requires = "group")]
+    no_commit: bool,
+    /// What of transactions is read
+    #[arg(long, value_enum, default_value_t = Isolation::ReadUncommitted)]
+    isolation: Isolation,
     /// Ends after so many records
     #[arg(short = 'c', long, value_name = "NUMBER")]
     count: Option<u64>,
@@ -113,7 +133,7 @@ fn parse_start(text: &str, now_ms: i64) -> Result<Start, String> {
 
 impl ConsumeArguments {
     /// Where to begin and where to end.
-    fn range(&self, now_ms: i64) -> Result<(Start, Until), String> {
+    fn range(&self, now_ms: i64) -> Result<Range, String> {
         let (mut starts, mut untils) = (Vec::new(), Vec::new());
         for text in &self.offset {
             match text.strip_prefix("e@") {
@@ -138,7 +158,11 @@ impl ConsumeArguments {
             false => Until::Never,
         };
         let start = starts.pop().unwrap_or(Start::Beginning);
-        Ok((start, untils.pop().unwrap_or(open)))
+        Ok(Range {
+            start,
+            until: untils.pop().unwrap_or(open),
+            isolation: self.isolation,
+        })
     }
 
     fn form(&self) -> Form {
@@ -203,35 +227,27 @@ pub fn run(arguments: &ConsumeArguments) -> Result<(), CliError> {
 }
 
 fn consume(arguments: &ConsumeArguments, mut output: impl Write) -> Result<(), Stop> {
-    let (start, until) = arguments.range(now_ms()).map_err(CliError::usage)?;
-    let cluster = arguments.bootstrap.connect()?;
-    let options = ConsumerOptions {
-        topic: arguments.topic.get().to_string(),
-        partition: arguments.partition,
-        start,
-        until,
-    };
+    let range = arguments.range(now_ms()).map_err(CliError::usage)?;
     let mut printer = Printer {
         topic: arguments.topic.get().to_string(),
         form: arguments.form(),
         null: arguments.null.as_bytes().to_vec(),
         left: arguments.count.unwrap_or(u64::MAX),
     };
+    if let Some(group) = &arguments.group {
+        return group::consume(arguments, group, range, &mut printer, &mut output);
+    }
+    let cluster = arguments.bootstrap.connect()?;
+    let options = ConsumerOptions {
+        topic: arguments.topic.get().to_string(),
+        partition: arguments.partition,
+        range,
+    };
     let mut consumer = Consumer::new(cluster, options)?;
     while printer.left > 0 {
         let chunk = consumer.next_chunk(|| output.flush().map_err(Stop::from))?;
         let Some(chunk) = chunk else { break };
-        printer
-            .print(&chunk, &mut output)
-            .map_err(|stop| match stop {
-                PrintError::Output(error) => Stop::from(error),
-                PrintError::Batch(error) => Stop::Failed(CliError::new(format!(
-                    "partition {} of topic {}, after offset {}: {error}",
-                    chunk.partition,
-                    arguments.topic.get(),
-                    chunk.from
-                ))),
-            })?;
+        printer.print_chunk(&chunk, &mut output)?;
     }
     Ok(output.flush()?)
 }
@@ -264,7 +280,18 @@ impl From<BatchError> for PrintError {
 }
 
 impl Printer {
-    fn print(&mut self, chunk: &Chunk, output: &mut impl Write) -> Result<(), PrintError> {
+    /// Prints a chunk; the offset where its partition goes on.
+    fn print_chunk(&mut self, chunk: &Chunk, output: &mut impl Write) -> Result<i64, Stop> {
+        self.print(chunk, output).map_err(|error| match error {
+            PrintError::Output(error) => Stop::from(error),
+            PrintError::Batch(error) => Stop::Failed(CliError::new(format!(
+                "partition {} of topic {}, after offset {}: {error}",
+                chunk.partition, self.topic, chunk.from
+            ))),
+        })
+    }
+
+    fn print(&mut self, chunk: &Chunk, output: &mut impl Write) -> Result<i64, PrintError> {
         for batch in &chunk.batches {
             let opened = records(batch, DECOMPRESSED_BYTES_MAX)?;
             if opened.header().attributes.is_control() {
@@ -276,7 +303,7 @@ impl Printer {
                     continue;
                 }
                 if self.left == 0 {
-                    return Ok(());
+                    return Ok(record.offset);
                 }
                 self.left -= 1;
                 let place = Place {
@@ -287,7 +314,7 @@ impl Printer {
                 self.write(&place, &record, output)?;
             }
         }
-        Ok(())
+        Ok(chunk.next())
     }
 
     fn write(

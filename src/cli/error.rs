@@ -196,7 +196,41 @@ pub fn describe(code: i16) -> String {
         E::OffsetOutOfRange => "the offset is outside the log",
         E::UnsupportedVersion => "the broker does not support the version of the request",
         E::TopicDeletionDisabled => "the broker does not allow topics to be deleted",
-        _ => return format!("{known:?} ({code})"),
+        _ => return describe_group_code(known),
+    };
+    format!("{words} ({known:?})")
+}
+
+/// What codes of coordinators mean.
+fn describe_group_code(known: ErrorCode) -> String {
+    use ErrorCode as E;
+    let words = match known {
+        E::GroupIdNotFound => "there is no such group; `furlong group list` names the groups",
+        E::NonEmptyGroup => "the group has members; stop them first",
+        E::GroupSubscribedToTopic => {
+            "a member of the group consumes the topic; stop it first, or it commits again"
+        }
+        E::UnknownMemberId => "the group does not know the member (any more)",
+        E::IllegalGeneration => "the group has gone on to another generation",
+        E::RebalanceInProgress => "the group divides its partitions just now; try again",
+        E::InconsistentGroupProtocol => {
+            "the members of the group share partitions in another way, or it is no group of \
+             consumers; give the same --assignor as they"
+        }
+        E::GroupMaxSizeReached => "the group has as many members as the broker allows",
+        E::FencedInstanceId => "another process has taken the member's name",
+        E::InvalidGroupId => "the name of the group is not allowed",
+        E::CoordinatorNotAvailable => "there is no coordinator just now; try again",
+        E::CoordinatorLoadInProgress => "the coordinator is still reading its log; try again",
+        E::NotCoordinator => "the broker does not coordinate it any more; try again",
+        E::TransactionalIdNotFound => {
+            "there is no such transactional id; `furlong txn list` names them"
+        }
+        E::ConcurrentTransactions => "a transaction of it is being ended; try again",
+        E::ProducerFenced | E::InvalidProducerEpoch => "a newer producer has taken its place",
+        E::InvalidTxnState => "its transaction is not in a state that allows that",
+        E::TransactionCoordinatorFenced => "a newer coordinator has taken over",
+        _ => return format!("{known:?} ({})", known.code()),
     };
     format!("{words} ({known:?})")
 }

@@ -15,6 +15,8 @@ pub mod cluster;
 pub mod config;
 pub mod consume;
 pub mod error;
+pub mod group;
+mod interrupt;
 pub mod log_dump;
 pub mod log_verify;
 mod output;
@@ -25,6 +27,7 @@ pub mod program;
 pub mod shard;
 mod time_text;
 pub mod topic;
+pub mod txn;
 
 pub use error::{CliError, ClientError};
 
@@ -43,6 +46,12 @@ pub enum Command {
     /// Shows and changes settings of topics and brokers
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Shows consumer groups and changes their offsets
+    #[command(subcommand)]
+    Group(group::GroupCommand),
+    /// Shows transactions and aborts them
+    #[command(subcommand)]
+    Txn(txn::TxnCommand),
     /// Shows the brokers of a cluster
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
@@ -79,6 +88,8 @@ pub fn run(command: Command) -> Result<(), CliError> {
         Command::Produce(arguments) => produce::run(&arguments),
         Command::Consume(arguments) => consume::run(&arguments),
         Command::Config(command) => config::run(&command),
+        Command::Group(command) => group::run(&command),
+        Command::Txn(command) => txn::run(&command),
         Command::Cluster(command) => cluster::run(&command),
         Command::Shard(command) => shard::run(&command),
         Command::Profile(command) => profile::run(&command),

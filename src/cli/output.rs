@@ -13,12 +13,18 @@ use super::CliError;
 
 /// Writes to standard output.
 pub fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), CliError> {
+    is_read(write).map(|_| ())
+}
+
+/// Writes to standard output; false if nobody reads it any more.
+pub fn is_read(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<bool, CliError> {
     let mut output = BufWriter::new(io::stdout().lock());
     match write(&mut output).and_then(|()| output.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(CliError::new(format!(
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(CliError::new(format!(
             "the output cannot be written: {error}"
         ))),
-        _ => Ok(()),
     }
 }
 
@@ -65,6 +71,12 @@ impl Table {
 /// Writes a value on several lines, as people read it, too.
 pub fn write_json(value: &Value, output: &mut dyn Write) -> io::Result<()> {
     serde_json::to_writer_pretty(&mut *output, value).map_err(io::Error::from)?;
+    writeln!(output)
+}
+
+/// Writes a value on one line, for what goes on.
+pub fn write_json_line(value: &Value, output: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer(&mut *output, value).map_err(io::Error::from)?;
     writeln!(output)
 }
 

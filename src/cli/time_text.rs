@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Moments as people write them: `2026-01-31T12:00:00Z`, `-15m`, milliseconds since 1970.
 //!
-//! Owns: [`parse_moment`]. Invariants: what is not understood is an error that shows how to write
-//! it; without a zone a date is UTC, so that the same words mean the same everywhere.
+//! Owns: [`parse_moment`], [`parse_duration`]. Invariants: what is not understood is an error that
+//! shows how to write it; without a zone a date is UTC, so that the same words mean the same
+//! everywhere.
 //! Runs on: the command's thread. Bounded by: the text.
 
 /// Units of a duration before now, and their milliseconds.
@@ -43,6 +44,54 @@ fn duration(text: &str) -> Option<i64> {
     let (number, unit) = text.split_at(end);
     let (_, ms) = UNITS.iter().find(|(name, _)| *name == unit)?;
     number.parse::<i64>().ok()?.checked_mul(*ms)
+}
+
+/// The milliseconds of `15m` (ms, s, m, h, d, w), or of `P1DT2H3M4.5S` (ISO 8601).
+///
+/// # Errors
+/// How to write one.
+pub fn parse_duration(text: &str) -> Result<i64, String> {
+    let text = text.trim();
+    let found = match text.strip_prefix('P') {
+        Some(rest) => iso_duration(rest),
+        None => duration(text),
+    };
+    found.ok_or_else(|| {
+        format!("{text:?} is no duration; give one like 15m (ms, s, m, h, d, w) or PT15M")
+    })
+}
+
+/// What follows the `P`: days, then behind a `T` hours, minutes and seconds, each once.
+fn iso_duration(text: &str) -> Option<i64> {
+    let (days, clock) = match text.split_once('T') {
+        Some((_, "")) => return None,
+        Some((days, clock)) => (days, clock),
+        None => (text, ""),
+    };
+    let mut total = iso_parts(days, &[('D', 86_400_000)])?;
+    let units = [('H', 3_600_000), ('M', 60_000), ('S', 1000)];
+    total = total.checked_add(iso_parts(clock, &units)?)?;
+    (!text.is_empty()).then_some(total)
+}
+
+fn iso_parts(mut text: &str, units: &[(char, i64)]) -> Option<i64> {
+    let mut total = 0i64;
+    for (letter, ms) in units {
+        let Some((number, rest)) = text.split_once(*letter) else {
+            continue;
+        };
+        let (whole, thousandths) = match number.split_once('.') {
+            Some((whole, fraction)) if *letter == 'S' && (1..=3).contains(&fraction.len()) => {
+                (whole, self::number(&format!("{fraction:0<3}"), 999)?)
+            }
+            Some(_) => return None,
+            None => (number, 0),
+        };
+        let part = self::number(whole, i64::MAX)?.checked_mul(*ms)?;
+        total = total.checked_add(part)?.checked_add(thousandths)?;
+        text = rest;
+    }
+    text.is_empty().then_some(total)
 }
 
 /// `YYYY-MM-DD`, then perhaps `T` or a blank and `HH:MM`, `:SS`, `.mmm`, then `Z` or `+HH:MM`.
@@ -146,6 +195,27 @@ mod tests {
     }
 
     #[test]
+    fn durations_are_written_in_two_ways() {
+        for (text, ms) in [
+            ("15m", 900_000),
+            ("2w", 14 * 86_400_000),
+            ("0s", 0),
+            ("PT15M", 900_000),
+            ("P1D", 86_400_000),
+            ("P1DT2H3M4.5S", 86_400_000 + 7_200_000 + 180_000 + 4500),
+            ("PT0.02S", 20),
+        ] {
+            assert_eq!(parse_duration(text), Ok(ms), "{text}");
+        }
+        for text in [
+            "", "P", "PT", "P1", "PT1X", "PT1M1H", "15", "-15m", "PT1.5M", "P1DT",
+        ] {
+            let sentence = parse_duration(text).expect_err(text);
+            assert!(sentence.contains("15m"), "{sentence}");
+        }
+    }
+
+    #[test]
     fn what_is_no_moment_says_how_to_write_one() {
         for text in [
             "",
@@ -184,6 +254,7 @@ mod tests {
         fn no_text_panics(text in "\\PC{0,30}", like in "[-0-9T:.+Z ]{0,30}") {
             let _ = parse_moment(&text, NOW);
             let _ = parse_moment(&like, NOW);
+            let _ = (parse_duration(&text), parse_duration(&format!("P{like}")));
         }
     }
 }

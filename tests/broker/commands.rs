@@ -45,13 +45,15 @@ pub fn run(words: &[&str], input: &[u8], variables: &[(&str, &str)]) -> Outcome 
 }
 
 /// A broker to which commands are sent.
-struct Garden {
-    broker: Broker,
+pub struct Garden {
+    /// The broker.
+    pub broker: Broker,
     data: tempfile::TempDir,
 }
 
 impl Garden {
-    fn start(arguments: &[&str]) -> Garden {
+    /// Starts a broker with these arguments.
+    pub fn start(arguments: &[&str]) -> Garden {
         let data = tempfile::tempdir().expect("a temporary directory");
         let broker = start(data.path(), arguments);
         Garden { broker, data }
@@ -66,31 +68,33 @@ impl Garden {
     }
 
     /// Runs a command of so many words, then `-b`, then the others.
-    fn with_input(&self, words: &[&str], input: &[u8]) -> Outcome {
+    pub fn with_input(&self, words: &[&str], input: &[u8]) -> Outcome {
         let mut all = words.to_vec();
         all.extend(["-b", &self.broker.address]);
         run(&all, input, &[])
     }
 
-    fn run(&self, words: &[&str]) -> Outcome {
+    /// Runs a command.
+    pub fn run(&self, words: &[&str]) -> Outcome {
         self.with_input(words, b"")
     }
 
     /// The output of a command that succeeds.
-    fn out(&self, words: &[&str]) -> String {
+    pub fn out(&self, words: &[&str]) -> String {
         let outcome = self.run(words);
         assert_eq!(outcome.code, 0, "{words:?}: {}", outcome.err);
         outcome.out
     }
 
-    fn json(&self, words: &[&str]) -> Value {
+    /// What a command says to programs.
+    pub fn json(&self, words: &[&str]) -> Value {
         let mut all = words.to_vec();
         all.extend(["--format", "json"]);
         serde_json::from_str(&self.out(&all)).expect("JSON")
     }
 
     /// The sentence of a command that fails with this code.
-    fn fails(&self, code: i32, words: &[&str]) -> String {
+    pub fn fails(&self, code: i32, words: &[&str]) -> String {
         let outcome = self.run(words);
         assert_eq!(
             outcome.code, code,
@@ -101,7 +105,8 @@ impl Garden {
         outcome.err
     }
 
-    fn produce(&self, words: &[&str], input: &[u8]) {
+    /// Sends lines.
+    pub fn produce(&self, words: &[&str], input: &[u8]) {
         let mut all = vec!["produce", "--quiet"];
         all.extend(words);
         let outcome = self.with_input(&all, input);

@@ -13,6 +13,7 @@ mod durability;
 mod file_systems;
 mod flush_modes;
 mod flush_trace;
+mod group_commands;
 mod hostile;
 mod idle_partitions;
 mod life;

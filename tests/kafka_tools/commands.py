@@ -4,7 +4,7 @@
 A single Apache Kafka (KRaft, broker and controller in one, from the jars that `install` brings) is started on free ports in
 a temporary directory. Every command that talks to a broker runs against it and must say what it says of a Furlong: topics
 made, shown, changed, trimmed and deleted, records in and out with every codec, times, settings of topics and brokers, the
-cluster. At last Kafka is stopped, and `furlong log verify` reads the files that it left.
+cluster, groups whose members are ours and others, transactions. At last Kafka is stopped, and `furlong log verify` reads the files that it left.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,14 @@ import time
 from pathlib import Path
 
 from apache import JARS, PACKAGE, PATIENCE_S, Failure, Kafka
+
+
+SETTINGS = [
+    "log.segment.bytes=1048576",
+    "group.initial.rebalance.delay.ms=0",
+    "transaction.state.log.replication.factor=1",
+    "transaction.state.log.min.isr=1",
+]
 
 
 class Furlong:
@@ -157,6 +166,128 @@ def cluster(furlong, address):
     need(len(found["cluster_id"]) == 22 and len(found["apis"]) > 40, found)
 
 
+class Member:
+    """A member of a group, as a process."""
+
+    def __init__(self, furlong, *words):
+        environment = {**os.environ, "XDG_CONFIG_HOME": "/nonexistent"}
+        command = [furlong.program, "consume", "shared", "-G", "readers", "-b", furlong.address, *words]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+
+    def interrupt(self):
+        self.process.send_signal(signal.SIGINT)
+        printed, _ = self.process.communicate(timeout=PATIENCE_S)
+        need(self.process.returncode == 0, f"a member ended with {self.process.returncode}")
+        return printed.split()
+
+
+def shares(furlong):
+    """How many partitions each member of a stable group has, by client."""
+    found = furlong.json("group", "describe", "readers")[0]
+    if found["state"] != "Stable":
+        return []
+    counts = [
+        (one["client_id"], sum(len(topic["partitions"]) for topic in one["assignment"] or []))
+        for one in found["members"]
+    ]
+    return sorted(counts, key=lambda one: (one[0], -one[1]))
+
+
+def groups(furlong):
+    """Members of ours and of librdkafka share partitions; offsets are shown and moved."""
+    furlong.run("topic", "create", "shared", "-p", "6")
+    ours, kcat = "furlong-cli", "rdkafka"
+    for assignor in ["range", "roundrobin", "sticky", "cooperative-sticky"]:
+        sent, printed = [], []
+
+        def sow(round_number):
+            names = [f"{assignor}-{round_number}-{number}" for number in range(24)]
+            lines = "".join(f'{{"partition":{n % 6},"payload":"{name}"}}\n' for n, name in enumerate(names))
+            furlong.run("produce", "shared", "--json", given=lines)
+            sent.extend(names)
+            soon(lambda: furlong.json("group", "describe", "readers")[0]["lag"], lambda lag: lag == 0)
+
+        first = Member(furlong, "--assignor", assignor)
+        soon(lambda: shares(furlong), lambda found: found == [(ours, 6)])
+        sow(0)
+        second = Member(furlong, "--assignor", assignor)
+        soon(lambda: shares(furlong), lambda found: found == [(ours, 3), (ours, 3)])
+        sow(1)
+        if assignor != "sticky":  # librdkafka has no eager sticky assignor.
+            foreign = subprocess.Popen(
+                ["kcat", "-b", furlong.address, "-G", "readers", "-X", f"partition.assignment.strategy={assignor}",
+                 "-X", "auto.commit.interval.ms=100", "-q", "-u", "shared"], stdout=subprocess.PIPE, text=True,
+            )
+            soon(lambda: shares(furlong), lambda found: found == [(ours, 2), (ours, 2), (kcat, 2)])
+            sow(2)
+            foreign.terminate()
+            printed += foreign.communicate(timeout=PATIENCE_S)[0].split()
+            soon(lambda: shares(furlong), lambda found: found == [(ours, 3), (ours, 3)])
+        printed += first.interrupt()
+        soon(lambda: shares(furlong), lambda found: found == [(ours, 6)])
+        sow(3)
+        printed += second.interrupt()
+        need(sorted(printed) == sorted(sent), f"{assignor}: printed {len(printed)} of {len(sent)}")
+    offsets(furlong)
+
+
+def offsets(furlong):
+    listed = furlong.json("group", "list", "--state", "Empty", "--type", "classic")
+    need([one["group"] for one in listed] == ["readers"], listed)
+    need(furlong.json("group", "list", "--state", "Stable") == [], "nobody is there")
+    end = furlong.run("group", "offsets", "readers", "--format", "csv")
+    furlong.run("produce", "shared", given="late\n")
+    described = furlong.json("group", "describe", "readers")[0]
+    need(described["lag"] == 1 and 0 <= described["lag_seconds"] < PATIENCE_S, described)
+    shown = furlong.run("group", "seek", "readers", "--all-topics", "--to-earliest")
+    need(shown.endswith("nothing was changed; give --execute to do it\n"), shown)
+    furlong.expect(end, "group", "offsets", "readers", "--format", "csv")
+    moved = furlong.json("group", "seek", "readers", "--topic", "shared:0,1", "--shift-by=-5", "--execute")
+    need([one["from"] - one["to"] for one in moved] == [5, 5] and all(one["done"] for one in moved), moved)
+    moved = furlong.json("group", "seek", "readers", "--all-topics", "--by-duration", "PT1H", "--execute")
+    need(all(one["to"] == 0 for one in moved), moved)
+    furlong.run("group", "seek", "readers", "--from-file", "-", "--execute", given=end)
+    furlong.expect(end, "group", "offsets", "readers", "--format", "csv")
+    furlong.run("group", "delete-offsets", "readers", "--topic", "shared:5", "--execute")
+    need(len(furlong.json("group", "offsets", "readers")) == 5, "one offset is forgotten")
+    furlong.expect("deleted group readers and its 5 offsets\n", "group", "delete", "readers", "--execute")
+    need("no group readers" in furlong.run("group", "describe", "readers", code=1), "it is gone")
+
+
+def transactions(furlong):
+    """A transaction of the Java client that stays open, and one that commits."""
+    furlong.run("topic", "create", "bank", "-p", "2")
+    java = ["java", "-Xmx100m", "-cp", str(JARS), str(Path(__file__).with_name("Transactions.java")), furlong.address]
+    teller = subprocess.Popen(java, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        need(teller.stdout.readline() == "open\n", "the transaction is not open")
+        listed = furlong.json("txn", "list", "--state", "Ongoing")
+        need([one["transactional_id"] for one in listed] == ["teller"], listed)
+        need(furlong.json("txn", "list", "--older-than", "1h") == [], "none is that old")
+        furlong.run("txn", "list", "--state", "Sleeping", code=2)
+        described = furlong.json("txn", "describe", "teller")[0]
+        need(described["topics"] == [{"topic": "bank", "partitions": [0]}] and described["open_ms"] >= 0, described)
+        furlong.expect("committed\n", "consume", "bank", "-e", "--isolation", "read_committed")
+        furlong.expect("committed\nopen\n", "consume", "bank", "-e")
+        need(furlong.json("txn", "find-hanging", "--older-than", "0s") == [], "its coordinator knows it")
+        producer = str(described["producer_id"])
+        hangs = furlong.run("txn", "abort", "-t", "bank", "-p", "0", "--producer-id", producer, "--execute", code=1)
+        need("does not hang: it is that of transactional id teller" in hangs, hangs)
+        furlong.run("txn", "abort", "teller")
+        need(furlong.json("txn", "describe", "teller")[0]["state"] == "Ongoing", "a preview aborts nothing")
+        need(furlong.json("txn", "abort", "teller", "--execute")[0]["done"], "it is aborted")
+        furlong.run("produce", "bank", "-p", "0", given="later\n")
+        furlong.expect("committed\nlater\n", "consume", "bank", "-e", "--isolation", "read_committed")
+        need("no open transaction" in furlong.run("txn", "abort", "teller", code=1), "it is over")
+        teller.stdin.write("commit\n")
+        teller.stdin.flush()
+        need(teller.stdout.readline() == "fenced\n", "the producer goes on")
+        need("nobody" in furlong.run("txn", "describe", "nobody", code=1), "nobody has no transactions")
+    finally:
+        teller.kill()
+        teller.wait()
+
+
 def ends(furlong):
     found = furlong.run("topic", "delete", "garden", "nothing", code=1)
     need("nothing" in found, found)
@@ -184,12 +315,14 @@ def main():
     directory = Path(tempfile.mkdtemp(prefix="furlong-kafka-"))
     kafka = None
     try:
-        kafka = Kafka(directory, ["log.segment.bytes=1048576"])
+        kafka = Kafka(directory, SETTINGS)
         furlong = Furlong(arguments.program, kafka.address)
         topics(furlong)
         records(furlong)
         trims(furlong)
         settings(furlong)
+        groups(furlong)
+        transactions(furlong)
         cluster(furlong, kafka.address)
         ends(furlong)
         files(furlong, kafka)

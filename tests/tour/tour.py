@@ -33,6 +33,13 @@ SHOWN = {
     "furlong consume garden -e --from -1h": ["peas", "onions"],
     "furlong config describe": ["retention.ms", "86400000"],
     "furlong cluster describe": ["127.0.0.1:9092"],
+    "furlong consume garden --group readers --exit-at-end": ["peas", "onions", "beans"],
+    "furlong group list": ["readers", "classic", "Empty"],
+    "furlong group describe readers": ["LAG SECONDS", "garden"],
+    "furlong group seek readers --topic garden --to-earliest  ": ["nothing was changed"],
+    "furlong group seek readers --topic garden --to-earliest --execute": ["committed 3 offsets"],
+    "furlong group seek readers --from-file": ["committed 3 offsets"],
+    "furlong group delete": ["deleted group readers and its 3 offsets"],
     "curl": ["furlong_"],
 }
 # What the page promises of the kill.

@@ -140,6 +140,13 @@ impl Cluster {
             .collect();
     }
 
+    /// The brokers of the cluster and where they are, asked for anew.
+    pub fn brokers(&mut self) -> Result<Vec<(i32, String)>, ClientError> {
+        self.describe(Some(&[]))?;
+        let brokers = self.brokers.iter();
+        Ok(brokers.map(|(id, at)| (*id, at.clone())).collect())
+    }
+
     /// The partitions of a topic and their leaders, by index. Waits until every partition has a
     /// leader, as right after the creation of a topic.
     pub fn leaders(&mut self, topic: &str, create: bool) -> Result<Vec<Leadership>, ClientError> {

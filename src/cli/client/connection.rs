@@ -17,6 +17,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 /// The first version of ApiVersions that names the client; brokers that do not know it say so in
 /// version 0.
@@ -29,6 +30,7 @@ const RESERVED_UNSEEN_BYTES: usize = 16 * 1024 * 1024;
 pub struct Connection {
     address: String,
     stream: TcpStream,
+    patience: Duration,
     offered: BTreeMap<i16, RangeInclusive<i16>>,
     next_correlation_id: i32,
     under_way: VecDeque<(i32, i16)>,
@@ -39,6 +41,7 @@ fn spoken<R: Request>() -> RangeInclusive<i16> {
     let newest = match ApiKey::from_code(R::API_KEY) {
         Some(ApiKey::Produce | ApiKey::Fetch | ApiKey::Metadata) => 12,
         Some(ApiKey::DeleteTopics) => 5,
+        Some(ApiKey::OffsetCommit | ApiKey::OffsetFetch) => 9,
         _ => *R::VERSIONS.end(),
     };
     *R::VERSIONS.start()..=newest.min(*R::VERSIONS.end())
@@ -55,6 +58,7 @@ impl Connection {
         let mut connection = Connection {
             address: address.to_string(),
             stream,
+            patience: RESPONSE_TIMEOUT,
             offered: BTreeMap::new(),
             next_correlation_id: 0,
             under_way: VecDeque::new(),
@@ -73,6 +77,19 @@ impl Connection {
     #[must_use]
     pub fn under_way(&self) -> usize {
         self.under_way.len()
+    }
+
+    /// Waits for this long for an answer from now on.
+    pub fn set_patience(&mut self, patience: Duration) -> Result<(), ClientError> {
+        self.patience = patience;
+        let set = self.stream.set_read_timeout(Some(patience));
+        set.map_err(|cause| self.lost(&cause))
+    }
+
+    /// Its socket, for somebody who may shut it while an answer is waited for.
+    #[must_use]
+    pub fn stream(&self) -> Option<TcpStream> {
+        self.stream.try_clone().ok()
     }
 
     fn negotiate(&mut self) -> Result<(), ClientError> {
@@ -215,7 +232,7 @@ impl Connection {
     fn lost(&self, cause: &io::Error) -> ClientError {
         let cause = match cause.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                format!("no answer within {} seconds", RESPONSE_TIMEOUT.as_secs())
+                format!("no answer within {} seconds", self.patience.as_secs())
             }
             io::ErrorKind::UnexpectedEof => "the broker closed it".to_string(),
             _ => cause.to_string(),

@@ -6,10 +6,17 @@
 //! keep their order through retries. Runs on: the command's threads. Bounded by: the constants
 //! here.
 
+mod aborted;
+pub mod assign;
 pub mod cluster;
 pub mod connection;
 pub mod consumer;
+pub mod coordinator;
+mod fetcher;
+pub mod member;
+pub mod offsets;
 pub mod partitioner;
+pub mod positions;
 pub mod producer;
 
 #[cfg(test)]
@@ -28,7 +35,7 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the broker may take over a request.
 pub const REQUEST_TIMEOUT_MS: i32 = 30_000;
 /// How long a call is tried again before it has failed.
-const RETRY_FOR: Duration = Duration::from_secs(60);
+pub(super) const RETRY_FOR: Duration = Duration::from_secs(60);
 /// First pause before a retry; it doubles up to [`RETRY_PAUSE_MAX`].
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// Longest pause before a retry.

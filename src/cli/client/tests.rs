@@ -6,8 +6,9 @@
 
 use super::cluster::Cluster;
 use super::connection::Connection;
-use super::consumer::{Consumer, ConsumerOptions, Start, Until, list_offsets};
+use super::consumer::{Consumer, ConsumerOptions, Isolation, Start, Until};
 use super::fake_broker::{FakeBroker, Fault, TOPIC};
+use super::positions::{Range, list_offsets};
 use super::producer::{Producer, ProducerOptions, RECORD_BYTES_MAX};
 use crate::cli::error::ClientError;
 use crate::limits::DECOMPRESSED_BYTES_MAX;
@@ -150,12 +151,19 @@ fn a_record_that_no_topic_takes_is_refused_here() {
     assert_eq!(producer.tally().failed, 1);
 }
 
+fn range(start: Start) -> Range {
+    Range {
+        start,
+        until: Until::End,
+        isolation: Isolation::ReadUncommitted,
+    }
+}
+
 fn consume(broker: &FakeBroker, adjust: impl FnOnce(&mut ConsumerOptions)) -> Vec<Vec<u32>> {
     let mut options = ConsumerOptions {
         topic: TOPIC.to_string(),
         partition: None,
-        start: Start::Beginning,
-        until: Until::End,
+        range: range(Start::Beginning),
     };
     adjust(&mut options);
     let cluster = Cluster::connect(&broker.address).unwrap();
@@ -212,12 +220,12 @@ fn consuming_begins_where_it_is_told() {
     let all = expected(20, 2);
     let second = |options: &mut ConsumerOptions| options.partition = Some(1);
     assert_eq!(consume(&broker, second), [Vec::new(), all[1].clone()]);
-    let from_three = consume(&broker, |options| options.start = Start::At(3));
+    let from_three = consume(&broker, |options| options.range.start = Start::At(3));
     assert_eq!(from_three, [all[0][3..].to_vec(), all[1][3..].to_vec()]);
-    let last_three = consume(&broker, |options| options.start = Start::BeforeEnd(3));
+    let last_three = consume(&broker, |options| options.range.start = Start::BeforeEnd(3));
     assert_eq!(last_three, [all[0][7..].to_vec(), all[1][7..].to_vec()]);
     assert_eq!(
-        consume(&broker, |options| options.start = Start::End),
+        consume(&broker, |options| options.range.start = Start::End),
         [Vec::<u32>::new(), Vec::new()]
     );
     let mut cluster = Cluster::connect(&broker.address).unwrap();
@@ -233,8 +241,7 @@ fn places_that_do_not_exist_are_sentences() {
         let options = ConsumerOptions {
             topic,
             partition,
-            start,
-            until: Until::End,
+            range: range(start),
         };
         let cluster = Cluster::connect(&broker.address).unwrap();
         Consumer::new(cluster, options)
@@ -271,8 +278,7 @@ fn a_damaged_batch_is_never_handed_out() {
     let options = ConsumerOptions {
         topic: TOPIC.to_string(),
         partition: None,
-        start: Start::Beginning,
-        until: Until::End,
+        range: range(Start::Beginning),
     };
     let cluster = Cluster::connect(&broker.address).unwrap();
     let mut consumer = Consumer::new(cluster, options).unwrap();

@@ -10,18 +10,22 @@ pub mod describe;
 
 use bytestring::ByteString;
 use clap::{Args, Subcommand, ValueEnum};
+use serde_json::json;
 
 use super::CliError;
-use super::arguments::BootstrapArguments;
+use super::arguments::{BootstrapArguments, Format, FormatArguments};
 use super::client::cluster::Cluster;
 use super::error::{ClientError, refusal};
-use super::output::print;
+use super::output::{print, write_json};
 use crate::model::error_code::ErrorCode;
 use crate::wire::protocol::Request;
 use crate::wire::protocol::incremental_alter_configs::{
     AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest,
 };
 use changes::ChangeArguments;
+
+/// The type of groups.
+const GROUP: i8 = 32;
 
 /// The name that stands for all brokers.
 const EVERY_BROKER: &str = "default";
@@ -42,6 +46,8 @@ pub enum Kind {
     Topic,
     /// A broker, or all of them
     Broker,
+    /// A group of the new protocol (KIP-848)
+    Group,
 }
 
 /// A topic or a broker.
@@ -50,7 +56,7 @@ pub struct ResourceArguments {
     /// Whose settings
     #[arg(value_enum)]
     kind: Kind,
-    /// Name of the topic, or id of the broker; the broker "default" stands for all brokers
+    /// Name of the topic or group, or id of the broker; the broker "default" stands for all brokers
     #[arg(value_name = "NAME|ID|default")]
     name: String,
 }
@@ -58,7 +64,7 @@ pub struct ResourceArguments {
 /// A topic or a broker, as the wire names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resource {
-    /// 2 topic, 4 broker.
+    /// 2 topic, 4 broker, 32 group.
     pub code: i8,
     /// Its name; empty for all brokers.
     pub name: ByteString,
@@ -83,6 +89,12 @@ impl Resource {
         if arguments.kind == Kind::Topic {
             return Ok(Resource::topic(name));
         }
+        if arguments.kind == Kind::Group {
+            return Ok(Resource {
+                code: GROUP,
+                ..Resource::topic(name)
+            });
+        }
         let broker = match name {
             EVERY_BROKER => None,
             id => Some(id.parse().map_err(|_| {
@@ -104,6 +116,7 @@ impl Resource {
     pub fn title(&self) -> String {
         match (self.code, &*self.name) {
             (2, name) => format!("topic {name}"),
+            (GROUP, name) => format!("group {name}"),
             (_, "") => "all brokers".to_owned(),
             (_, id) => format!("broker {id}"),
         }
@@ -134,6 +147,8 @@ pub struct AlterArguments {
     /// Checks the changes and makes none
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    format: FormatArguments,
 }
 
 /// Carries out the command.
@@ -160,13 +175,16 @@ fn run_alter(arguments: &AlterArguments) -> Result<(), CliError> {
     } else {
         "changed"
     };
-    print(|output| {
-        writeln!(
-            output,
-            "{done} {} of {}",
-            names.join(", "),
-            resource.title()
-        )
+    let title = resource.title();
+    print(|output| match arguments.format.format {
+        Format::Json => {
+            let is_done = !arguments.dry_run;
+            write_json(
+                &json!({"of": title, "settings": names, "done": is_done}),
+                output,
+            )
+        }
+        Format::Table => writeln!(output, "{done} {} of {title}", names.join(", ")),
     })
 }
 
@@ -215,6 +233,9 @@ mod tests {
         let one = resource(Kind::Broker, "7").expect("an id");
         assert_eq!((one.code, &*one.name, one.broker), (4, "7", Some(7)));
         assert_eq!(one.title(), "broker 7");
+        let group = resource(Kind::Group, "7").expect("any name");
+        assert_eq!((group.code, &*group.name, group.broker), (32, "7", None));
+        assert_eq!(group.title(), "group 7");
         let all = resource(Kind::Broker, "default").expect("all");
         assert_eq!((all.code, &*all.name, all.broker), (4, "", None));
         assert_eq!(all.title(), "all brokers");

@@ -60,7 +60,8 @@ fn sorted(text: &str) -> Vec<&str> {
 
 fn range(more: &[&str]) -> Result<(Start, Until), String> {
     let words = ["consume", TOPIC].iter().chain(more);
-    Consuming::parse_from(words).arguments.range(1_000_000)
+    let range = Consuming::parse_from(words).arguments.range(1_000_000)?;
+    Ok((range.start, range.until))
 }
 
 #[test]

@@ -5,15 +5,16 @@
 //! well. Runs on: the caller's thread. Bounded by: one topic.
 
 use super::{CliError, refused};
-use crate::cli::arguments::BootstrapArguments;
+use crate::cli::arguments::{BootstrapArguments, Format, FormatArguments};
 use crate::cli::client::REQUEST_TIMEOUT_MS;
 use crate::cli::client::cluster::Cluster;
 use crate::cli::config::changes::ChangeArguments;
 use crate::cli::config::{Resource, alter as alter_settings};
-use crate::cli::output::print;
+use crate::cli::output::{print, write_json};
 use crate::model::error_code::ErrorCode;
 use crate::wire::protocol::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
 use clap::Args;
+use serde_json::json;
 
 /// Arguments of `furlong topic alter`.
 #[derive(Clone, Debug, Args)]
@@ -32,6 +33,8 @@ pub struct AlterArguments {
     /// Checks the changes and makes none
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    format: FormatArguments,
 }
 
 /// Changes a topic.
@@ -45,16 +48,33 @@ pub(super) fn alter(arguments: &AlterArguments) -> Result<(), CliError> {
     let mut cluster = arguments.bootstrap.connect()?;
     let (name, is_dry) = (arguments.name.as_str(), arguments.dry_run);
     let done = if is_dry { "would change" } else { "changed" };
+    let is_text = arguments.format.format == Format::Table;
+    let mut settings = Vec::new();
     if !configs.is_empty() {
         let names: Vec<String> = configs.iter().map(|one| one.name.to_string()).collect();
         alter_settings(&mut cluster, &Resource::topic(name), configs, is_dry)?;
-        print(|output| writeln!(output, "{done} {} of topic {name}", names.join(", ")))?;
+        settings = names;
+        if is_text {
+            print(|output| writeln!(output, "{done} {} of topic {name}", settings.join(", ")))?;
+        }
     }
     if let Some(count) = arguments.partitions {
         add_partitions(&mut cluster, name, count, is_dry)?;
-        print(|output| writeln!(output, "{done} the partitions of topic {name} to {count}"))?;
+        if is_text {
+            print(|output| writeln!(output, "{done} the partitions of topic {name} to {count}"))?;
+        }
     }
-    Ok(())
+    if is_text {
+        return Ok(());
+    }
+    let partitions = arguments.partitions;
+    let object = json!({
+        "topic": name,
+        "settings": settings,
+        "partitions": partitions,
+        "done": !is_dry,
+    });
+    print(|output| write_json(&object, output))
 }
 
 fn add_partitions(

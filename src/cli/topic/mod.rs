@@ -10,17 +10,20 @@ mod describe;
 mod trim;
 
 use super::CliError;
-use super::arguments::{BootstrapArguments, parse_setting};
+use super::arguments::{BootstrapArguments, Format, FormatArguments, parse_setting};
 use super::client::REQUEST_TIMEOUT_MS;
+use super::client::cluster::Cluster;
 use super::error::refusal;
-use super::output::print;
+use super::output::{print, write_json};
 use crate::model::error_code::ErrorCode;
 use crate::wire::protocol::create_topics::{
     CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
 };
 use crate::wire::protocol::delete_topics::DeleteTopicsRequest;
+use crate::wire::protocol::metadata::MetadataResponseTopic;
 use bytestring::ByteString;
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 /// What can be done with topics.
 #[derive(Clone, Debug, Subcommand)]
@@ -62,6 +65,8 @@ pub struct CreateArguments {
     /// Checks whether it could be created, and does not create it
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    format: FormatArguments,
 }
 
 /// Arguments of commands that name topics.
@@ -72,6 +77,11 @@ pub struct NamedArguments {
     /// The topics
     #[arg(value_name = "TOPIC", required = true)]
     names: Vec<String>,
+    /// Checks whether the topics are there, and deletes none
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    format: FormatArguments,
 }
 
 /// Carries out the command.
@@ -119,50 +129,103 @@ fn create(arguments: &CreateArguments) -> Result<(), CliError> {
     for result in &answer.topics {
         let exists = result.error_code == ErrorCode::TopicAlreadyExists.code();
         if exists && arguments.if_not_exists {
-            return print(|output| writeln!(output, "topic {} exists already", result.name));
+            return say_created(arguments, "exists", None);
         }
         if result.error_code != ErrorCode::None.code() {
             let message = result.error_message.as_ref();
             return Err(refused(&result.name, result.error_code, message));
         }
     }
-    let name = &arguments.name;
     if arguments.dry_run {
-        return print(|output| writeln!(output, "topic {name} could be created"));
+        return say_created(arguments, "possible", None);
     }
     // The answer means that it is created; say so only once it can be used.
-    let count = cluster.leaders_of_new(name)?.len();
-    print(|output| writeln!(output, "created topic {name} with {count} partitions"))
+    let count = cluster.leaders_of_new(&arguments.name)?.len();
+    say_created(arguments, "created", Some(count))
+}
+
+fn say_created(
+    arguments: &CreateArguments,
+    outcome: &str,
+    partitions: Option<usize>,
+) -> Result<(), CliError> {
+    let name = &arguments.name;
+    print(
+        |output| match (arguments.format.format, outcome, partitions) {
+            (Format::Json, _, _) => {
+                let object = json!({"topic": name, "outcome": outcome, "partitions": partitions});
+                write_json(&object, output)
+            }
+            (Format::Table, _, Some(count)) => {
+                writeln!(output, "created topic {name} with {count} partitions")
+            }
+            (Format::Table, "exists", None) => writeln!(output, "topic {name} exists already"),
+            (Format::Table, _, None) => writeln!(output, "topic {name} could be created"),
+        },
+    )
 }
 
 fn delete(arguments: &NamedArguments) -> Result<(), CliError> {
     let mut cluster = arguments.bootstrap.connect()?;
-    let request = DeleteTopicsRequest {
-        topic_names: arguments
-            .names
-            .iter()
-            .map(|name| name.as_str().into())
-            .collect(),
-        timeout_ms: REQUEST_TIMEOUT_MS,
-        ..DeleteTopicsRequest::default()
+    let outcomes = match arguments.dry_run {
+        true => look_for(&mut cluster, &arguments.names)?,
+        false => delete_topics(&mut cluster, &arguments.names)?,
     };
-    let answer = cluster.call(&request)?;
-    let (mut deleted, mut failures) = (Vec::new(), Vec::new());
-    for result in &answer.responses {
-        let name = result.name.as_deref().unwrap_or_default();
-        if result.error_code == ErrorCode::None.code() {
-            deleted.push(name);
-        } else {
-            let message = result.error_message.as_ref();
-            failures.push(refused(name, result.error_code, message).to_string());
+    print(|output| match arguments.format.format {
+        Format::Json => {
+            let objects = outcomes.iter().map(|(name, error)| {
+                let is_done = !arguments.dry_run && error.is_none();
+                json!({"topic": name, "done": is_done, "error": error})
+            });
+            write_json(&objects.collect(), output)
         }
-    }
-    print(|output| {
-        let mut names = deleted.iter();
-        names.try_for_each(|name| writeln!(output, "deleted topic {name}"))
+        Format::Table => {
+            let done = if arguments.dry_run {
+                "would delete"
+            } else {
+                "deleted"
+            };
+            let mut names = outcomes.iter().filter(|(_, error)| error.is_none());
+            names.try_for_each(|(name, _)| writeln!(output, "{done} topic {name}"))
+        }
     })?;
+    let failures: Vec<String> = outcomes
+        .into_iter()
+        .filter_map(|(_, error)| error)
+        .collect();
     match failures.is_empty() {
         true => Ok(()),
         false => Err(CliError::new(failures.join("\n"))),
     }
+}
+
+/// What became of each topic: nothing to say, or why it is still there.
+type Outcomes = Vec<(String, Option<String>)>;
+
+fn look_for(cluster: &mut Cluster, names: &[String]) -> Result<Outcomes, CliError> {
+    let found = cluster.describe(Some(names))?.topics.into_iter();
+    let one = |topic: MetadataResponseTopic| {
+        let name = topic.name.unwrap_or_default().to_string();
+        let error = (topic.error_code != ErrorCode::None.code())
+            .then(|| refused(&name, topic.error_code, None).to_string());
+        (name, error)
+    };
+    Ok(found.map(one).collect())
+}
+
+fn delete_topics(cluster: &mut Cluster, names: &[String]) -> Result<Outcomes, CliError> {
+    let request = DeleteTopicsRequest {
+        topic_names: names.iter().map(|name| name.as_str().into()).collect(),
+        timeout_ms: REQUEST_TIMEOUT_MS,
+        ..DeleteTopicsRequest::default()
+    };
+    let answer = cluster.call(&request)?;
+    let outcomes = answer.responses.iter().map(|result| {
+        let name = result.name.as_deref().unwrap_or_default();
+        let message = result.error_message.as_ref();
+        let error = (result.error_code != ErrorCode::None.code())
+            .then(|| refused(name, result.error_code, message).to_string());
+        (name.to_owned(), error)
+    });
+    Ok(outcomes.collect())
 }

@@ -9,8 +9,8 @@ use super::CliError;
 use crate::cli::arguments::{BootstrapArguments, Format, FormatArguments};
 use crate::cli::client::REQUEST_TIMEOUT_MS;
 use crate::cli::client::cluster::Cluster;
-use crate::cli::client::consumer::list_offsets;
 use crate::cli::client::now_ms;
+use crate::cli::client::positions::list_offsets;
 use crate::cli::error::refusal;
 use crate::cli::output::{Table, print, write_json};
 use crate::cli::time_text::parse_moment;
@@ -24,6 +24,8 @@ use std::collections::BTreeMap;
 
 /// Stands for everything up to the high watermark.
 const HIGH_WATERMARK: i64 = -1;
+/// Asks for the first offset.
+const EARLIEST: i64 = -2;
 
 /// Arguments of `furlong topic trim`.
 #[derive(Clone, Debug, Args)]
@@ -47,6 +49,9 @@ pub struct TrimArguments {
     /// Removes all records
     #[arg(long, group = "until")]
     all: bool,
+    /// Prints what the first offsets would be, and removes nothing
+    #[arg(long)]
+    dry_run: bool,
     #[command(flatten)]
     format: FormatArguments,
 }
@@ -62,7 +67,10 @@ pub(super) fn trim(arguments: &TrimArguments) -> Result<(), CliError> {
     };
     let mut cluster = arguments.bootstrap.connect()?;
     let wanted = wanted(arguments, moment, &mut cluster)?;
-    let outcomes = delete_records(&mut cluster, &arguments.name, &wanted)?;
+    let outcomes = match arguments.dry_run {
+        true => would_be(&mut cluster, &arguments.name, &wanted)?,
+        false => delete_records(&mut cluster, &arguments.name, &wanted)?,
+    };
     print(|output| match arguments.format.format {
         Format::Table => {
             let mut table = Table::new(&["PARTITION", "FIRST OFFSET"]);
@@ -70,7 +78,11 @@ pub(super) fn trim(arguments: &TrimArguments) -> Result<(), CliError> {
                 let first = outcome.as_ref().map_or("failed".to_owned(), i64::to_string);
                 table.row([partition.to_string(), first]);
             }
-            table.write(output)
+            table.write(output)?;
+            match arguments.dry_run {
+                true => writeln!(output, "nothing was removed; leave --dry-run out to do it"),
+                false => Ok(()),
+            }
         }
         Format::Json => write_json(&outcomes.iter().map(object).collect(), output),
     })?;
@@ -114,6 +126,30 @@ fn wanted(
     };
     // A partition without such a record (-1) loses all it has, which is what -1 says here, too.
     Ok(list_offsets(cluster, name, &partitions, moment)?)
+}
+
+/// What the first offsets would be: an offset outside of the log is refused by the leader, too.
+fn would_be(
+    cluster: &mut Cluster,
+    name: &str,
+    wanted: &BTreeMap<i32, i64>,
+) -> Result<Outcomes, CliError> {
+    let partitions: Vec<i32> = wanted.keys().copied().collect();
+    let begins = list_offsets(cluster, name, &partitions, EARLIEST)?;
+    let ends = list_offsets(cluster, name, &partitions, HIGH_WATERMARK)?;
+    let one = |(partition, offset): (&i32, &i64)| {
+        let (begin, end) = (begins[partition], ends[partition]);
+        let first = match *offset {
+            HIGH_WATERMARK => Ok(end),
+            offset if (0..=end).contains(&offset) => Ok(offset.max(begin)),
+            offset => Err(format!(
+                "partition {partition} of topic {name}: offset {offset} is outside the log, which \
+                 goes from {begin} to {end}"
+            )),
+        };
+        (*partition, first)
+    };
+    Ok(wanted.iter().map(one).collect())
 }
 
 fn delete_records(

@@ -17,7 +17,7 @@ use super::record_list::RecordList;
 pub use super::registration::Registration;
 use super::request::{ControlAnswer, ControlRequest};
 use super::state::{MetadataState, ReplayError};
-use super::{moves, partitions, registration, topics};
+use super::{moves, partitions, quotas, registration, topics};
 use crate::config::server::BrokerDefaults;
 use crate::limits::PRODUCER_ID_BLOCK_LEN;
 use crate::model::id_source::IdSource;
@@ -118,6 +118,13 @@ impl Controller {
             } => {
                 let outcomes = configs::alter(state, resources, *validate_only, &mut list);
                 ControlAnswer::AlterConfigs(outcomes)
+            }
+            ControlRequest::AlterQuotas {
+                entities,
+                validate_only,
+            } => {
+                let outcomes = quotas::alter(state, entities, *validate_only, &mut list);
+                ControlAnswer::AlterQuotas(outcomes)
             }
             ControlRequest::MovePartition {
                 topic,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The metadata machine: requests become records, committed records become the image.
 //!
-//! Owns: the rules for topics, settings, producer ids, registrations and placement; the form of
+//! Owns: the rules for topics, settings, quotas, producer ids, registrations and placement; the form of
 //! the metadata log's batches and snapshots; the seam to the quorum that commits them.
 //! Invariants: a request changes nothing: it gives records and the answer that they make true.
 //! State changes only where a committed record is replayed, so the log alone, or a snapshot and the
@@ -16,6 +16,7 @@ mod moves;
 mod partitions;
 mod placement;
 pub mod quorum;
+mod quotas;
 mod record_list;
 mod registration;
 pub mod request;

@@ -10,6 +10,7 @@ use bytestring::ByteString;
 
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::{BrokerId, LeaderEpoch, Offset, ShardId, TopicId};
+use crate::model::quota::{QuotaEntity, QuotaKind, QuotaValue};
 
 /// A request to the controller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,6 +38,13 @@ pub enum ControlRequest {
     AlterConfigs {
         /// Which.
         resources: Vec<ConfigResourceChange>,
+        /// Check only.
+        validate_only: bool,
+    },
+    /// Change quotas (KIP-546).
+    AlterQuotas {
+        /// Which.
+        entities: Vec<QuotaChange>,
         /// Check only.
         validate_only: bool,
     },
@@ -123,6 +131,15 @@ pub struct ConfigResourceChange {
     pub changes: Vec<(ByteString, ConfigOperation, Option<ByteString>)>,
 }
 
+/// Changes to the quotas of one entity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuotaChange {
+    /// Whose.
+    pub entity: QuotaEntity,
+    /// What, and how much from now on; `None` takes it away. In order.
+    pub changes: Vec<(QuotaKind, Option<QuotaValue>)>,
+}
+
 /// An outcome for one named thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -163,6 +180,8 @@ pub enum ControlAnswer {
     DeleteTopics(Vec<(TopicSelector, Result<DeletedTopic, Refusal>)>),
     /// To `AlterConfigs`.
     AlterConfigs(Vec<(ConfigResource, Result<(), Refusal>)>),
+    /// To `AlterQuotas`, in order.
+    AlterQuotas(Vec<Result<(), Refusal>>),
     /// To `AllocateProducerIds`: first id and how many.
     ProducerIds {
         /// First of the block.

@@ -6,6 +6,7 @@
 //! answers with a code.
 //! Runs on: the shard that accepted the connection. Bounded by: the frame.
 
+pub mod alter_client_quotas;
 pub mod alter_configs;
 pub mod api_versions;
 pub mod asks;
@@ -14,6 +15,7 @@ pub mod create_topics;
 pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;
+pub mod describe_client_quotas;
 pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
@@ -275,6 +277,16 @@ pub static APIS: &[Api] = &[
         ApiKey::OffsetDelete,
         offset_delete::VERSIONS,
         offset_delete::handle,
+    ),
+    Api::new(
+        ApiKey::DescribeClientQuotas,
+        describe_client_quotas::VERSIONS,
+        describe_client_quotas::handle,
+    ),
+    Api::new(
+        ApiKey::AlterClientQuotas,
+        alter_client_quotas::VERSIONS,
+        alter_client_quotas::handle,
     ),
     Api::new(
         ApiKey::DescribeQuorum,

@@ -12,6 +12,7 @@ mod frame;
 
 pub mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
+pub mod alter_client_quotas;
 pub mod alter_configs;
 pub mod api_versions;
 pub mod create_partitions;
@@ -19,6 +20,7 @@ pub mod create_topics;
 pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;
+pub mod describe_client_quotas;
 pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
@@ -198,6 +200,10 @@ api_keys! {
     IncrementalAlterConfigs = 44: incremental_alter_configs::IncrementalAlterConfigsRequest,
     /// Forgets how far a group has come.
     OffsetDelete = 47: offset_delete::OffsetDeleteRequest,
+    /// Tells the quotas of users, client ids and addresses.
+    DescribeClientQuotas = 48: describe_client_quotas::DescribeClientQuotasRequest,
+    /// Changes them.
+    AlterClientQuotas = 49: alter_client_quotas::AlterClientQuotasRequest,
     /// Tells who votes on the metadata.
     DescribeQuorum = 55: describe_quorum::DescribeQuorumRequest,
     /// Changes the levels of features.

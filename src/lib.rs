@@ -32,6 +32,8 @@
 //!   falls and never passes what the in-sync replicas have made durable.*
 //! * `group/`: consumer groups: members, generations, assignments, committed offsets. *No partition
 //!   has two owners in one generation, and whatever a client is told of a group is in the log.*
+//! * `quota/`: who may use how much: which quota is whose, what was used, how long to wait. *A wait
+//!   is never longer than what brings the rate back within its quota.*
 //! * `control/`: the metadata machine: requests become records, replayed records become the image.
 //!   *State changes only by replaying a committed record.*
 //!
@@ -63,6 +65,7 @@ pub mod limits;
 pub mod log;
 pub mod model;
 pub mod partition;
+pub mod quota;
 pub mod replication;
 #[cfg(feature = "shell")]
 pub mod server;

@@ -161,9 +161,8 @@ impl QuotaValue {
     /// (18 TB a second) it is the largest.
     #[must_use]
     pub fn millionths(self) -> u64 {
-        let millionths = (self.value() * 1e6).round();
-        // A cast from a float saturates.
-        (millionths as u64).max(1)
+        let text = format!("{:.0}", self.value() * 1e6);
+        text.parse().unwrap_or(u64::MAX).max(1)
     }
 
     /// As text that gives exactly it again.

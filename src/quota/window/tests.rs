@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Tests of rates: the arithmetic by examples, and against a model that keeps every use.
+
+use super::*;
+use proptest::prelude::*;
+
+const SECOND: u64 = 1_000_000;
+
+const KAFKA: QuotaWindows = QuotaWindows {
+    count: 11,
+    length_us: SECOND,
+};
+
+/// So many a second.
+fn rate(per_second: u64) -> u64 {
+    per_second * 1_000_000
+}
+
+#[test]
+fn a_newcomer_may_use_ten_windows_and_waits_for_the_rest() {
+    let mut window = Window::default();
+    let start = 100 * SECOND;
+    window.record(KAFKA, start, 10_000);
+    assert_eq!(window.wait_us(KAFKA, start, rate(1000)), 0);
+    // 2,500 more take two seconds and a half.
+    window.record(KAFKA, start, 2_500);
+    assert_eq!(window.wait_us(KAFKA, start, rate(1000)), 2_500_000);
+    // Time within the window counts.
+    assert_eq!(window.wait_us(KAFKA, start + 400_000, rate(1000)), 2_100_000);
+    assert_eq!(allowance(KAFKA, rate(1000)), 10_000);
+}
+
+#[test]
+fn what_is_older_than_all_windows_is_forgotten() {
+    let mut window = Window::default();
+    window.record(KAFKA, 5 * SECOND, 7);
+    window.record(KAFKA, 6 * SECOND, 1);
+    assert_eq!(window.total(KAFKA, 15 * SECOND), 8);
+    assert_eq!(window.total(KAFKA, 16 * SECOND), 1);
+    assert_eq!(window.total(KAFKA, 17 * SECOND), 0);
+    window.record(KAFKA, 1_000 * SECOND, 3);
+    assert_eq!(window.total(KAFKA, 1_000 * SECOND), 3);
+}
+
+#[test]
+fn what_is_taken_back_was_never_used() {
+    let mut window = Window::default();
+    window.record(KAFKA, SECOND, 5);
+    window.record(KAFKA, SECOND, 100);
+    window.take_back(KAFKA, SECOND, 100);
+    assert_eq!(window.total(KAFKA, SECOND), 5);
+    window.take_back(KAFKA, SECOND, 100);
+    assert_eq!(window.total(KAFKA, SECOND), 0, "and never less than nothing");
+}
+
+#[test]
+fn extreme_numbers_give_long_waits_and_no_panic() {
+    let mut window = Window::default();
+    window.record(KAFKA, u64::MAX, u64::MAX);
+    window.record(KAFKA, u64::MAX, u64::MAX);
+    assert_eq!(window.wait_us(KAFKA, u64::MAX, 1), u64::MAX);
+    assert_eq!(window.wait_us(KAFKA, u64::MAX, u64::MAX), 0);
+    assert_eq!(allowance(KAFKA, u64::MAX), 184_467_440_737_095);
+}
+
+proptest! {
+    #[test]
+    fn windows_hold_what_a_list_of_all_uses_holds(
+        count in 1usize..13,
+        length_us in 1u64..5_000,
+        uses in proptest::collection::vec((0u64..3_000, 0u64..1_000), 1..200),
+        limit in 1u64..10_000_000_000,
+    ) {
+        let windows = QuotaWindows { count, length_us };
+        let (mut window, mut all, mut now) = (Window::default(), Vec::new(), 0);
+        for (pause, amount) in uses {
+            now += pause;
+            window.record(windows, now, amount);
+            all.push((now / length_us, amount));
+            let first = (now / length_us + 1).saturating_sub(u64::try_from(count).unwrap());
+            let held = all.iter().filter(|(number, _)| *number >= first);
+            let total: u64 = held.map(|(_, amount)| amount).sum();
+            prop_assert_eq!(window.total(windows, now), total);
+            // Whoever waits as told is within the quota afterwards, and not much too late.
+            let wait = window.wait_us(windows, now, limit);
+            let mut later = window.clone();
+            prop_assert_eq!(later.wait_us(windows, now + wait, limit), 0);
+            if wait > 1 && (now + wait - 1) / length_us == now / length_us {
+                prop_assert!(window.clone().wait_us(windows, now + wait - 1, limit) > 0);
+            }
+        }
+    }
+}

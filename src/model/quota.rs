@@ -105,6 +105,9 @@ pub struct QuotaEntity {
     pub ip: Option<EntityName>,
 }
 
+/// The user of a connection that nobody has authenticated.
+pub const ANONYMOUS: &str = "ANONYMOUS";
+
 /// Kafka's names of the parts of an entity.
 pub const USER: &str = "user";
 /// Likewise.

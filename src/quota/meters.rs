@@ -165,13 +165,6 @@ impl Meters {
         meter.untold >= allowance(self.windows, meter.limit) / QUOTA_EXCHANGE_PART
     }
 
-    /// Takes back what was counted just now, by the same event.
-    pub fn take_back(&mut self, now_us: MonotonicUs, id: MeterId, amount: u64) {
-        let meter = &mut self.meters[id.0];
-        meter.window.take_back(self.windows, now_us, amount);
-        meter.untold = meter.untold.saturating_sub(amount);
-    }
-
     /// What was used within the windows.
     pub fn total(&mut self, now_us: MonotonicUs, id: MeterId) -> u64 {
         self.meters[id.0].window.total(self.windows, now_us)
@@ -187,6 +180,13 @@ impl Meters {
     pub fn wait_us(&mut self, now_us: MonotonicUs, id: MeterId) -> u64 {
         let meter = &mut self.meters[id.0];
         meter.window.wait_us(self.windows, now_us, meter.limit)
+    }
+
+    /// How long until so much more would be within the quota; 0 if it is.
+    pub fn wait_for_us(&mut self, now_us: MonotonicUs, id: MeterId, amount: u64) -> u64 {
+        let meter = &mut self.meters[id.0];
+        let window = &mut meter.window;
+        window.wait_for_us(self.windows, now_us, meter.limit, amount)
     }
 
     /// True if there is something that the other shards do not know.

@@ -33,14 +33,6 @@ impl Window {
         self.total = self.total.saturating_add(amount);
     }
 
-    /// Takes back what was counted just now.
-    pub fn take_back(&mut self, windows: QuotaWindows, now_us: MonotonicUs, amount: u64) {
-        let place = self.advance(windows, now_us);
-        let amount = amount.min(self.amounts[place]);
-        self.amounts[place] -= amount;
-        self.total -= amount;
-    }
-
     /// What was used within the windows.
     pub fn total(&mut self, windows: QuotaWindows, now_us: MonotonicUs) -> u64 {
         if self.total == 0 {
@@ -57,6 +49,43 @@ impl Window {
         let elapsed_us = u128::from(elapsed_us(windows, now_us));
         let wait_us = needed_us.saturating_sub(elapsed_us);
         u64::try_from(wait_us).unwrap_or(u64::MAX)
+    }
+
+    /// How long until so much more would be within so many millionths a second, now that older uses
+    /// are forgotten with their windows; 0 if it is. What is more than the windows ever allow waits
+    /// until nothing else is in them.
+    pub fn wait_for_us(
+        &mut self,
+        windows: QuotaWindows,
+        now_us: MonotonicUs,
+        millionths: u64,
+        amount: u64,
+    ) -> u64 {
+        self.advance(windows, now_us);
+        let count = u64::try_from(windows.count).expect("few");
+        let passed_us = now_us % windows.length_us;
+        let mut held = self.total;
+        for later in 0..count {
+            if held == 0 {
+                return (later * windows.length_us).saturating_sub(passed_us);
+            }
+            let total = u128::from(held) + u128::from(amount);
+            let needed = (total * MILLION_MILLIONS).div_ceil(u128::from(millionths.max(1)));
+            let needed_us = u64::try_from(needed).unwrap_or(u64::MAX);
+            // Where in this window the time since the oldest one is long enough.
+            let within_us = match windows.count {
+                1 if needed_us <= windows.length_us => 0,
+                1 => u64::MAX,
+                _ => needed_us.saturating_sub(windows.total_us() - windows.length_us),
+            };
+            if within_us < windows.length_us {
+                return (later * windows.length_us + within_us).saturating_sub(passed_us);
+            }
+            // The oldest window goes as the next one begins.
+            let oldest = (self.newest + 1 + later) % count;
+            held -= self.amounts[usize::try_from(oldest).expect("few")];
+        }
+        (count * windows.length_us).saturating_sub(passed_us)
     }
 
     /// Forgets windows that are over; gives the place of the current one.

@@ -23,6 +23,7 @@ use super::mesh_message::{MeshMessage, Origin};
 use super::numbers::{CompactionCounts, ShardCounts, ShardNumbers};
 use super::partition_table::PartitionTable;
 use super::parts::PartTable;
+use super::quotas::ShardQuotas;
 use super::request_table::{Call, Continuation, Pending, RequestTable};
 use super::slow_requests::SlowRequests;
 use super::spares::Spares;
@@ -33,6 +34,7 @@ use super::timers::{Timer, Timers};
 use super::volume::VolumeQuestion;
 use crate::config::groups::GroupSettings;
 use crate::config::layers::{BrokerLayers, Settings};
+use crate::config::quotas::QuotaWindows;
 use crate::control::request::{ControlAnswer, ControlRequest};
 use crate::model::cleaner::CleanerSettings;
 use crate::model::disk::DiskCompletion;
@@ -120,6 +122,7 @@ pub struct Shard {
     pub(super) counts: ShardCounts,
     pub(super) spares: Spares,
     pub(super) slow: SlowRequests,
+    pub(super) quotas: ShardQuotas,
     /// The moment of the event that is being handled.
     pub(super) now_us: MonotonicUs,
 }
@@ -132,6 +135,10 @@ impl Shard {
         let mut shard = Shard {
             memory: ShardMemory::new(config.memory),
             groups: Groups::new(GroupSettings::of(&config.settings)),
+            quotas: ShardQuotas::new(
+                QuotaWindows::of_clients(&config.settings),
+                config.shard_count > 1,
+            ),
             connections: ConnectionTable::new(
                 config.connection_idle_ms.map(|ms| ms.saturating_mul(1000)),
             ),
@@ -374,6 +381,7 @@ impl Shard {
             MeshMessage::GroupsSaid { request, answers } => {
                 self.take_group_answers(request, answers, effects);
             }
+            MeshMessage::QuotaUses { uses } => self.handle_quota_uses(&uses),
             MeshMessage::Drain { version } => self.handle_drain(from, version, effects),
             MeshMessage::Drained => self.handle_drained(from, effects),
             MeshMessage::Handover { at, refused } => {
@@ -428,6 +436,7 @@ impl Shard {
     fn handle_disconnected(&mut self, connection: ConnectionId, effects: &mut Effects) {
         let left = MeshMessage::Left { connection };
         self.send(ShardId::CONTROL, left, effects);
+        self.quotas.forget(connection);
         for request in self.connections.handle_disconnected(connection) {
             // Appends and changes go on; only a fetch has no use without its client.
             self.cancel_fetch(request, effects);
@@ -469,6 +478,7 @@ impl Shard {
             Timer::StartProgress => self.tell_start(now, effects),
             Timer::Buffers => self.handle_idle_buffers(now, effects),
             Timer::SlowRequests => self.handle_slow_window(effects),
+            Timer::Quotas => self.handle_quota_timer(effects),
             Timer::Groups(partition) => self.handle_group_timer(now, partition, effects),
             Timer::Part(part) => self.handle_part_timeout(part, effects),
             Timer::Partition(slot) => {
@@ -566,6 +576,8 @@ impl Machine for Shard {
         self.now_us = now.monotonic_us;
         self.connections.note_time(now);
         self.close_overdue(now, effects);
+        let connections = &mut self.connections;
+        while !effects.is_full() && connections.handle_mute_over(&mut effects.network) {}
         while let Some(timer) = self.timers.pop_due(now) {
             if let Timer::Partition(slot) = timer {
                 self.note_partition_timer_gone(slot);

@@ -23,6 +23,7 @@ use crate::log::RefusedProducers;
 use crate::model::ids::{ConnectionId, ShardId, TopicPartition};
 use crate::model::image::MetadataImage;
 use crate::model::peer::PeerAddress;
+use crate::quota::MeterUse;
 
 /// Where a message comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,6 +179,11 @@ pub enum MeshMessage {
         request: u64,
         /// Places and answers.
         answers: Vec<(usize, GroupAnswer)>,
+    },
+    /// What clients of the shard that sends this have used of their quotas since it told last.
+    QuotaUses {
+        /// Of which quotas, and how much.
+        uses: Arc<[MeterUse]>,
     },
     /// The offsets.
     OffsetsFound {

@@ -20,6 +20,7 @@ pub mod mesh_message;
 pub mod numbers;
 mod partition_table;
 pub mod parts;
+pub mod quotas;
 mod request_table;
 pub mod slow_requests;
 mod spares;

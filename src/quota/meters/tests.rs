@@ -40,8 +40,6 @@ fn a_hundredth_of_the_allowance_is_told_at_once_and_nothing_twice() {
     assert_eq!(meters.allowance(id), 10_000);
     assert!(!meters.record(START, id, 99));
     assert!(meters.record(START, id, 1), "100 of 10,000");
-    meters.record(START, id, 50);
-    meters.take_back(START, id, 50);
     let told = meters.take_untold();
     let expected = MeterUse {
         key: key("a"),

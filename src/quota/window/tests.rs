@@ -31,6 +31,20 @@ fn a_newcomer_may_use_ten_windows_and_waits_for_the_rest() {
 }
 
 #[test]
+fn a_reader_waits_for_the_oldest_use_to_be_forgotten_and_no_longer() {
+    let mut window = Window::default();
+    let start = 100 * SECOND;
+    let wait = |window: &mut Window, at, amount| window.wait_for_us(KAFKA, at, rate(1000), amount);
+    assert_eq!(wait(&mut window, start, u64::MAX), 0, "alone it always passes");
+    window.record(KAFKA, start, 10_000);
+    // By pace alone this would take ten seconds more; but in eleven the first use is forgotten.
+    assert_eq!(wait(&mut window, start + 500_000, 10_000), 10_500_000);
+    assert_eq!(wait(&mut window, start + 500_000, 500), 0);
+    assert_eq!(wait(&mut window, start + 500_000, 700), 200_000);
+    assert_eq!(wait(&mut window, start + 11 * SECOND, 10_000), 0);
+}
+
+#[test]
 fn what_is_older_than_all_windows_is_forgotten() {
     let mut window = Window::default();
     window.record(KAFKA, 5 * SECOND, 7);
@@ -43,17 +57,6 @@ fn what_is_older_than_all_windows_is_forgotten() {
 }
 
 #[test]
-fn what_is_taken_back_was_never_used() {
-    let mut window = Window::default();
-    window.record(KAFKA, SECOND, 5);
-    window.record(KAFKA, SECOND, 100);
-    window.take_back(KAFKA, SECOND, 100);
-    assert_eq!(window.total(KAFKA, SECOND), 5);
-    window.take_back(KAFKA, SECOND, 100);
-    assert_eq!(window.total(KAFKA, SECOND), 0, "and never less than nothing");
-}
-
-#[test]
 fn extreme_numbers_give_long_waits_and_no_panic() {
     let mut window = Window::default();
     window.record(KAFKA, u64::MAX, u64::MAX);
@@ -61,6 +64,11 @@ fn extreme_numbers_give_long_waits_and_no_panic() {
     assert_eq!(window.wait_us(KAFKA, u64::MAX, 1), u64::MAX);
     assert_eq!(window.wait_us(KAFKA, u64::MAX, u64::MAX), 0);
     assert_eq!(allowance(KAFKA, u64::MAX), 184_467_440_737_095);
+}
+
+/// What one waits at a later moment.
+fn later_wait(window: &Window, windows: QuotaWindows, at: u64, limit: u64, amount: u64) -> u64 {
+    window.clone().wait_for_us(windows, at, limit, amount)
 }
 
 proptest! {
@@ -85,6 +93,13 @@ proptest! {
             let wait = window.wait_us(windows, now, limit);
             let mut later = window.clone();
             prop_assert_eq!(later.wait_us(windows, now + wait, limit), 0);
+            // Who waits to use as much again may do so then, and might not have before.
+            let wait_for = window.wait_for_us(windows, now, limit, amount);
+            prop_assert_eq!(later_wait(&window, windows, now + wait_for, limit, amount), 0);
+            if wait_for > 0 {
+                let early = now + wait_for - 1;
+                prop_assert!(later_wait(&window, windows, early, limit, amount) > 0);
+            }
             if wait > 1 && (now + wait - 1) / length_us == now / length_us {
                 prop_assert!(window.clone().wait_us(windows, now + wait - 1, limit) > 0);
             }

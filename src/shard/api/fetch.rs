@@ -83,6 +83,14 @@ pub struct FetchLists {
     parts: Vec<(ShardId, PartState)>,
 }
 
+impl FetchLists {
+    /// Bytes of records in it.
+    fn bytes(&self) -> usize {
+        let records = self.partitions.iter().flat_map(|one| &one.records);
+        records.map(Bytes::len).sum()
+    }
+}
+
 impl Refillable for FetchLists {
     fn empty(&mut self) {
         self.wanted.clear();
@@ -124,6 +132,10 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
     arrival.decode_over(&mut request)?;
     let call = arrival.call;
     let mut pending = new_pending(shard, &request, arrival.now.monotonic_us);
+    if shard.quotas.is_active() {
+        let most = shard.fetch_allowance(call.slot.connection);
+        pending.bound_bytes(most);
+    }
     if let Err(code) = begin_in_session(shard, call.version, &request, &mut pending) {
         shard.spares.fetch_requests.give(request);
         shard.spares.fetch_lists.give(pending.lists);
@@ -426,6 +438,13 @@ impl FetchPending {
         }
     }
 
+    /// The answer may not have more bytes than this.
+    fn bound_bytes(&mut self, most: usize) {
+        self.max_bytes = self.max_bytes.min(most);
+        let most = u64::try_from(self.max_bytes).unwrap_or(u64::MAX);
+        self.min_bytes = self.min_bytes.min(most);
+    }
+
     /// Leaves no more bytes than the client allows, except for the first batch.
     fn fit(&mut self) {
         let mut used_bytes = 0usize;
@@ -493,6 +512,13 @@ impl Shard {
         pending.fit();
         let came_us = pending.came_us;
         let mut lists = pending.lists;
+        if self.quotas.is_active() {
+            let throttle_ms = self.throttle_fetch(call, lists.bytes(), effects);
+            if throttle_ms > 0 {
+                self.spares.fetch_lists.give(lists);
+                return throttled(call, pending.context, throttle_ms);
+            }
+        }
         let session_id = match pending.context {
             SessionContext::Sessionless => 0,
             SessionContext::New => {
@@ -541,6 +567,20 @@ impl Shard {
             shard: self.config.shard,
         }
     }
+}
+
+/// The answer to a client that is held back: nothing, in the session as it is (a new one is not
+/// begun), and when to come again.
+fn throttled(call: &Call, context: SessionContext, throttle_ms: i32) -> Result<Reply, ApiError> {
+    let session_id = match context {
+        SessionContext::Sessionless | SessionContext::New => 0,
+        SessionContext::Incremental { id, .. } => id,
+    };
+    call.reply(&FetchResponse {
+        throttle_time_ms: throttle_ms,
+        session_id,
+        ..FetchResponse::default()
+    })
 }
 
 /// Moves what is told into the answer. Neighbours of one topic share an entry of it.

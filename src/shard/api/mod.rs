@@ -346,8 +346,10 @@ impl Shard {
                 .handle_outcome(slot, Outcome::Close, None, network);
         };
         self.counts.note_request(api);
-        self.connections
-            .note_client(slot.connection, header.client_id.as_deref());
+        let client_id = header.client_id.as_deref();
+        if self.connections.note_client(slot.connection, client_id) {
+            self.quotas.forget(slot.connection);
+        }
         let call = Call {
             slot,
             version: header.api_version,
@@ -384,7 +386,10 @@ impl Shard {
     ) {
         let outcome = match reply {
             Ok(Reply::Pending) => return,
-            Ok(Reply::Send(answer)) => {
+            Ok(Reply::Send(mut answer)) => {
+                if self.quotas.is_active() {
+                    self.throttle_answer(&call, &mut answer);
+                }
                 self.counts.note_errors(call.api, &answer.error_codes);
                 Outcome::Send(answer.parts)
             }

@@ -72,6 +72,9 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
     {
         return Ok(Reply::Close);
     }
+    if shard.quotas.is_active() {
+        shard.count_produce(&call, arrival.effects);
+    }
     let timeout_ms = u64::try_from(request.timeout_ms).unwrap_or(0);
     let mut batches = std::mem::take(&mut shard.spares.batches_by_shard);
     batches.resize_with(usize::from(shard.config.shard_count), Vec::new);
@@ -281,7 +284,11 @@ fn conclude(
     pending: ProducePending,
     effects: &mut Effects,
 ) -> Result<Reply, ApiError> {
-    let answer = pending.answer;
+    let mut answer = pending.answer;
+    answer.throttle_time_ms = match shard.quotas.is_active() {
+        true => shard.throttle_produce(call),
+        false => 0,
+    };
     let reply = if pending.acks == Acks::None {
         let topics = answer.responses.iter();
         let mut partitions = topics.flat_map(|topic| &topic.partition_responses);

@@ -128,6 +128,20 @@ macro_rules! api_keys {
                 match self { $(ApiKey::$name => <$module::$request as Message>::VERSIONS,)* }
             }
 
+            /// True if the body of an answer in this version begins with the time for which its
+            /// client is held back.
+            #[must_use]
+            pub fn begins_with_throttle_time(self, version: i16) -> bool {
+                let layout = match self {
+                    $(ApiKey::$name => {
+                        <<$module::$request as Request>::Response as WireStruct>::LAYOUT
+                    })*
+                };
+                let mut in_body = layout.fields.iter();
+                let first = in_body.find(|field| field.rules.in_body(version));
+                first.is_some_and(|field| field.name == "throttle_time_ms")
+            }
+
             /// The first version with compact lengths and tagged fields.
             #[must_use]
             pub const fn flexible_from(self) -> i16 {

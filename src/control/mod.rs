@@ -9,6 +9,7 @@
 //! Runs on: the control shard. Bounded by: `TOPICS_MAX`, `PARTITIONS_MAX`,
 //! `METADATA_BATCH_BYTES_MAX` per request.
 
+pub mod allowance;
 pub mod batches;
 mod configs;
 pub mod controller;

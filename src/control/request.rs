@@ -48,6 +48,13 @@ pub enum ControlRequest {
         /// Check only.
         validate_only: bool,
     },
+    /// Make or take away partitions for a client that has a quota of that (KIP-599).
+    Metered {
+        /// The client.
+        asker: MutationAsker,
+        /// What it asks.
+        request: Box<ControlRequest>,
+    },
     /// A block of producer ids (KIP-730).
     AllocateProducerIds,
     /// How far the metadata is.
@@ -61,6 +68,17 @@ pub enum ControlRequest {
         /// The new owner.
         to: ShardId,
     },
+}
+
+/// Who asks for changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MutationAsker {
+    /// The user.
+    pub user: ByteString,
+    /// What the client calls itself.
+    pub client_id: ByteString,
+    /// It can be told that its quota is used up; older versions are only made to wait.
+    pub is_strict: bool,
 }
 
 /// A topic to make.
@@ -198,6 +216,13 @@ pub enum ControlAnswer {
     },
     /// To `MovePartition`: the shard that owned it before.
     MovePartition(Result<ShardId, Refusal>),
+    /// To `Metered`, if the client is to be held back.
+    Throttled {
+        /// For how long.
+        ms: i32,
+        /// The answer.
+        answer: Box<ControlAnswer>,
+    },
     /// The controller cannot answer now (metadata log failed or stopping).
     Unavailable,
 }

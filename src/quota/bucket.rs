@@ -45,6 +45,11 @@ impl Bucket {
         self.stock = self.stock.saturating_sub(i128::from(units) * 1_000_000);
     }
 
+    /// Gives so many units back that were taken.
+    pub fn give_back(&mut self, units: u64) {
+        self.stock = self.stock.saturating_add(i128::from(units) * 1_000_000);
+    }
+
     /// How long until it is no longer overdrawn, at so many millionths a second.
     #[must_use]
     pub fn wait_us(&self, millionths: u64) -> u64 {

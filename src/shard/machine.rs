@@ -10,6 +10,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::api::Reply;
 use super::api::init_producer_id::ProducerIds;
 use super::closings::{ClosedFor, Closings};
 use super::connection::ConnectionTable;
@@ -305,8 +306,15 @@ impl Shard {
         let Some(answer) = self.take_producer_ids(request, answer, effects) else {
             return;
         };
+        let (throttle_ms, answer) = match answer {
+            ControlAnswer::Throttled { ms, answer } => (ms, *answer),
+            answer => (0, answer),
+        };
         if let Some((call, Pending::Control(finish))) = self.requests.remove(request) {
-            let reply = finish(self, &call, answer);
+            let mut reply = finish(self, &call, answer);
+            if let Ok(Reply::Send(answer)) = &mut reply {
+                self.throttle_mutation(&call, answer, throttle_ms);
+            }
             self.conclude(call, reply, effects);
         }
     }
@@ -340,6 +348,7 @@ impl Shard {
                 self.handle_control_answer(request, body, effects);
             }
             MeshMessage::Produce { request, body } => {
+                self.quotas.charge(from, body.connection);
                 self.handle_produce(now, origin, request, body, effects);
             }
             MeshMessage::Produced {
@@ -351,7 +360,8 @@ impl Shard {
                 self.finish_produce(request, batches, way, effects);
             }
             MeshMessage::Fetch { request, body } => {
-                self.handle_fetch(origin, request, body, effects)
+                self.quotas.charge(from, body.connection);
+                self.handle_fetch(origin, request, body, effects);
             }
             MeshMessage::FetchFinish { request } => {
                 self.handle_fetch_finish(from, request, effects);
@@ -381,6 +391,10 @@ impl Shard {
             MeshMessage::GroupsSaid { request, answers } => {
                 self.take_group_answers(request, answers, effects);
             }
+            MeshMessage::TimeSpent {
+                connection,
+                took_us,
+            } => self.count_time(connection, took_us, effects),
             MeshMessage::QuotaUses { uses } => self.handle_quota_uses(&uses),
             MeshMessage::Drain { version } => self.handle_drain(from, version, effects),
             MeshMessage::Drained => self.handle_drained(from, effects),
@@ -532,6 +546,7 @@ impl Machine for Shard {
                 arrived_us,
             } => {
                 if let Some(slot) = self.connections.handle_frame(connection, frame.len()) {
+                    self.quotas.charge(self.config.shard, connection);
                     self.handle_frame(now, arrived_us, slot, frame, effects);
                     self.settle_pressure();
                     self.connections
@@ -539,6 +554,7 @@ impl Machine for Shard {
                 }
             }
             Event::Sent { bytes } => self.connections.handle_sent(bytes),
+            Event::Spent { took_us } => self.handle_spent(took_us, effects),
             Event::Disconnected { connection } => self.handle_disconnected(connection, effects),
             Event::Mesh {
                 from,
@@ -566,6 +582,10 @@ impl Machine for Shard {
         let connections = self.connections.next_deadline();
         let closings = self.closings.next_deadline();
         timers.into_iter().chain(connections).chain(closings).min()
+    }
+
+    fn measures_time(&self) -> bool {
+        self.quotas.counts_time()
     }
 
     fn numbers(&self) -> Option<ShardNumbers> {

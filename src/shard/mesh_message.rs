@@ -180,6 +180,13 @@ pub enum MeshMessage {
         /// Places and answers.
         answers: Vec<(usize, GroupAnswer)>,
     },
+    /// A part of a request of this connection took so long on the shard that sends this.
+    TimeSpent {
+        /// Of which connection.
+        connection: ConnectionId,
+        /// How long, in microseconds.
+        took_us: u64,
+    },
     /// What clients of the shard that sends this have used of their quotas since it told last.
     QuotaUses {
         /// Of which quotas, and how much.

@@ -20,6 +20,7 @@ use super::mesh_message::MeshMessage;
 use super::request_table::Call;
 use super::timers::Timer;
 use crate::config::quotas::QuotaWindows;
+use crate::control::request::{ControlRequest, MutationAsker};
 use crate::limits::QUOTA_EXCHANGE_MS;
 use crate::model::ids::{ConnectionId, ShardId};
 use crate::model::number_map::NumberMap;
@@ -64,6 +65,8 @@ pub struct ShardQuotas {
     is_active: bool,
     /// Request time is to be told.
     counts_time: bool,
+    /// The controller is to be told who asks for changes.
+    counts_mutations: bool,
     quotas: Arc<ClientQuotas>,
     /// Changes with the quotas.
     version: u64,
@@ -71,6 +74,8 @@ pub struct ShardQuotas {
     has_others: bool,
     meters: Meters,
     by_connection: NumberMap<ConnectionMeters>,
+    /// Whose request is being handled: the connection and its shard.
+    charged: Option<(ShardId, ConnectionId)>,
     is_exchange_due: bool,
     counts: [ThrottleCount; QuotaKind::ALL.len()],
 }
@@ -82,12 +87,14 @@ impl ShardQuotas {
         ShardQuotas {
             is_active: false,
             counts_time: false,
+            counts_mutations: false,
             quotas: Arc::default(),
             version: 0,
             windows,
             has_others,
             meters: Meters::new(windows, has_others),
             by_connection: NumberMap::default(),
+            charged: None,
             is_exchange_due: false,
             counts: [ThrottleCount::default(); QuotaKind::ALL.len()],
         }
@@ -123,6 +130,14 @@ impl ShardQuotas {
         }
     }
 
+    /// What is being handled is for a connection of a shard: its first part counts, since a shard's
+    /// own parts are handled with the frame.
+    pub fn charge(&mut self, shard: ShardId, connection: ConnectionId) {
+        if self.counts_time && self.charged.is_none() {
+            self.charged = Some((shard, connection));
+        }
+    }
+
     /// Other quotas are in force. False if they are the same.
     fn set(&mut self, quotas: &Arc<ClientQuotas>) -> bool {
         if Arc::ptr_eq(&self.quotas, quotas) || self.quotas == *quotas {
@@ -132,6 +147,7 @@ impl ShardQuotas {
         self.version += 1;
         self.is_active = COUNTED.into_iter().any(|kind| has_any(quotas, kind));
         self.counts_time = has_any(quotas, QuotaKind::RequestPercentage);
+        self.counts_mutations = has_any(quotas, QuotaKind::ControllerMutationRate);
         if !self.is_active {
             self.meters = Meters::new(self.windows, self.has_others);
             self.by_connection = NumberMap::default();
@@ -307,6 +323,21 @@ impl Shard {
         ms
     }
 
+    /// What was handled before this took so long.
+    pub(super) fn handle_spent(&mut self, took_us: u64, effects: &mut Effects) {
+        let Some((shard, connection)) = self.quotas.charged.take() else {
+            return;
+        };
+        if shard == self.config.shard {
+            return self.count_time(connection, took_us, effects);
+        }
+        let message = MeshMessage::TimeSpent {
+            connection,
+            took_us,
+        };
+        self.send(shard, message, effects);
+    }
+
     /// Handling a request of this connection has taken so long.
     pub(super) fn count_time(
         &mut self,
@@ -374,6 +405,30 @@ impl Shard {
         if ms > 0 {
             write_throttle_time(call, answer, ms);
             self.mute_for_ms(call.slot.connection, QuotaKind::RequestPercentage, ms);
+        }
+    }
+
+    /// A request that makes or takes away partitions, as the controller is asked it: with who asks,
+    /// if anybody has a quota of that. `strict_from` is the first version of the API that can say
+    /// that the quota is used up.
+    pub(super) fn metered(
+        &self,
+        call: &Call,
+        strict_from: i16,
+        request: ControlRequest,
+    ) -> ControlRequest {
+        if !self.quotas.counts_mutations {
+            return request;
+        }
+        let connection = call.slot.connection;
+        let client_id = self.connections.client_of(connection).unwrap_or_default();
+        ControlRequest::Metered {
+            asker: MutationAsker {
+                user: self.connections.principal_of(connection),
+                client_id: client_id.into(),
+                is_strict: call.version >= strict_from,
+            },
+            request: Box::new(request),
         }
     }
 

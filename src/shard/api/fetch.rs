@@ -229,6 +229,7 @@ fn begin(
         let owner = ShardId(owner);
         pending.lists.parts.push((owner, PartState::Gathering));
         let body = FetchParts {
+            connection: call.slot.connection,
             max_bytes: pending.max_bytes.div_ceil(shards),
             min_bytes: pending.min_bytes,
             wait,

@@ -91,14 +91,13 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
         shard
             .requests
             .insert(number, call, Pending::Produce(pending));
-        hand_out(
-            shard,
-            number,
+        let head = ProduceParts {
+            connection: call.slot.connection,
             acks,
             timeout_ms,
-            &mut batches,
-            arrival.effects,
-        );
+            batches: Vec::new(),
+        };
+        hand_out(shard, number, &head, &mut batches, arrival.effects);
         Ok(Reply::Pending)
     };
     shard.spares.batches_by_shard = batches;
@@ -109,8 +108,7 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
 fn hand_out(
     shard: &mut Shard,
     request: u64,
-    acks: Acks,
-    timeout_ms: u64,
+    head: &ProduceParts,
     by_shard: &mut [Vec<ProduceBatch>],
     effects: &mut Effects,
 ) {
@@ -120,8 +118,9 @@ fn hand_out(
         }
         let batches = std::mem::replace(list, shard.spares.batches.take());
         let body = ProduceParts {
-            acks,
-            timeout_ms,
+            connection: head.connection,
+            acks: head.acks,
+            timeout_ms: head.timeout_ms,
             batches,
         };
         let message = MeshMessage::Produce { request, body };

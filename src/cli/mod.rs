@@ -22,6 +22,7 @@ pub mod print_config;
 pub mod produce;
 pub mod profile;
 pub mod program;
+pub mod quota;
 pub mod shard;
 mod time_text;
 pub mod topic;
@@ -43,6 +44,9 @@ pub enum Command {
     /// Shows and changes settings of topics and brokers
     #[command(subcommand)]
     Config(config::ConfigCommand),
+    /// Shows and changes what users, client ids and addresses may use
+    #[command(subcommand)]
+    Quota(quota::QuotaCommand),
     /// Shows the brokers of a cluster
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
@@ -79,6 +83,7 @@ pub fn run(command: Command) -> Result<(), CliError> {
         Command::Produce(arguments) => produce::run(&arguments),
         Command::Consume(arguments) => consume::run(&arguments),
         Command::Config(command) => config::run(&command),
+        Command::Quota(command) => quota::run(&command),
         Command::Cluster(command) => cluster::run(&command),
         Command::Shard(command) => shard::run(&command),
         Command::Profile(command) => profile::run(&command),

@@ -53,7 +53,9 @@ fn number(settings: &Settings, name: &'static str) -> u64 {
     let given = settings.get(name).and_then(|text| text.trim().parse().ok());
     let default = || broker::default_of(name).and_then(|text| text.parse().ok());
     let number: Option<u64> = given.or_else(default);
-    number.expect("the setting has a default, which is a number").max(1)
+    number
+        .expect("the setting has a default, which is a number")
+        .max(1)
 }
 
 #[cfg(test)]
@@ -69,7 +71,10 @@ mod tests {
         let nothing = Settings::new();
         assert_eq!(QuotaWindows::of_clients(&nothing), kafka);
         assert_eq!(QuotaWindows::of_controller(&nothing), kafka);
-        let set = [("quota.window.num", "3"), ("quota.window.size.seconds", "5")];
+        let set = [
+            ("quota.window.num", "3"),
+            ("quota.window.size.seconds", "5"),
+        ];
         let set = Settings::from(set.map(|(name, value)| (name.into(), value.into())));
         let windows = QuotaWindows::of_clients(&set);
         assert_eq!((windows.count, windows.total_us()), (3, 15_000_000));

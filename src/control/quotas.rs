@@ -14,10 +14,12 @@ use super::record_list::RecordList;
 use super::request::{QuotaChange, Refusal};
 use super::state::MetadataState;
 use super::topics::refusal;
-use crate::limits::{QUOTA_ENTITIES_MAX, QUOTA_NAME_BYTES_MAX};
+use crate::limits::{CLIENT_ID_BYTES_KEPT_MAX, QUOTA_ENTITIES_MAX, QUOTA_NAME_BYTES_MAX};
 use crate::model::error_code::ErrorCode;
 use crate::model::peer::PeerAddress;
-use crate::model::quota::{ClientQuotas, EntityName, QuotaEntity, QuotaKind, QuotaValue};
+use crate::model::quota::{
+    CLIENT_ID, ClientQuotas, EntityName, QuotaEntity, QuotaKind, QuotaValue,
+};
 use crate::wire::schema::record::{ClientQuotaRecord, MetadataRecord};
 
 /// Bits of `ClientQuotaRecord::parts`.
@@ -76,6 +78,14 @@ fn invalid(message: impl Into<ByteString>) -> Outcome {
     Err(refusal(ErrorCode::InvalidRequest, message))
 }
 
+/// Of client ids no more is known than is kept for each connection.
+fn name_bytes_max(kind: &str) -> usize {
+    match kind {
+        CLIENT_ID => CLIENT_ID_BYTES_KEPT_MAX,
+        _ => QUOTA_NAME_BYTES_MAX,
+    }
+}
+
 /// Kafka's rules for what may have which quota.
 fn check(change: &QuotaChange) -> Outcome {
     let entity = &change.entity;
@@ -90,9 +100,10 @@ fn check(change: &QuotaChange) -> Outcome {
             EntityName::Named(name) if name.is_empty() => {
                 return invalid(format!("The {kind} has an empty name."));
             }
-            EntityName::Named(name) if name.len() > QUOTA_NAME_BYTES_MAX => {
+            EntityName::Named(name) if name.len() > name_bytes_max(kind) => {
+                let most = name_bytes_max(kind);
                 return invalid(format!(
-                    "The name of the {kind} is longer than {QUOTA_NAME_BYTES_MAX} bytes."
+                    "The name of the {kind} is longer than {most} bytes."
                 ));
             }
             _ => {}

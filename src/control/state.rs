@@ -26,8 +26,8 @@ use crate::model::image::{BrokerImage, MetadataImage, PartitionImage, TopicImage
 use crate::model::topic_config::TopicConfig;
 use crate::wire::schema::error::SchemaError;
 use crate::wire::schema::record::{
-    BrokerConfigRecord, ClientQuotaRecord, ClusterRecord, MetadataRecord, PartitionChangeRecord, PartitionRecord,
-    ProducerIdsRecord, RegisterBrokerRecord, TopicConfigRecord, TopicRecord,
+    BrokerConfigRecord, ClientQuotaRecord, ClusterRecord, MetadataRecord, PartitionChangeRecord,
+    PartitionRecord, ProducerIdsRecord, RegisterBrokerRecord, TopicConfigRecord, TopicRecord,
 };
 
 /// The metadata as of one position in the metadata log.

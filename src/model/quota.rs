@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 
 use bytestring::ByteString;
 
+use super::peer::PeerAddress;
+
 /// The quotas of all entities.
 pub type ClientQuotas = BTreeMap<QuotaEntity, BTreeMap<QuotaKind, QuotaValue>>;
 
@@ -82,6 +84,17 @@ impl EntityName {
     #[must_use]
     pub fn from_wire(name: Option<ByteString>) -> EntityName {
         name.map_or(EntityName::Default, EntityName::Named)
+    }
+
+    /// The name of a part of this kind. An address has one name however it is written.
+    #[must_use]
+    pub fn named(kind: &str, name: &str) -> EntityName {
+        let address = || PeerAddress::parse(name).map(|address| address.to_string());
+        let name = match kind {
+            IP => address().unwrap_or_else(|| name.to_owned()),
+            _ => name.to_owned(),
+        };
+        EntityName::Named(name.into())
     }
 
     /// Likewise, the other way.
@@ -196,6 +209,15 @@ mod tests {
         assert_eq!(millionths(0.25), 250_000);
         assert_eq!(millionths(1e-30), 1, "never nothing");
         assert_eq!(millionths(1e300), u64::MAX);
+    }
+
+    #[test]
+    fn an_address_has_one_name() {
+        let named = |kind, name| EntityName::named(kind, name).to_wire();
+        assert_eq!(named(IP, "::ffff:10.0.0.1").as_deref(), Some("10.0.0.1"));
+        assert_eq!(named(IP, "FE80::0:1").as_deref(), Some("fe80::1"));
+        assert_eq!(named(IP, "localhost").as_deref(), Some("localhost"));
+        assert_eq!(named(USER, "FE80::0:1").as_deref(), Some("FE80::0:1"));
     }
 
     #[test]

@@ -3,8 +3,8 @@
 //!
 //! Owns: [`find`]. Invariants: Kafka's eight levels (KIP-13, KIP-55, KIP-124), the most special
 //! first: user with client id, user with any client id, user, any user with client id, any user
-//! with any client id, any user, client id, any client id. What was found also says who shares it: a
-//! quota for users counts all clients of one user together, one for client ids all users of one
+//! with any client id, any user, client id, any client id. What was found also says who shares it:
+//! a quota for users counts all clients of one user together, one for client ids all users of one
 //! client id. Who has no client id has no quota for client ids.
 //! Runs on: any core. Bounded by: eight searches.
 

@@ -2,8 +2,8 @@
 //! A rate, measured over windows of time.
 //!
 //! Owns: [`Window`]. What was used is counted in windows of equal length; the rate is what all of
-//! them hold divided by the time from the begin of the oldest one to now (Kafka's rule), so a client
-//! that comes anew may use what its quota allows in all windows but one before it has to wait.
+//! them hold divided by the time from the begin of the oldest one to now (Kafka's rule), so a
+//! client that comes anew may use what its quota allows in all windows but one before it waits.
 //! Invariants: windows begin at multiples of their length on the monotonic clock, which is one for
 //! all cores; after the wait that is told nothing is over the quota.
 //! Runs on: any core. Bounded by: `QUOTA_WINDOWS_MAX`.

@@ -21,7 +21,7 @@ use super::closings::ClosedFor;
 use super::contract::NetworkEffect;
 use super::stage::RequestTimes;
 use crate::limits::{
-    CLIENT_ID_BYTES_KEPT_MAX, CONNECTIONS_PER_SHARD_MAX, FIRST_REQUEST_MS, FRAME_BYTES_MAX,
+    CONNECTIONS_PER_SHARD_MAX, FIRST_REQUEST_MS, FRAME_BYTES_MAX,
     REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX,
 };
 use crate::model::ids::ConnectionId;
@@ -373,41 +373,6 @@ impl ConnectionTable {
         }
     }
 
-    /// Notes what the client of a connection calls itself. Nearly always it is what it was; true
-    /// if not.
-    pub fn note_client(&mut self, id: ConnectionId, name: Option<&str>) -> bool {
-        let name = beginning(name.unwrap_or_default(), CLIENT_ID_BYTES_KEPT_MAX);
-        if let Some(connection) = self.connections.get_mut(&id)
-            && connection.client != name
-        {
-            connection.client.clear();
-            connection.client.push_str(name);
-            return true;
-        }
-        false
-    }
-
-    /// Who the client of a connection is.
-    #[must_use]
-    pub fn principal_of(&self, id: ConnectionId) -> ByteString {
-        let connection = self.connections.get(&id);
-        connection.map_or_else(ByteString::new, |connection| connection.principal.clone())
-    }
-
-    /// What the client of a connection calls itself.
-    #[must_use]
-    pub fn client_of(&self, id: ConnectionId) -> Option<&str> {
-        let connection = self.connections.get(&id)?;
-        Some(&connection.client)
-    }
-
-    /// Where the client of a connection is.
-    #[must_use]
-    pub fn peer_of(&self, id: ConnectionId) -> PeerAddress {
-        let connection = self.connections.get(&id);
-        connection.map_or(PeerAddress::UNKNOWN, |connection| connection.peer)
-    }
-
     /// Takes the list of the requests that have left.
     #[must_use]
     pub fn take_left(&mut self) -> Vec<Left> {
@@ -585,19 +550,12 @@ impl Connection {
     }
 }
 
-/// As much of a text as fits so many bytes.
-fn beginning(text: &str, bytes_max: usize) -> &str {
-    let mut end = text.len().min(bytes_max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
-}
-
 fn length_u64(length: usize) -> u64 {
     u64::try_from(length).expect("a usize fits 64 bits")
 }
 
+#[path = "connection/client.rs"]
+mod client;
 #[path = "connection/mute.rs"]
 mod mute;
 

@@ -10,7 +10,6 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::api::Reply;
 use super::api::init_producer_id::ProducerIds;
 use super::closings::{ClosedFor, Closings};
 use super::connection::ConnectionTable;
@@ -25,7 +24,7 @@ use super::numbers::{CompactionCounts, ShardCounts, ShardNumbers};
 use super::partition_table::PartitionTable;
 use super::parts::PartTable;
 use super::quotas::ShardQuotas;
-use super::request_table::{Call, Continuation, Pending, RequestTable};
+use super::request_table::RequestTable;
 use super::slow_requests::SlowRequests;
 use super::spares::Spares;
 use super::stage::Stage;
@@ -36,7 +35,6 @@ use super::volume::VolumeQuestion;
 use crate::config::groups::GroupSettings;
 use crate::config::layers::{BrokerLayers, Settings};
 use crate::config::quotas::QuotaWindows;
-use crate::control::request::{ControlAnswer, ControlRequest};
 use crate::model::cleaner::CleanerSettings;
 use crate::model::disk::DiskCompletion;
 use crate::model::error_code::ErrorCode;
@@ -268,54 +266,6 @@ impl Shard {
         } else {
             let message = Box::new(message);
             effects.mesh.push(MeshEffect { to, message });
-        }
-    }
-
-    /// Asks the controller.
-    pub(super) fn send_control(
-        &mut self,
-        request: u64,
-        body: ControlRequest,
-        effects: &mut Effects,
-    ) {
-        let message = MeshMessage::ControlRequest { request, body };
-        self.send(ShardId::CONTROL, message, effects);
-    }
-
-    /// Asks the controller for a client, whose answer `finish` makes.
-    pub(super) fn ask_control(
-        &mut self,
-        call: Call,
-        body: ControlRequest,
-        finish: Continuation,
-        effects: &mut Effects,
-    ) {
-        let request = self.requests.next_number();
-        self.requests
-            .insert(request, call, Pending::Control(finish));
-        self.connections.note_request(call.slot, request);
-        self.send_control(request, body, effects);
-    }
-
-    fn handle_control_answer(
-        &mut self,
-        request: u64,
-        answer: ControlAnswer,
-        effects: &mut Effects,
-    ) {
-        let Some(answer) = self.take_producer_ids(request, answer, effects) else {
-            return;
-        };
-        let (throttle_ms, answer) = match answer {
-            ControlAnswer::Throttled { ms, answer } => (ms, *answer),
-            answer => (0, answer),
-        };
-        if let Some((call, Pending::Control(finish))) = self.requests.remove(request) {
-            let mut reply = finish(self, &call, answer);
-            if let Ok(Reply::Send(answer)) = &mut reply {
-                self.throttle_mutation(&call, answer, throttle_ms);
-            }
-            self.conclude(call, reply, effects);
         }
     }
 

@@ -9,6 +9,7 @@ mod closings;
 mod compactions;
 pub mod connection;
 pub mod contract;
+mod control_calls;
 pub mod control_shard;
 mod fetch_sessions;
 pub mod groups;

@@ -27,6 +27,8 @@ mod numbers;
 mod partition;
 mod pipelining;
 mod produce;
+mod quota_requests;
+mod quotas;
 mod random;
 mod replicas;
 mod slow_requests;

@@ -7,8 +7,8 @@
 use super::{BrokerSetting, dynamic, fixed, int, long};
 use crate::config::broker_table::Use::{Engine, Ignored, Refused};
 use crate::config::definition::Check;
-use crate::limits::QUOTA_WINDOWS_MAX;
 use crate::config::definition::ConfigType::{Int, List, Long, Password, String};
+use crate::limits::QUOTA_WINDOWS_MAX;
 
 const WINDOWS: Check = Check::Whole {
     min: 1,

@@ -73,7 +73,12 @@ fn what_is_for_somebody_else_does_not_count() {
     assert_eq!(of("alice", "other"), Some(1));
     let clients = quotas(&[6]);
     assert_eq!(level(&clients, "bob", "other"), None);
-    let other_kind = find(&quotas(&all), QuotaKind::ConsumerByteRate, &"alice".into(), &"app".into());
+    let other_kind = find(
+        &quotas(&all),
+        QuotaKind::ConsumerByteRate,
+        &"alice".into(),
+        &"app".into(),
+    );
     assert_eq!(other_kind, None);
 }
 
@@ -88,7 +93,13 @@ fn who_has_no_client_id_has_the_quotas_of_users_only() {
 
 #[test]
 fn an_address_has_its_own_quota_or_the_default_one() {
-    let rate = |value| [(QuotaKind::ConnectionCreationRate, QuotaValue::new(value).unwrap())].into();
+    let rate = |value| {
+        [(
+            QuotaKind::ConnectionCreationRate,
+            QuotaValue::new(value).unwrap(),
+        )]
+        .into()
+    };
     let ip = |name| QuotaEntity {
         ip: part(Some(name)),
         ..QuotaEntity::default()
@@ -106,7 +117,9 @@ fn an_address_has_its_own_quota_or_the_default_one() {
 
 proptest! {
     #[test]
-    fn the_first_level_that_is_there_counts(there in proptest::collection::btree_set(0usize..8, 0..8)) {
+    fn the_first_level_that_is_there_counts(
+        there in proptest::collection::btree_set(0usize..8, 0..8),
+    ) {
         let levels: Vec<usize> = there.iter().copied().collect();
         let found = level(&quotas(&levels), "alice", "app").map(|(found, _)| found);
         prop_assert_eq!(found, levels.first().copied());

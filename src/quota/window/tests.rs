@@ -26,7 +26,10 @@ fn a_newcomer_may_use_ten_windows_and_waits_for_the_rest() {
     window.record(KAFKA, start, 2_500);
     assert_eq!(window.wait_us(KAFKA, start, rate(1000)), 2_500_000);
     // Time within the window counts.
-    assert_eq!(window.wait_us(KAFKA, start + 400_000, rate(1000)), 2_100_000);
+    assert_eq!(
+        window.wait_us(KAFKA, start + 400_000, rate(1000)),
+        2_100_000
+    );
     assert_eq!(allowance(KAFKA, rate(1000)), 10_000);
 }
 
@@ -35,7 +38,11 @@ fn a_reader_waits_for_the_oldest_use_to_be_forgotten_and_no_longer() {
     let mut window = Window::default();
     let start = 100 * SECOND;
     let wait = |window: &mut Window, at, amount| window.wait_for_us(KAFKA, at, rate(1000), amount);
-    assert_eq!(wait(&mut window, start, u64::MAX), 0, "alone it always passes");
+    assert_eq!(
+        wait(&mut window, start, u64::MAX),
+        0,
+        "alone it always passes"
+    );
     window.record(KAFKA, start, 10_000);
     // By pace alone this would take ten seconds more; but in eleven the first use is forgotten.
     assert_eq!(wait(&mut window, start + 500_000, 10_000), 10_500_000);

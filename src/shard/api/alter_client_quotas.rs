@@ -7,8 +7,6 @@
 
 use std::ops::RangeInclusive;
 
-use bytestring::ByteString;
-
 use super::resource::refusal;
 use super::{ApiError, Arrival, Reply};
 use crate::control::request::{ControlAnswer, ControlRequest, QuotaChange, Refusal};
@@ -89,10 +87,10 @@ fn change(entry: &EntryData) -> Result<QuotaChange, Refusal> {
                 part.entity_type
             )));
         }
-        // Names of a frame must not keep the frame in memory.
-        let name = part.entity_name.as_ref();
-        let name = name.map(|name| ByteString::from(name.to_string()));
-        *place = Some(EntityName::from_wire(name));
+        *place = Some(match &part.entity_name {
+            Some(name) => EntityName::named(&part.entity_type, name),
+            None => EntityName::Default,
+        });
     }
     let changes = entry.ops.iter().map(operation);
     Ok(QuotaChange {

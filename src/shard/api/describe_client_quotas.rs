@@ -113,7 +113,7 @@ fn filter(components: &[ComponentData]) -> Result<Vec<(&str, Wanted)>, Refusal> 
             });
         }
         let wanted = match (one.match_type, &one.match_name) {
-            (EXACT, Some(name)) => Wanted::Exactly(EntityName::Named(name.clone())),
+            (EXACT, Some(name)) => Wanted::Exactly(EntityName::named(kind, name)),
             (EXACT, None) => return Err(invalid("an exact match needs a name")),
             (DEFAULT, None) => Wanted::Exactly(EntityName::Default),
             (ANY, None) => Wanted::Any,

@@ -10,6 +10,7 @@
 //! Runs on: the shard that accepted the connection.
 //! Bounded by: the frame or the session, `FETCH_RESPONSE_BYTES_MAX`.
 
+mod throttle;
 mod wait;
 
 use std::ops::RangeInclusive;
@@ -81,14 +82,6 @@ pub struct FetchLists {
     names: Vec<(TopicId, ByteString)>,
     /// By rising shard.
     parts: Vec<(ShardId, PartState)>,
-}
-
-impl FetchLists {
-    /// Bytes of records in it.
-    fn bytes(&self) -> usize {
-        let records = self.partitions.iter().flat_map(|one| &one.records);
-        records.map(Bytes::len).sum()
-    }
 }
 
 impl Refillable for FetchLists {
@@ -439,13 +432,6 @@ impl FetchPending {
         }
     }
 
-    /// The answer may not have more bytes than this.
-    fn bound_bytes(&mut self, most: usize) {
-        self.max_bytes = self.max_bytes.min(most);
-        let most = u64::try_from(self.max_bytes).unwrap_or(u64::MAX);
-        self.min_bytes = self.min_bytes.min(most);
-    }
-
     /// Leaves no more bytes than the client allows, except for the first batch.
     fn fit(&mut self) {
         let mut used_bytes = 0usize;
@@ -517,7 +503,7 @@ impl Shard {
             let throttle_ms = self.throttle_fetch(call, lists.bytes(), effects);
             if throttle_ms > 0 {
                 self.spares.fetch_lists.give(lists);
-                return throttled(call, pending.context, throttle_ms);
+                return throttle::throttled(call, pending.context, throttle_ms);
             }
         }
         let session_id = match pending.context {
@@ -568,20 +554,6 @@ impl Shard {
             shard: self.config.shard,
         }
     }
-}
-
-/// The answer to a client that is held back: nothing, in the session as it is (a new one is not
-/// begun), and when to come again.
-fn throttled(call: &Call, context: SessionContext, throttle_ms: i32) -> Result<Reply, ApiError> {
-    let session_id = match context {
-        SessionContext::Sessionless | SessionContext::New => 0,
-        SessionContext::Incremental { id, .. } => id,
-    };
-    call.reply(&FetchResponse {
-        throttle_time_ms: throttle_ms,
-        session_id,
-        ..FetchResponse::default()
-    })
 }
 
 /// Moves what is told into the answer. Neighbours of one topic share an entry of it.

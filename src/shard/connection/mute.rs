@@ -55,7 +55,12 @@ impl ConnectionTable {
 
     /// Lets the next one go on whose time is over. False if there is none.
     pub fn handle_mute_over(&mut self, network: &mut Vec<NetworkEffect>) -> bool {
-        let Some((at, id)) = self.mutes.first().copied().filter(|one| one.0 <= self.now_us) else {
+        let Some((at, id)) = self
+            .mutes
+            .first()
+            .copied()
+            .filter(|one| one.0 <= self.now_us)
+        else {
             return false;
         };
         self.mutes.remove(&(at, id));

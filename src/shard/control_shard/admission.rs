@@ -136,7 +136,8 @@ impl Admission {
         };
         let (now_us, windows) = (now.monotonic_us, self.windows);
         if !self.rates.contains_key(&peer) && self.rates.len() >= QUOTA_BUCKETS_MAX {
-            self.rates.retain(|_, window| window.total(windows, now_us) > 0);
+            self.rates
+                .retain(|_, window| window.total(windows, now_us) > 0);
             if self.rates.len() >= QUOTA_BUCKETS_MAX {
                 self.rates.pop_first();
             }

@@ -4,7 +4,7 @@
 //! Owns: [`MutationQuotas`]. Invariants: a change that is not committed is not counted; what one
 //! shard's clients take counts for all, since all changes are made here.
 //! Runs on: the control shard. Bounded by: `QUOTA_BUCKETS_MAX`: past it stocks that are full are
-//! forgotten, which changes nothing, and if there are none, those that nobody took from for longest.
+//! forgotten, which changes nothing, and if there are none, those that were not used for longest.
 
 use std::collections::BTreeMap;
 

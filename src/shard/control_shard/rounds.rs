@@ -153,8 +153,7 @@ impl ControlShard {
             };
             let quotas = Arc::clone(&self.controller.state().image().quotas);
             let mutations = &mut self.mutations;
-            let mut metered =
-                asker.and_then(|asker| mutations.handle_asker(now, &quotas, asker));
+            let mut metered = asker.and_then(|asker| mutations.handle_asker(now, &quotas, asker));
             let allowance = metered.as_ref().map(|one| one.allowance);
             let mut plan = self
                 .controller
@@ -184,7 +183,9 @@ impl ControlShard {
                 Ok(()) => return,
                 // The log says when it takes appends again; the request waits.
                 Err(AppendError::Busy) => {
-                    metered.iter().for_each(|one| self.mutations.handle_dropped(one));
+                    metered
+                        .iter()
+                        .for_each(|one| self.mutations.handle_dropped(one));
                     return self.pending.push_front((from, request, body));
                 }
                 Err(_) => send_answer(from, request, ControlAnswer::Unavailable, effects),

@@ -96,10 +96,12 @@ proptest! {
             let held = all.iter().filter(|(number, _)| *number >= first);
             let total: u64 = held.map(|(_, amount)| amount).sum();
             prop_assert_eq!(window.total(windows, now), total);
-            // Whoever waits as told is within the quota afterwards, and not much too late.
-            let wait = window.wait_us(windows, now, limit);
-            let mut later = window.clone();
-            prop_assert_eq!(later.wait_us(windows, now + wait, limit), 0);
+            // The wait is what is missing of the time that it takes at an even pace.
+            let wait = u128::from(window.wait_us(windows, now, limit));
+            let paced = (u128::from(total) * MILLION_MILLIONS).div_ceil(u128::from(limit));
+            let elapsed = u128::from(elapsed_us(windows, now));
+            prop_assert!(elapsed >= u128::from(length_us));
+            prop_assert_eq!(wait, paced.saturating_sub(elapsed));
             // Who waits to use as much again may do so then, and might not have before.
             let wait_for = window.wait_for_us(windows, now, limit, amount);
             prop_assert_eq!(later_wait(&window, windows, now + wait_for, limit, amount), 0);

@@ -34,6 +34,8 @@
 //!   has two owners in one generation, and whatever a client is told of a group is in the log.*
 //! * `txn/`: transactions: who may produce in which, and how they end. *What a client was told of a
 //!   transaction is in the log, and once its outcome is there, it ends so everywhere.*
+//! * `quota/`: who may use how much: which quota is whose, what was used, how long to wait. *A wait
+//!   is never longer than what brings the rate back within its quota.*
 //! * `control/`: the metadata machine: requests become records, replayed records become the image.
 //!   *State changes only by replaying a committed record.*
 //!
@@ -65,6 +67,7 @@ pub mod limits;
 pub mod log;
 pub mod model;
 pub mod partition;
+pub mod quota;
 pub mod replication;
 #[cfg(feature = "shell")]
 pub mod server;

@@ -247,6 +247,36 @@ pub const CONFIG_RESOURCES_MAX: usize = TOPICS_MAX + BROKERS_MAX;
 /// Partitions of one page of DescribeTopicPartitions (Kafka's `max.request.partition.size.limit`).
 pub const DESCRIBED_PARTITIONS_PER_PAGE_MAX: usize = 2_000;
 
+/// Entities that have quotas, and those that one request may name or one response may list.
+pub const QUOTA_ENTITIES_MAX: usize = 100_000;
+
+/// Parts of one entity that has quotas, as a request may name them: two make sense.
+pub const QUOTA_ENTITY_PARTS_MAX: usize = 16;
+
+/// Quotas of one entity that one request may name or one response may list.
+pub const QUOTA_VALUES_MAX: usize = 64;
+
+/// Bytes of the name of a user or a client that has quotas: it is part of a record.
+pub const QUOTA_NAME_BYTES_MAX: usize = 32_767;
+
+/// Windows over which a rate is measured (`quota.window.num`), at most: eight bytes each for
+/// whoever is counted.
+pub const QUOTA_WINDOWS_MAX: i64 = 360;
+
+/// Entities whose use of a quota one shard counts, of all quotas together; past it the counts of
+/// those who used nothing go first, then of those who used nothing for longest.
+pub const QUOTA_METERS_PER_SHARD_MAX: usize = 10_000;
+
+/// Addresses whose new connections are counted, and entities whose changes of metadata are.
+pub const QUOTA_BUCKETS_MAX: usize = 10_000;
+
+/// How often shards tell each other what was used of quotas, in milliseconds.
+pub const QUOTA_EXCHANGE_MS: u64 = 100;
+
+/// A shard that has used one in so many of what a quota allows within its windows, and has not
+/// told so, tells it at once.
+pub const QUOTA_EXCHANGE_PART: u64 = 100;
+
 /// Log directories of one broker.
 pub const LOG_DIRECTORIES_MAX: usize = 1_000;
 

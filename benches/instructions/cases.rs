@@ -88,6 +88,9 @@ pub const CASES: &[Case] = &[
     shard("effects: produce 3 records, acks=all", || {
         produce(1, &[0], -1)
     }),
+    shard("effects: produce 3 records, within a quota", || {
+        produce_in(with_quotas(), &[0], -1)
+    }),
     shard("effects: produce 3 records, acks=0", || produce(1, &[0], 0)),
     shard("effects: produce to 20 partitions", || {
         produce(1, &(0..20).collect::<Vec<i32>>(), -1)
@@ -247,7 +250,16 @@ fn time_lookup() -> Box<dyn FnMut()> {
 
 fn produce(shards: u16, partitions: &[i32], acks: i16) -> Box<dyn FnMut()> {
     let most = partitions.iter().max().expect("at least one");
-    let mut host = Host::new(shards, most + 1);
+    produce_in(Host::new(shards, most + 1), partitions, acks)
+}
+
+fn with_quotas() -> Host {
+    let mut host = Host::new(1, 1);
+    host.set_wide_quotas();
+    host
+}
+
+fn produce_in(mut host: Host, partitions: &[i32], acks: i16) -> Box<dyn FnMut()> {
     let request = request(acks, partitions, &batch(3));
     Box::new(move || {
         if acks == 0 {

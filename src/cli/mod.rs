@@ -24,6 +24,7 @@ pub mod print_config;
 pub mod produce;
 pub mod profile;
 pub mod program;
+pub mod quota;
 pub mod shard;
 mod time_text;
 pub mod topic;
@@ -52,6 +53,9 @@ pub enum Command {
     /// Shows transactions and aborts them
     #[command(subcommand)]
     Txn(txn::TxnCommand),
+    /// Shows and changes what users, client ids and addresses may use
+    #[command(subcommand)]
+    Quota(quota::QuotaCommand),
     /// Shows the brokers of a cluster
     #[command(subcommand)]
     Cluster(cluster::ClusterCommand),
@@ -90,6 +94,7 @@ pub fn run(command: Command) -> Result<(), CliError> {
         Command::Config(command) => config::run(&command),
         Command::Group(command) => group::run(&command),
         Command::Txn(command) => txn::run(&command),
+        Command::Quota(command) => quota::run(&command),
         Command::Cluster(command) => cluster::run(&command),
         Command::Shard(command) => shard::run(&command),
         Command::Profile(command) => profile::run(&command),

@@ -225,6 +225,7 @@ mod tests {
             ("transactions", &["transaction.", "transactional."], 7),
             ("compaction", &["log.cleaner."], 8),
             ("connections", &["max.connection", "connections."][..], 6),
+            ("quotas", &["quota.", "controller.quota."][..], 4),
         ];
         let mut left: Vec<&BrokerSetting> = read.collect();
         for (what, beginnings, most) in concerns {

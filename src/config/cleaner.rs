@@ -16,8 +16,8 @@ pub(super) fn rate(text: &str) -> Option<u64> {
     whole.and_then(|whole| whole.parse().ok())
 }
 
-/// What one of so many shards goes by: its part of what it was started with, and what was set since.
-/// No map is larger than `dedupe_bytes_max`.
+/// What one of so many shards goes by: its part of what it was started with, and what was set
+/// since. No map is larger than `dedupe_bytes_max`.
 #[must_use]
 pub fn settled(
     started: CleanerSettings,

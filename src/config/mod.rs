@@ -20,6 +20,7 @@ pub mod layers;
 mod nearest;
 pub mod printed;
 pub mod properties;
+pub mod quotas;
 pub mod server;
 pub mod size;
 mod toml_file;

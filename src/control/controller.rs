@@ -11,13 +11,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::allowance::Allowance;
 use super::batches::{self, BatchesError};
 use super::configs;
 use super::record_list::RecordList;
 pub use super::registration::Registration;
 use super::request::{ControlAnswer, ControlRequest};
 use super::state::{MetadataState, ReplayError};
-use super::{moves, partitions, registration, topics};
+use super::{moves, partitions, quotas, registration, topics};
 use crate::config::server::BrokerDefaults;
 use crate::limits::PRODUCER_ID_BLOCK_LEN;
 use crate::model::id_source::IdSource;
@@ -45,6 +46,8 @@ pub struct Plan {
     pub values: Vec<Bytes>,
     /// The answer that they make true.
     pub answer: ControlAnswer,
+    /// What it has taken of what it might.
+    pub allowance: Allowance,
 }
 
 /// The controller.
@@ -89,7 +92,16 @@ impl Controller {
 
     /// Plans a request.
     pub fn handle_request(&mut self, request: &ControlRequest) -> Plan {
-        let mut list = RecordList::default();
+        self.handle_request_within(request, Allowance::default())
+    }
+
+    /// Plans a request that may make or take away so many partitions.
+    pub fn handle_request_within(
+        &mut self,
+        request: &ControlRequest,
+        allowance: Allowance,
+    ) -> Plan {
+        let mut list = RecordList::within(allowance);
         let state = &self.state;
         let answer = match request {
             ControlRequest::CreateTopics {
@@ -119,6 +131,13 @@ impl Controller {
                 let outcomes = configs::alter(state, resources, *validate_only, &mut list);
                 ControlAnswer::AlterConfigs(outcomes)
             }
+            ControlRequest::AlterQuotas {
+                entities,
+                validate_only,
+            } => {
+                let outcomes = quotas::alter(state, entities, *validate_only, &mut list);
+                ControlAnswer::AlterQuotas(outcomes)
+            }
             ControlRequest::MovePartition {
                 topic,
                 partition,
@@ -128,14 +147,18 @@ impl Controller {
                 ControlAnswer::MovePartition(outcome)
             }
             ControlRequest::AllocateProducerIds => producer_ids(state, &mut list),
-            // The quorum answers that, before it comes here.
-            ControlRequest::DescribeQuorum => ControlAnswer::Unavailable,
+            // The quorum answers that, and what is metered is unpacked, before it comes here.
+            ControlRequest::DescribeQuorum | ControlRequest::Metered { .. } => {
+                ControlAnswer::Unavailable
+            }
         };
+        let allowance = list.allowance;
         let (records, values) = list.into_parts();
         Plan {
             records,
             values,
             answer,
+            allowance,
         }
     }
 

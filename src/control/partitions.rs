@@ -80,7 +80,12 @@ impl Addition<'_> {
                 let shard = self.placement.choose_shard(replicas[0]);
                 new_partition(topic.id, index, replicas, shard)
             });
-            if let Err(error) = list.extend(records.collect()) {
+            let records = records.collect();
+            if let Err(refusal) = list.allowance.take(more) {
+                self.placement = before;
+                return Err(refusal);
+            }
+            if let Err(error) = list.extend(records) {
                 self.placement = before;
                 return Err(refusal(ErrorCode::PolicyViolation, error.to_string()));
             }

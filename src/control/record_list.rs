@@ -7,6 +7,7 @@
 
 use bytes::Bytes;
 
+use super::allowance::Allowance;
 use crate::limits::METADATA_BATCH_BYTES_MAX;
 use crate::wire::schema::record::MetadataRecord;
 
@@ -19,9 +20,19 @@ pub(super) struct RecordList {
     records: Vec<MetadataRecord>,
     encoded: Vec<Bytes>,
     bytes: usize,
+    /// Partitions that the request may make or take away.
+    pub(super) allowance: Allowance,
 }
 
 impl RecordList {
+    /// No records, of a request that may make or take away so many partitions.
+    pub(super) fn within(allowance: Allowance) -> RecordList {
+        RecordList {
+            allowance,
+            ..RecordList::default()
+        }
+    }
+
     /// Adds these records, or none of them if they would not fit.
     pub(super) fn extend(&mut self, records: Vec<MetadataRecord>) -> Result<(), TooLarge> {
         let mut bytes = self.bytes;

@@ -10,6 +10,7 @@ use bytestring::ByteString;
 
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::{BrokerId, LeaderEpoch, Offset, ShardId, TopicId};
+use crate::model::quota::{QuotaEntity, QuotaKind, QuotaValue};
 
 /// A request to the controller.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +41,20 @@ pub enum ControlRequest {
         /// Check only.
         validate_only: bool,
     },
+    /// Change quotas (KIP-546).
+    AlterQuotas {
+        /// Which.
+        entities: Vec<QuotaChange>,
+        /// Check only.
+        validate_only: bool,
+    },
+    /// Make or take away partitions for a client that has a quota of that (KIP-599).
+    Metered {
+        /// The client.
+        asker: MutationAsker,
+        /// What it asks.
+        request: Box<ControlRequest>,
+    },
     /// A block of producer ids (KIP-730).
     AllocateProducerIds,
     /// How far the metadata is.
@@ -53,6 +68,17 @@ pub enum ControlRequest {
         /// The new owner.
         to: ShardId,
     },
+}
+
+/// Who asks for changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MutationAsker {
+    /// The user.
+    pub user: ByteString,
+    /// What the client calls itself.
+    pub client_id: ByteString,
+    /// It can be told that its quota is used up; older versions are only made to wait.
+    pub is_strict: bool,
 }
 
 /// A topic to make.
@@ -123,6 +149,15 @@ pub struct ConfigResourceChange {
     pub changes: Vec<(ByteString, ConfigOperation, Option<ByteString>)>,
 }
 
+/// Changes to the quotas of one entity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuotaChange {
+    /// Whose.
+    pub entity: QuotaEntity,
+    /// What, and how much from now on; `None` takes it away. In order.
+    pub changes: Vec<(QuotaKind, Option<QuotaValue>)>,
+}
+
 /// An outcome for one named thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -163,6 +198,8 @@ pub enum ControlAnswer {
     DeleteTopics(Vec<(TopicSelector, Result<DeletedTopic, Refusal>)>),
     /// To `AlterConfigs`.
     AlterConfigs(Vec<(ConfigResource, Result<(), Refusal>)>),
+    /// To `AlterQuotas`, in order.
+    AlterQuotas(Vec<Result<(), Refusal>>),
     /// To `AllocateProducerIds`: first id and how many.
     ProducerIds {
         /// First of the block.
@@ -179,6 +216,13 @@ pub enum ControlAnswer {
     },
     /// To `MovePartition`: the shard that owned it before.
     MovePartition(Result<ShardId, Refusal>),
+    /// To `Metered`, if the client is to be held back.
+    Throttled {
+        /// For how long.
+        ms: i32,
+        /// The answer.
+        answer: Box<ControlAnswer>,
+    },
     /// The controller cannot answer now (metadata log failed or stopping).
     Unavailable,
 }

@@ -11,6 +11,7 @@
 use bytes::Bytes;
 
 use super::batches::{self, BatchesError};
+use super::quotas;
 use super::state::MetadataState;
 use crate::config::layers::Settings;
 use crate::limits::SNAPSHOT_BATCH_BYTES;
@@ -167,6 +168,7 @@ fn each_record(state: &MetadataState, mut each: impl FnMut(MetadataRecord)) {
     for topic in image.topics.values() {
         topic_records(topic, &mut each);
     }
+    quotas::each_record(&image.quotas, each);
 }
 
 fn registration(broker: &BrokerImage) -> MetadataRecord {

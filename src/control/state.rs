@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use bytestring::ByteString;
 
+use super::quotas;
 use super::topic_name::collision_key;
 use crate::config::broker;
 use crate::config::layers::{BrokerLayers, Settings};
@@ -25,8 +26,8 @@ use crate::model::image::{BrokerImage, MetadataImage, PartitionImage, TopicImage
 use crate::model::topic_config::TopicConfig;
 use crate::wire::schema::error::SchemaError;
 use crate::wire::schema::record::{
-    BrokerConfigRecord, ClusterRecord, MetadataRecord, PartitionChangeRecord, PartitionRecord,
-    ProducerIdsRecord, RegisterBrokerRecord, TopicConfigRecord, TopicRecord,
+    BrokerConfigRecord, ClientQuotaRecord, ClusterRecord, MetadataRecord, PartitionChangeRecord,
+    PartitionRecord, ProducerIdsRecord, RegisterBrokerRecord, TopicConfigRecord, TopicRecord,
 };
 
 /// The metadata as of one position in the metadata log.
@@ -201,6 +202,7 @@ impl MetadataState {
             MetadataRecord::TopicConfigRecord(record) => self.topic_config(record)?,
             MetadataRecord::BrokerConfigRecord(record) => self.broker_config(record),
             MetadataRecord::ProducerIdsRecord(record) => self.producer_ids(record),
+            MetadataRecord::ClientQuotaRecord(record) => self.client_quota(record),
             MetadataRecord::SnapshotHeaderRecord(_) | MetadataRecord::SnapshotFooterRecord(_) => {
                 return Err(ReplayFault::OutOfPlace);
             }
@@ -342,6 +344,11 @@ impl MetadataState {
                 Arc::make_mut(topic).config = config;
             }
         }
+    }
+
+    fn client_quota(&mut self, record: &ClientQuotaRecord) {
+        let quotas = Arc::make_mut(&mut self.change().quotas);
+        quotas::replay(quotas, record);
     }
 
     fn producer_ids(&mut self, record: &ProducerIdsRecord) {

@@ -105,6 +105,10 @@ impl Creation<'_> {
         let count = replicas.len();
         if !validate_only {
             let records = self.records(id, topic, replicas, overrides);
+            if let Err(refusal) = list.allowance.take(count) {
+                self.placement = before;
+                return Err(refusal);
+            }
             if let Err(error) = list.extend(records) {
                 self.placement = before;
                 return Err(refusal(ErrorCode::PolicyViolation, error.to_string()));
@@ -315,6 +319,9 @@ pub(super) fn delete(
             return Err(refusal(ErrorCode::InvalidRequest, message));
         }
         let topic_id = topic.id;
+        let partitions = state.image().topics.get(&topic.name);
+        let partitions = partitions.map_or(0, |topic| topic.partitions.len());
+        list.allowance.take(partitions)?;
         list.extend(vec![MetadataRecord::RemoveTopicRecord(RemoveTopicRecord {
             topic_id,
         })])

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use bytestring::ByteString;
 
 use super::ids::{BrokerId, LeaderEpoch, ShardId, TopicId, TopicPartition, Uuid};
+use super::quota::ClientQuotas;
 use super::topic_config::TopicConfig;
 
 /// All metadata as of one position in the metadata log.
@@ -31,6 +32,8 @@ pub struct MetadataImage {
     pub topic_names: BTreeMap<TopicId, ByteString>,
     /// Dynamic broker settings: the outer key is the broker, `None` the cluster-wide default.
     pub broker_configs: BTreeMap<Option<BrokerId>, BTreeMap<ByteString, ByteString>>,
+    /// Quotas of clients; the same one as long as none changes.
+    pub quotas: Arc<ClientQuotas>,
 }
 
 /// One registered broker.
@@ -99,6 +102,7 @@ impl MetadataImage {
             topics: BTreeMap::new(),
             topic_names: BTreeMap::new(),
             broker_configs: BTreeMap::new(),
+            quotas: Arc::default(),
         }
     }
 

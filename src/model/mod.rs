@@ -21,6 +21,7 @@ pub mod memory_budget;
 pub mod number_map;
 pub mod peer;
 pub mod piece_memory;
+pub mod quota;
 pub mod storage;
 pub mod time;
 pub mod topic_config;

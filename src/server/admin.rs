@@ -16,8 +16,10 @@ use super::{shard_admin, topic_figures};
 use crate::io::http::{Answer, HttpListener, Question};
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::ShardId;
+use crate::model::quota::QuotaKind;
 use crate::shard::ClosedFor;
 use crate::shard::numbers::{CompactionCounts, ShardNumbers};
+use crate::shard::quotas::ThrottleCount;
 use crate::shard::stage::Stage;
 
 /// Type of Prometheus' text.
@@ -124,6 +126,7 @@ fn metrics(figures: &[Figures], executors: usize, is_ready: bool) -> String {
         .collect();
     of_shards(&mut out, &shards);
     of_closings(&mut out, &shards);
+    of_quotas(&mut out, &shards);
     let mut taken = out.metric(
         "furlong_partitions_taken_total",
         Kind::Counter,
@@ -142,10 +145,20 @@ fn metrics(figures: &[Figures], executors: usize, is_ready: bool) -> String {
 /// A gauge for each shard: name, help, what it is.
 type ShardGauge = (&'static str, &'static str, fn(&ShardNumbers) -> usize);
 
-const SHARD_GAUGES: [ShardGauge; 9] = [
+const SHARD_GAUGES: [ShardGauge; 11] = [
     ("furlong_connections", "Client connections.", |shard| {
         shard.connections
     }),
+    (
+        "furlong_connections_muted",
+        "Connections that are held back because their clients used up a quota.",
+        |shard| shard.muted,
+    ),
+    (
+        "furlong_quota_entities",
+        "Entities whose use of a quota is counted.",
+        |shard| shard.quota_meters,
+    ),
     (
         "furlong_requests_waiting",
         "Requests of clients that wait for something.",
@@ -283,6 +296,34 @@ fn of_closings(out: &mut Exposition, shards: &[(String, &ShardNumbers)]) {
             .filter(|(known, _)| *known == reason)
             .map(|(_, count)| count);
         metric.value(&[("reason", reason.name())], count.sum::<u64>());
+    }
+}
+
+fn of_quotas(out: &mut Exposition, shards: &[(String, &ShardNumbers)]) {
+    let sums = QuotaKind::ALL.map(|kind| {
+        let all = shards.iter().flat_map(|(_, shard)| &shard.throttles);
+        let of_kind = all.filter(|(known, _)| *known == kind);
+        of_kind.fold(ThrottleCount::default(), |mut sum, (_, count)| {
+            sum.requests += count.requests;
+            sum.ms += count.ms;
+            sum
+        })
+    });
+    let mut requests = out.metric(
+        "furlong_throttled_requests_total",
+        Kind::Counter,
+        "Requests whose clients were held back, by the quota that they had used up.",
+    );
+    for (kind, sum) in QuotaKind::ALL.into_iter().zip(&sums) {
+        requests.value(&[("quota", kind.name())], sum.requests);
+    }
+    let mut seconds = out.metric(
+        "furlong_throttle_seconds_total",
+        Kind::Counter,
+        "For how long they were held back, together.",
+    );
+    for (kind, sum) in QuotaKind::ALL.into_iter().zip(&sums) {
+        seconds.value(&[("quota", kind.name())], sum.ms as f64 / 1e3);
     }
 }
 

@@ -149,10 +149,18 @@ impl<M: Machine> MachineLoop<M> {
             let Some(event) = self.events.pop_front() else {
                 break;
             };
+            let is_request = matches!(event, Event::Frame { .. } | Event::Mesh { .. });
             self.machine.handle_event(now, event, &mut self.effects);
             self.carry_out(now);
             // An event may have taken long; what comes behind it has waited for it.
+            let before_us = now.monotonic_us;
             now = clock::now_after(&begin);
+            if is_request && self.machine.measures_time() {
+                let took_us = now.monotonic_us.saturating_sub(before_us);
+                let spent = Event::Spent { took_us };
+                self.machine.handle_event(now, spent, &mut self.effects);
+                self.carry_out(now);
+            }
         }
         busy |= self.handle_deadlines(now);
         self.mesh.flush();

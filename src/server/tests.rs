@@ -110,6 +110,7 @@ impl Machine for Echo {
             Event::Start
             | Event::Progress { .. }
             | Event::Sent { .. }
+            | Event::Spent { .. }
             | Event::Disconnected { .. }
             | Event::Disk(_) => {}
         }

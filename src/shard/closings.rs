@@ -27,17 +27,20 @@ pub enum ClosedFor {
     HeldLimit,
     /// This shard serves as many as it can.
     ShardLimit,
+    /// Its address makes more connections than its quota allows.
+    RateLimit,
 }
 
 impl ClosedFor {
     /// All reasons.
-    pub const ALL: [ClosedFor; 6] = [
+    pub const ALL: [ClosedFor; 7] = [
         ClosedFor::Idleness,
         ClosedFor::NoRequest,
         ClosedFor::PeerLimit,
         ClosedFor::Descriptors,
         ClosedFor::HeldLimit,
         ClosedFor::ShardLimit,
+        ClosedFor::RateLimit,
     ];
 
     /// Its name among the figures.
@@ -50,6 +53,7 @@ impl ClosedFor {
             ClosedFor::Descriptors => "descriptors",
             ClosedFor::HeldLimit => "too_many_wait",
             ClosedFor::ShardLimit => "shard_limit",
+            ClosedFor::RateLimit => "connection_creation_rate",
         }
     }
 
@@ -72,6 +76,7 @@ impl ClosedFor {
                  max.connection.creation.rate already"
             ),
             ClosedFor::ShardLimit => "over the limit of a shard".to_owned(),
+            ClosedFor::RateLimit => "over the quota connection_creation_rate".to_owned(),
         })
     }
 }
@@ -82,6 +87,7 @@ impl From<Refusal> for ClosedFor {
             Refusal::Peer => ClosedFor::PeerLimit,
             Refusal::Descriptors => ClosedFor::Descriptors,
             Refusal::Held => ClosedFor::HeldLimit,
+            Refusal::Rate => ClosedFor::RateLimit,
         }
     }
 }

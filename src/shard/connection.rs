@@ -6,7 +6,8 @@
 //! (or wants no answer); after a close nothing more leaves; at most one frame is granted at a time;
 //! while the shard is short of memory no frame is granted, and those who wait get theirs in turn.
 //! A connection is closed when its first request is not whole in time, or when nothing happened on
-//! it for long; never while it waits for us: for its admission, for memory, for an answer.
+//! it for long; never while it waits for us: for its admission, for memory, for an answer, or for
+//! its quota: a muted connection is granted no frame, and its answers leave all the same.
 //! Runs on: the shard that accepted the connection. Bounded by: `CONNECTIONS_PER_SHARD_MAX`,
 //! `REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX`, and `FRAME_BYTES_MAX` of request bytes under way per
 //! connection.
@@ -14,16 +15,18 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use super::closings::ClosedFor;
 use super::contract::NetworkEffect;
 use super::stage::RequestTimes;
 use crate::limits::{
-    CLIENT_ID_BYTES_KEPT_MAX, CONNECTIONS_PER_SHARD_MAX, FIRST_REQUEST_MS, FRAME_BYTES_MAX,
+    CONNECTIONS_PER_SHARD_MAX, FIRST_REQUEST_MS, FRAME_BYTES_MAX,
     REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX,
 };
 use crate::model::ids::ConnectionId;
 use crate::model::peer::PeerAddress;
+use crate::model::quota::ANONYMOUS;
 use crate::model::time::{MonotonicUs, Now};
 
 /// Names one request of one connection.
@@ -97,9 +100,16 @@ struct Connection {
     /// When it is looked at next, as the list of those that are to be looked at knows it.
     looked_at_us: Option<MonotonicUs>,
     closing: bool,
+    /// No frame is granted before this moment; [`UNTIL_ANSWERED`] as long as it is not known.
+    muted_until_us: Option<MonotonicUs>,
     /// What the client calls itself.
     client: String,
+    /// Who the client is.
+    principal: ByteString,
 }
+
+/// Stands for the moment when a request is answered.
+const UNTIL_ANSWERED: MonotonicUs = MonotonicUs::MAX;
 
 /// All connections of a shard.
 #[derive(Debug, Default)]
@@ -124,6 +134,8 @@ pub struct ConnectionTable {
     /// When to look at which connection: at its deadline, or earlier if something has happened on
     /// it meanwhile.
     looks: BTreeSet<(MonotonicUs, ConnectionId)>,
+    /// When which connection is no longer muted.
+    mutes: BTreeSet<(MonotonicUs, ConnectionId)>,
 }
 
 impl ConnectionTable {
@@ -225,7 +237,9 @@ impl ConnectionTable {
             since_us: self.now_us,
             looked_at_us: None,
             closing: false,
+            muted_until_us: None,
             client: String::new(),
+            principal: ByteString::from_static(ANONYMOUS),
         };
         let has_room = self.connections.len() < CONNECTIONS_PER_SHARD_MAX;
         if !has_room {
@@ -268,7 +282,8 @@ impl ConnectionTable {
     /// When a connection has to be looked at next.
     #[must_use]
     pub fn next_deadline(&self) -> Option<MonotonicUs> {
-        self.looks.first().map(|(at, _)| *at)
+        let firsts = [self.looks.first(), self.mutes.first()];
+        firsts.into_iter().flatten().map(|(at, _)| *at).min()
     }
 
     /// Closes the next connection that has said nothing for too long; `None` if none is left.
@@ -358,31 +373,6 @@ impl ConnectionTable {
         }
     }
 
-    /// Notes what the client of a connection calls itself. Nearly always it is what it was.
-    pub fn note_client(&mut self, id: ConnectionId, name: Option<&str>) {
-        let name = beginning(name.unwrap_or_default(), CLIENT_ID_BYTES_KEPT_MAX);
-        if let Some(connection) = self.connections.get_mut(&id)
-            && connection.client != name
-        {
-            connection.client.clear();
-            connection.client.push_str(name);
-        }
-    }
-
-    /// What the client of a connection calls itself.
-    #[must_use]
-    pub fn client_of(&self, id: ConnectionId) -> Option<&str> {
-        let connection = self.connections.get(&id)?;
-        Some(&connection.client)
-    }
-
-    /// Where the client of a connection is.
-    #[must_use]
-    pub fn peer_of(&self, id: ConnectionId) -> PeerAddress {
-        let connection = self.connections.get(&id);
-        connection.map_or(PeerAddress::UNKNOWN, |connection| connection.peer)
-    }
-
     /// Takes the list of the requests that have left.
     #[must_use]
     pub fn take_left(&mut self) -> Vec<Left> {
@@ -451,6 +441,9 @@ impl ConnectionTable {
         }
         if let Some(at) = connection.looked_at_us {
             self.looks.remove(&(at, id));
+        }
+        if let Some(until) = connection.muted_until_us {
+            self.mutes.remove(&(until, id));
         }
         for (sequence, slot) in (connection.first_sequence..).zip(&connection.slots) {
             match &slot.outcome {
@@ -534,7 +527,8 @@ impl Connection {
 
     /// When it is closed if nothing happens on it; `None` while it waits for us.
     fn deadline(&self, idle_us_max: Option<u64>) -> Option<MonotonicUs> {
-        if self.closing || !self.is_admitted || self.waits || !self.slots.is_empty() {
+        let waits = self.waits || self.muted_until_us.is_some();
+        if self.closing || !self.is_admitted || waits || !self.slots.is_empty() {
             return None;
         }
         if self.has_asked {
@@ -550,23 +544,20 @@ impl Connection {
             && !self.granted
             && !self.waits
             && !self.closing
+            && self.muted_until_us.is_none()
             && self.slots.len() < REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX
             && self.frame_bytes < FRAME_BYTES_MAX
     }
 }
 
-/// As much of a text as fits so many bytes.
-fn beginning(text: &str, bytes_max: usize) -> &str {
-    let mut end = text.len().min(bytes_max);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
-}
-
 fn length_u64(length: usize) -> u64 {
     u64::try_from(length).expect("a usize fits 64 bits")
 }
+
+#[path = "connection/client.rs"]
+mod client;
+#[path = "connection/mute.rs"]
+mod mute;
 
 #[cfg(test)]
 #[path = "connection/tests.rs"]

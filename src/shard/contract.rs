@@ -57,6 +57,12 @@ pub enum Event {
         /// How many.
         bytes: usize,
     },
+    /// Handling the frame or message before this event took so long; told only to a machine that
+    /// wants to know.
+    Spent {
+        /// How long, in microseconds.
+        took_us: u64,
+    },
     /// A disk request ended.
     Disk(DiskCompletion),
     /// A message from another core.
@@ -191,6 +197,10 @@ pub trait Machine {
     fn next_deadline(&self) -> Option<MonotonicUs>;
     /// Does what has become due.
     fn handle_timeout(&mut self, now: Now, effects: &mut Effects);
+    /// True if it wants to know how long the handling of a frame or message took.
+    fn measures_time(&self) -> bool {
+        false
+    }
     /// Its figures, of a machine that has some.
     fn numbers(&self) -> Option<ShardNumbers> {
         None

@@ -12,6 +12,7 @@
 
 pub mod admission;
 mod describe;
+mod mutations;
 mod rounds;
 mod snapshots;
 mod start;
@@ -22,10 +23,12 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use self::admission::{Admission, Arrived, Verdict};
+use self::mutations::MutationQuotas;
 use self::snapshots::SnapshotKeeper;
 use super::contract::{Effects, Event, Machine, MeshEffect, ProcessEffect};
 use super::mesh_message::MeshMessage;
 use crate::config::connections::ConnectionLimits;
+use crate::config::quotas::QuotaWindows;
 use crate::config::server::BrokerDefaults;
 use crate::control::controller::{Controller, ControllerConfig, Registration};
 use crate::control::quorum::{MetadataQuorum, QuorumOfOne};
@@ -152,6 +155,7 @@ pub struct ControlShard {
     pending: VecDeque<(ShardId, u64, ControlRequest)>,
     waiting: VecDeque<Waiting>,
     admission: Admission,
+    mutations: MutationQuotas,
     verdicts: Vec<Verdict>,
     published: Offset,
     applied: Vec<Offset>,
@@ -180,7 +184,6 @@ impl ControlShard {
                 defaults: defaults.clone(),
                 entropy: config.entropy,
             }),
-            defaults,
             quorum: QuorumOfOne::new(),
             log: PartitionLog::new(
                 LOG_OWNER,
@@ -199,10 +202,12 @@ impl ControlShard {
             pending: VecDeque::new(),
             waiting: VecDeque::new(),
             admission: Admission::new(config.connections_max),
+            mutations: MutationQuotas::new(QuotaWindows::of_controller(&defaults.file)),
             verdicts: Vec::new(),
             published: -1,
             applied: vec![-1; usize::from(config.shard_count)],
             is_more_to_do: false,
+            defaults,
         }
     }
 
@@ -365,6 +370,8 @@ impl ControlShard {
         }
         let is_first = self.published < 0;
         self.published = image.version;
+        let windows = QuotaWindows::of_clients(&self.defaults.file);
+        self.admission.handle_quotas(&image.quotas, windows);
         let limits = ConnectionLimits::of(self.controller.state().layers());
         self.admission
             .handle_limits(now, limits, &mut self.verdicts);
@@ -483,6 +490,7 @@ impl Machine for ControlShard {
             | Event::Progress { .. }
             | Event::Frame { .. }
             | Event::Sent { .. }
+            | Event::Spent { .. }
             | Event::Disconnected { .. } => {}
         }
         self.handle_log_events(now, effects);

@@ -23,8 +23,10 @@ use crate::log::{RecoveryReport, RefusedProducers, RoundTimes};
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::{ShardId, TopicId, TopicPartition};
 use crate::model::image::{MetadataImage, PartitionImage};
+use crate::model::quota::QuotaKind;
 use crate::model::time::Now;
 use crate::partition::{Partition, PartitionEvent, PartitionSpec};
+use crate::quota::lookup::has_any;
 use crate::txn;
 
 /// Images that are being applied.
@@ -77,7 +79,10 @@ impl Shard {
         self.settle_cleaner(effects);
         self.open_waiting(now, effects);
         self.settle_slow_bound();
-        self.waits_for_admission = ConnectionLimits::of(self.broker_layers()).is_limited();
+        self.settle_quotas();
+        let limits = ConnectionLimits::of(self.broker_layers());
+        let counts_ips = has_any(&image.quotas, QuotaKind::ConnectionCreationRate);
+        self.waits_for_admission = limits.is_limited() || counts_ips;
         self.counts.forget_topics(&image);
         self.forget_deleted_topics(now, &before, effects);
         self.settle_coordinators(now, effects);

@@ -26,7 +26,8 @@ use super::numbers::{CompactionCounts, ShardCounts, ShardNumbers};
 use super::partition_table::PartitionTable;
 use super::parts::PartTable;
 use super::parts::verifications::Verifications;
-use super::request_table::{Call, Continuation, Pending, RequestTable};
+use super::quotas::ShardQuotas;
+use super::request_table::RequestTable;
 use super::slow_requests::SlowRequests;
 use super::spares::Spares;
 use super::stage::Stage;
@@ -37,8 +38,8 @@ use super::transactions::Transactions;
 use super::volume::VolumeQuestion;
 use crate::config::groups::GroupSettings;
 use crate::config::layers::{BrokerLayers, Settings};
+use crate::config::quotas::QuotaWindows;
 use crate::config::transactions::TransactionSettings;
-use crate::control::request::{ControlAnswer, ControlRequest};
 use crate::group;
 use crate::model::cleaner::CleanerSettings;
 use crate::model::disk::DiskCompletion;
@@ -132,6 +133,7 @@ pub struct Shard {
     pub(super) counts: ShardCounts,
     pub(super) spares: Spares,
     pub(super) slow: SlowRequests,
+    pub(super) quotas: ShardQuotas,
     /// The moment of the event that is being handled.
     pub(super) now_us: MonotonicUs,
 }
@@ -145,6 +147,10 @@ impl Shard {
             memory: ShardMemory::new(config.memory),
             groups: Groups::new(GroupSettings::of(&config.settings)),
             transactions: Transactions::new(TransactionSettings::of(&config.settings)),
+            quotas: ShardQuotas::new(
+                QuotaWindows::of_clients(&config.settings),
+                config.shard_count > 1,
+            ),
             connections: ConnectionTable::new(
                 config.connection_idle_ms.map(|ms| ms.saturating_mul(1000)),
             ),
@@ -286,48 +292,6 @@ impl Shard {
         }
     }
 
-    /// Asks the controller.
-    pub(super) fn send_control(
-        &mut self,
-        request: u64,
-        body: ControlRequest,
-        effects: &mut Effects,
-    ) {
-        let message = MeshMessage::ControlRequest { request, body };
-        self.send(ShardId::CONTROL, message, effects);
-    }
-
-    /// Asks the controller for a client, whose answer `finish` makes.
-    pub(super) fn ask_control(
-        &mut self,
-        call: Call,
-        body: ControlRequest,
-        finish: Continuation,
-        effects: &mut Effects,
-    ) {
-        let request = self.requests.next_number();
-        self.requests
-            .insert(request, call, Pending::Control(finish));
-        self.connections.note_request(call.slot, request);
-        self.send_control(request, body, effects);
-    }
-
-    fn handle_control_answer(
-        &mut self,
-        now: Now,
-        request: u64,
-        answer: ControlAnswer,
-        effects: &mut Effects,
-    ) {
-        let Some(answer) = self.take_producer_ids(now, request, answer, effects) else {
-            return;
-        };
-        if let Some((call, Pending::Control(finish))) = self.requests.remove(request) {
-            let reply = finish(self, &call, answer);
-            self.conclude(call, reply, effects);
-        }
-    }
-
     fn handle_message(
         &mut self,
         now: Now,
@@ -354,6 +318,7 @@ impl Shard {
                 self.handle_control_answer(now, request, body, effects);
             }
             MeshMessage::Produce { request, body } => {
+                self.quotas.charge(from, body.connection);
                 self.handle_produce(now, origin, request, body, effects);
             }
             MeshMessage::Produced {
@@ -365,7 +330,8 @@ impl Shard {
                 self.finish_produce(request, batches, way, effects);
             }
             MeshMessage::Fetch { request, body } => {
-                self.handle_fetch(origin, request, body, effects)
+                self.quotas.charge(from, body.connection);
+                self.handle_fetch(origin, request, body, effects);
             }
             MeshMessage::FetchFinish { request } => {
                 self.handle_fetch_finish(from, request, effects);
@@ -391,6 +357,11 @@ impl Shard {
             MeshMessage::Said { request, results } => {
                 self.finish_asks(now, request, results, effects);
             }
+            MeshMessage::TimeSpent {
+                connection,
+                took_us,
+            } => self.count_time(connection, took_us, effects),
+            MeshMessage::QuotaUses { uses } => self.handle_quota_uses(&uses),
             MeshMessage::Drain { version } => self.handle_drain(from, version, effects),
             MeshMessage::Drained => self.handle_drained(from, effects),
             MeshMessage::Handover { at, refused } => {
@@ -453,6 +424,7 @@ impl Shard {
     fn handle_disconnected(&mut self, connection: ConnectionId, effects: &mut Effects) {
         let left = MeshMessage::Left { connection };
         self.send(ShardId::CONTROL, left, effects);
+        self.quotas.forget(connection);
         for request in self.connections.handle_disconnected(connection) {
             // Appends and changes go on; only a fetch has no use without its client.
             self.cancel_fetch(request, effects);
@@ -496,6 +468,7 @@ impl Shard {
             Timer::StartProgress => self.tell_start(now, effects),
             Timer::Buffers => self.handle_idle_buffers(now, effects),
             Timer::SlowRequests => self.handle_slow_window(effects),
+            Timer::Quotas => self.handle_quota_timer(effects),
             Timer::Groups(partition) => {
                 self.handle_seat_timer::<group::Coordinator>(now, partition, effects);
             }
@@ -554,6 +527,7 @@ impl Machine for Shard {
                 arrived_us,
             } => {
                 if let Some(slot) = self.connections.handle_frame(connection, frame.len()) {
+                    self.quotas.charge(self.config.shard, connection);
                     self.handle_frame(now, arrived_us, slot, frame, effects);
                     self.settle_pressure();
                     self.connections
@@ -561,6 +535,7 @@ impl Machine for Shard {
                 }
             }
             Event::Sent { bytes } => self.connections.handle_sent(bytes),
+            Event::Spent { took_us } => self.handle_spent(took_us, effects),
             Event::Disconnected { connection } => self.handle_disconnected(connection, effects),
             Event::Mesh {
                 from,
@@ -590,6 +565,10 @@ impl Machine for Shard {
         timers.into_iter().chain(connections).chain(closings).min()
     }
 
+    fn measures_time(&self) -> bool {
+        self.quotas.counts_time()
+    }
+
     fn numbers(&self) -> Option<ShardNumbers> {
         Some(Shard::numbers(self))
     }
@@ -598,6 +577,8 @@ impl Machine for Shard {
         self.now_us = now.monotonic_us;
         self.connections.note_time(now);
         self.close_overdue(now, effects);
+        let connections = &mut self.connections;
+        while !effects.is_full() && connections.handle_mute_over(&mut effects.network) {}
         while let Some(timer) = self.timers.pop_due(now) {
             match timer {
                 Timer::Partition(slot) => self.note_partition_timer_gone(slot),

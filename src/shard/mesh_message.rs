@@ -24,6 +24,7 @@ use crate::log::RefusedProducers;
 use crate::model::ids::{ConnectionId, ShardId, TopicPartition};
 use crate::model::image::MetadataImage;
 use crate::model::peer::PeerAddress;
+use crate::quota::MeterUse;
 use crate::txn::TxnAnswer;
 
 /// Where a message comes from.
@@ -194,6 +195,18 @@ pub enum MeshMessage {
         request: u64,
         /// Places and answers.
         answers: Vec<(usize, TxnAnswer)>,
+    },
+    /// A part of a request of this connection took so long on the shard that sends this.
+    TimeSpent {
+        /// Of which connection.
+        connection: ConnectionId,
+        /// How long, in microseconds.
+        took_us: u64,
+    },
+    /// What clients of the shard that sends this have used of their quotas since it told last.
+    QuotaUses {
+        /// Of which quotas, and how much.
+        uses: Arc<[MeterUse]>,
     },
     /// The offsets.
     OffsetsFound {

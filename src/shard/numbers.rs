@@ -14,9 +14,11 @@ use super::closings::ClosedFor;
 pub use super::compactions::CompactionCounts;
 use super::machine::Shard;
 use super::memory::MemoryUse;
+use super::quotas::ThrottleCount;
 use crate::limits::METRICS_PARTITIONS_MAX;
 use crate::model::ids::{Offset, TopicId, TopicPartition};
 use crate::model::image::MetadataImage;
+use crate::model::quota::QuotaKind;
 use crate::partition::{AppendCounts, Partition};
 use crate::wire::codec::ErrorCodes;
 use crate::wire::protocol::ApiKey;
@@ -30,6 +32,12 @@ pub struct ShardNumbers {
     pub closings: Vec<(ClosedFor, u64)>,
     /// What compaction got done.
     pub compactions: CompactionCounts,
+    /// How often its clients were held back by which quota.
+    pub throttles: Vec<(QuotaKind, ThrottleCount)>,
+    /// Connections that are held back now.
+    pub muted: usize,
+    /// Entities whose use of a quota it counts.
+    pub quota_meters: usize,
     /// Partitions that it took over from other shards.
     pub partitions_taken: u64,
     /// Requests of its clients that wait for something.
@@ -232,6 +240,9 @@ impl Shard {
                 .zip(self.closings.counts())
                 .collect(),
             compactions: self.compactions,
+            throttles: self.quotas.counts().collect(),
+            muted: self.connections.muted_count(),
+            quota_meters: self.quotas.meter_count(),
             partitions_taken: self.handovers.taken(),
             requests_waiting,
             parts_under_way,

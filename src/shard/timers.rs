@@ -28,6 +28,8 @@ pub enum Timer {
     Transactions(u32),
     /// Aligned buffers have waited long enough for their next use.
     Buffers,
+    /// Other shards are to be told what was used of quotas.
+    Quotas,
     /// How many slow requests were not told is to be told.
     SlowRequests,
 }
@@ -42,7 +44,8 @@ impl Timer {
             Timer::StartProgress => 3,
             Timer::Buffers => 7,
             Timer::SlowRequests => 11,
-            Timer::Groups(partition) => (u64::from(partition) + 3) << 2 | 3,
+            Timer::Quotas => 15,
+            Timer::Groups(partition) => (u64::from(partition) + 4) << 2 | 3,
             // Behind those of groups, whose partitions are numbered with 32 bits.
             Timer::Transactions(partition) => (u64::from(partition) + (1 << 33)) << 2 | 3,
         }

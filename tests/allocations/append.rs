@@ -53,6 +53,14 @@ fn produce(host: &mut Host, acks: i16, partitions: &[i32], records: &Bytes) -> V
 }
 
 #[test]
+fn a_client_within_its_quota_allocates_nothing() {
+    let mut host = Host::new(1, 1);
+    host.set_wide_quotas();
+    let counts = produce(&mut host, -1, &[0], &batch(3));
+    assert_eq!(counts.iter().sum::<usize>(), 0, "{counts:?}");
+}
+
+#[test]
 fn a_small_request_allocates_nothing() {
     for acks in [-1, 1, 0] {
         let mut host = Host::new(1, 1);

@@ -14,6 +14,7 @@ use furlong::model::cleaner::CleanerSettings;
 use furlong::model::ids::{ConnectionId, ShardId};
 use furlong::model::memory_budget::MemoryBudget;
 use furlong::model::peer::PeerAddress;
+use furlong::model::quota::{ClientQuotas, EntityName, QuotaEntity, QuotaKind, QuotaValue};
 use furlong::model::storage::StorageRules;
 use furlong::model::time::Now;
 use furlong::shard::contract::{Effects, Event, Machine, NetworkEffect};
@@ -100,6 +101,26 @@ impl Host {
         host.events.push_back((0, connected));
         host.settle();
         host
+    }
+
+    /// Gives the client quotas that it never uses up, of bytes that it sends and reads.
+    pub fn set_wide_quotas(&mut self) {
+        let entity = QuotaEntity {
+            client_id: Some(EntityName::Default),
+            ..QuotaEntity::default()
+        };
+        let wide = QuotaValue::new(1e12).expect("above zero");
+        let kinds = [QuotaKind::ProducerByteRate, QuotaKind::ConsumerByteRate];
+        let values = kinds.into_iter().map(|kind| (kind, wide)).collect();
+        let quotas: ClientQuotas = [(entity, values)].into();
+        let image = self
+            .controller
+            .publish(|image| image.quotas = Arc::new(quotas));
+        for shard in 0..self.shards.len() {
+            let message = MeshMessage::Image(Arc::clone(&image));
+            self.push_mesh(shard, ShardId::CONTROL, message);
+        }
+        self.settle();
     }
 
     /// Sends a request and gives its answer. How much the machines allocated is to be asked for

@@ -60,6 +60,8 @@ impl Promises {
                 }
             }
             ControlAnswer::AlterConfigs(_)
+            | ControlAnswer::AlterQuotas(_)
+            | ControlAnswer::Throttled { .. }
             | ControlAnswer::MovePartition(_)
             | ControlAnswer::Quorum { .. }
             | ControlAnswer::Unavailable => {}

@@ -7,5 +7,6 @@ mod crash;
 #[path = "../log/disk.rs"]
 mod disk;
 mod host;
+mod quotas;
 mod rounds;
 mod snapshots;

@@ -86,6 +86,9 @@ pub const RULES: &[Rule] = &[
     Rule("DescribeProducersResponse", "topics", KeyedBy("name")),
     Rule("ProduceResponse", "responses", KeyedBy("name")),
     Rule("TopicProduceResponse", "partition_responses", KeyedBy("index")),
+    Rule("DescribeClientQuotasResponse", "entries", KeyedBy("entity")),
+    Rule("EntryData", "entity", KeyedBy("entity_type")),
+    Rule("EntryData", "values", KeyedBy("key")),
     Rule("UpdateFeaturesResponse", "results", KeyedBy("feature")),
 ];
 

@@ -160,6 +160,33 @@ def settings(furlong):
     need((node["value"], node["read_only"]) == ("1", True) and node["documentation"], node)
 
 
+def quotas(furlong):
+    """What users, client ids and addresses may use."""
+    whose = ["--user", "gardener", "--client-id-default"]
+    rates = ["producer_byte_rate=1048576", "request_percentage=12.5"]
+    furlong.expect(
+        "would change producer_byte_rate of user gardener, every client-id: none -> 1048576\n"
+        "would change request_percentage of user gardener, every client-id: none -> 12.5\n",
+        "quota", "set", *whose, *rates, "--dry-run",
+    )
+    furlong.expect("user gardener, every client-id has no quota of its own\n", "quota", "describe", *whose)
+    furlong.run("quota", "set", *whose, *rates)
+    told = {"producer_byte_rate": 1048576.0, "request_percentage": 12.5}
+    soon(lambda: furlong.json("quota", "describe", *whose)["quotas"], lambda found: found == told)
+    furlong.run("quota", "set", "--ip", "10.0.0.1", "connection_creation_rate=5")
+    soon(lambda: furlong.json("quota", "list"), lambda found: len(found) == 2)
+    found = furlong.json("quota", "list")
+    need({"user": "gardener", "client-id": None} in [one["entity"] for one in found], found)
+    refused = furlong.run("quota", "set", "--user", "x", "producer_byte_rate=0", code=1)
+    need("user x" in refused and "greater than 0" in refused, refused)
+    need("is no quota" in furlong.run("quota", "set", "--user", "x", "bytes=1", code=2), "an unknown quota is set")
+    furlong.run("quota", "remove", *whose, "request_percentage")
+    soon(lambda: furlong.json("quota", "describe", *whose)["quotas"], lambda found: len(found) == 1)
+    furlong.run("quota", "remove", *whose)
+    furlong.run("quota", "remove", "--ip", "10.0.0.1")
+    soon(lambda: furlong.run("quota", "list"), lambda found: found == "nobody has a quota\n")
+
+
 def cluster(furlong, address):
     found = furlong.json("cluster", "describe", "--apis")
     need([one["address"] for one in found["brokers"]] == [address], found)
@@ -323,6 +350,7 @@ def main():
         settings(furlong)
         groups(furlong)
         transactions(furlong)
+        quotas(furlong)
         cluster(furlong, kafka.address)
         ends(furlong)
         files(furlong, kafka)

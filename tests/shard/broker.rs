@@ -11,6 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use furlong::config::connections::ConnectionLimits;
 use furlong::config::layers::{BrokerLayers, Settings};
+use furlong::config::quotas::QuotaWindows;
 use furlong::model::cleaner::CleanerSettings;
 use furlong::model::disk::{DiskOperation, DiskRequest};
 use furlong::model::ids::{ConnectionId, ShardId, TopicId};
@@ -216,6 +217,8 @@ impl Broker {
         let image = self.controller.publish(change);
         let file = Settings::new();
         let layers = BrokerLayers::new(&image.broker_configs, NODE, &file);
+        let windows = QuotaWindows::of_clients(&self.settings);
+        self.admission.handle_quotas(&image.quotas, windows);
         let (limits, mut verdicts) = (ConnectionLimits::of(layers), Vec::new());
         self.admission
             .handle_limits(self.now, limits, &mut verdicts);

@@ -28,6 +28,8 @@ mod participants;
 mod partition;
 mod pipelining;
 mod produce;
+mod quota_requests;
+mod quotas;
 mod random;
 mod replicas;
 mod slow_requests;

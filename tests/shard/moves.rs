@@ -201,6 +201,7 @@ fn late_append(broker: &mut Broker, records: Bytes) {
         outcome: None,
     };
     let body = ProduceParts {
+        connection: ConnectionId(1),
         acks: Acks::Leader,
         timeout_ms: 1000,
         transaction: None,

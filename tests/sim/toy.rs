@@ -496,7 +496,10 @@ impl Machine for Toy {
                 self.is_stopping = true;
                 self.go_on(effects);
             }
-            Event::Mesh { .. } | Event::Progress { .. } | Event::Sent { .. } => {}
+            Event::Mesh { .. }
+            | Event::Progress { .. }
+            | Event::Sent { .. }
+            | Event::Spent { .. } => {}
         }
     }
 

@@ -12,10 +12,10 @@ use furlong::wire::protocol::{
     ApiKey, Message, Request, decode_request, decode_response, encode_request, encode_response,
 };
 use furlong::wire::protocol::{
-    add_offsets_to_txn, add_partitions_to_txn, alter_configs, api_versions,
+    add_offsets_to_txn, add_partitions_to_txn, alter_client_quotas, alter_configs, api_versions,
     consumer_group_describe, consumer_group_heartbeat, create_partitions, create_topics,
-    delete_groups, delete_records, delete_topics, describe_cluster, describe_configs,
-    describe_groups, describe_log_dirs, describe_producers, describe_quorum,
+    delete_groups, delete_records, delete_topics, describe_client_quotas, describe_cluster,
+    describe_configs, describe_groups, describe_log_dirs, describe_producers, describe_quorum,
     describe_topic_partitions, describe_transactions, end_txn, fetch, find_coordinator, heartbeat,
     incremental_alter_configs, init_producer_id, join_group, leave_group, list_config_resources,
     list_groups, list_offsets, list_transactions, metadata, offset_commit, offset_delete,
@@ -200,6 +200,10 @@ cases! {
     AlterConfigs: alter_configs::{AlterConfigsRequest, AlterConfigsResponse};
     DescribeLogDirs: describe_log_dirs::{DescribeLogDirsRequest, DescribeLogDirsResponse};
     CreatePartitions: create_partitions::{CreatePartitionsRequest, CreatePartitionsResponse};
+    DescribeClientQuotas: describe_client_quotas::{
+        DescribeClientQuotasRequest, DescribeClientQuotasResponse
+    };
+    AlterClientQuotas: alter_client_quotas::{AlterClientQuotasRequest, AlterClientQuotasResponse};
     DescribeQuorum: describe_quorum::{DescribeQuorumRequest, DescribeQuorumResponse};
     UpdateFeatures: update_features::{UpdateFeaturesRequest, UpdateFeaturesResponse};
     DescribeProducers: describe_producers::{DescribeProducersRequest, DescribeProducersResponse};

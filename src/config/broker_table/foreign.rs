@@ -33,8 +33,6 @@ pub static FOREIGN_NAMES: &[&str] = &[
     "controller.quorum.fetch.timeout.ms",
     "controller.quorum.request.timeout.ms",
     "controller.quorum.retry.backoff.ms",
-    "controller.quota.window.num",
-    "controller.quota.window.size.seconds",
     "controller.socket.timeout.ms",
     "cordoned.log.dirs",
     "delegation.token.expiry.check.interval.ms",
@@ -119,8 +117,6 @@ pub static FOREIGN_NAMES: &[&str] = &[
     "producer.id.expiration.check.interval.ms",
     "producer.purgatory.purge.interval.requests",
     "queued.max.request.bytes",
-    "quota.window.num",
-    "quota.window.size.seconds",
     "replica.fetch.backoff.ms",
     "replica.fetch.max.bytes",
     "replica.fetch.min.bytes",
@@ -175,7 +171,7 @@ const REFUSED: &[(&str, &str, &str)] = &[
     (
         "client.quota.callback.class",
         "",
-        "It names code that limits clients. There are no quotas here.",
+        "It names code that finds the quotas of clients. Here they are found by Kafka's own rules.",
     ),
     (
         "create.topic.policy.class.name",

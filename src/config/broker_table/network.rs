@@ -8,6 +8,14 @@ use super::{BrokerSetting, dynamic, fixed, int, long};
 use crate::config::broker_table::Use::{Engine, Ignored, Refused};
 use crate::config::definition::Check;
 use crate::config::definition::ConfigType::{Int, List, Long, Password, String};
+use crate::limits::QUOTA_WINDOWS_MAX;
+
+const WINDOWS: Check = Check::Whole {
+    min: 1,
+    max: QUOTA_WINDOWS_MAX,
+};
+
+const WINDOW_SECONDS: Check = Check::Whole { min: 1, max: 3600 };
 
 /// The settings of this part, sorted by name.
 pub(super) const NETWORK_SETTINGS: &[BrokerSetting] = &[
@@ -50,6 +58,22 @@ pub(super) const NETWORK_SETTINGS: &[BrokerSetting] = &[
         Engine,
         "A connection on which nothing happened for so long is closed, in milliseconds; not while \
          a request of it is under way. -1 closes none.",
+    ),
+    fixed(
+        "controller.quota.window.num",
+        Int,
+        Some("11"),
+        WINDOWS,
+        Engine,
+        "How many windows of changes a quota of changes of metadata lets come at once.",
+    ),
+    fixed(
+        "controller.quota.window.size.seconds",
+        Int,
+        Some("1"),
+        WINDOW_SECONDS,
+        Engine,
+        "The length of such a window in seconds.",
     ),
     fixed(
         "fetch.max.bytes",
@@ -138,6 +162,22 @@ pub(super) const NETWORK_SETTINGS: &[BrokerSetting] = &[
         int(1),
         Ignored,
         "Without effect: requests under way are bounded per connection.",
+    ),
+    fixed(
+        "quota.window.num",
+        Int,
+        Some("11"),
+        WINDOWS,
+        Engine,
+        "Over how many windows the rates of clients are measured that have quotas.",
+    ),
+    fixed(
+        "quota.window.size.seconds",
+        Int,
+        Some("1"),
+        WINDOW_SECONDS,
+        Engine,
+        "The length of such a window in seconds.",
     ),
     fixed(
         "sasl.enabled.mechanisms",

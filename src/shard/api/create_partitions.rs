@@ -20,6 +20,9 @@ use crate::wire::protocol::create_partitions::{
 /// Versions that are served.
 pub const VERSIONS: RangeInclusive<i16> = 0..=3;
 
+/// First version whose client knows that its quota may be used up (KIP-599).
+const STRICT_FROM: i16 = 3;
+
 /// Asks the controller for the partitions.
 pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiError> {
     let request: CreatePartitionsRequest = arrival.decode()?;
@@ -27,6 +30,7 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
         topics: request.topics.into_iter().map(more).collect(),
         validate_only: request.validate_only,
     };
+    let add = shard.metered(&arrival.call, STRICT_FROM, add);
     shard.ask_control(arrival.call, add, Box::new(finish), arrival.effects);
     Ok(Reply::Pending)
 }

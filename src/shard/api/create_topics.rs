@@ -25,6 +25,9 @@ use crate::wire::protocol::create_topics::{
 /// Versions that are served.
 pub const VERSIONS: RangeInclusive<i16> = 2..=7;
 
+/// First version whose client knows that its quota may be used up (KIP-599).
+const STRICT_FROM: i16 = 6;
+
 /// Asks the controller for the topics.
 pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiError> {
     let request: CreateTopicsRequest = arrival.decode()?;
@@ -45,6 +48,7 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
     let finish = move |shard: &Shard, call: &Call, answer: ControlAnswer| {
         finish(shard, call, repeated, answer)
     };
+    let create = shard.metered(&arrival.call, STRICT_FROM, create);
     shard.ask_control(arrival.call, create, Box::new(finish), arrival.effects);
     Ok(Reply::Pending)
 }

@@ -20,6 +20,9 @@ use crate::wire::protocol::delete_topics::{
 /// Versions that are served.
 pub const VERSIONS: RangeInclusive<i16> = 1..=6;
 
+/// First version whose client knows that its quota may be used up (KIP-599).
+const STRICT_FROM: i16 = 5;
+
 /// Asks the controller to delete the topics.
 pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiError> {
     let request: DeleteTopicsRequest = arrival.decode()?;
@@ -35,6 +38,7 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
     };
     let refused: Vec<DeletableTopicResult> = ambiguous.into_iter().map(refused).collect();
     let finish = move |_: &Shard, call: &Call, answer: ControlAnswer| finish(call, refused, answer);
+    let delete = shard.metered(&arrival.call, STRICT_FROM, delete);
     shard.ask_control(arrival.call, delete, Box::new(finish), arrival.effects);
     Ok(Reply::Pending)
 }

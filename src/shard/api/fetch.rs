@@ -10,6 +10,7 @@
 //! Runs on: the shard that accepted the connection.
 //! Bounded by: the frame or the session, `FETCH_RESPONSE_BYTES_MAX`.
 
+mod throttle;
 mod wait;
 
 use std::ops::RangeInclusive;
@@ -124,6 +125,10 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
     arrival.decode_over(&mut request)?;
     let call = arrival.call;
     let mut pending = new_pending(shard, &request, arrival.now.monotonic_us);
+    if shard.quotas.is_active() {
+        let most = shard.fetch_allowance(call.slot.connection);
+        pending.bound_bytes(most);
+    }
     if let Err(code) = begin_in_session(shard, call.version, &request, &mut pending) {
         shard.spares.fetch_requests.give(request);
         shard.spares.fetch_lists.give(pending.lists);
@@ -217,6 +222,7 @@ fn begin(
         let owner = ShardId(owner);
         pending.lists.parts.push((owner, PartState::Gathering));
         let body = FetchParts {
+            connection: call.slot.connection,
             max_bytes: pending.max_bytes.div_ceil(shards),
             min_bytes: pending.min_bytes,
             wait,
@@ -493,6 +499,13 @@ impl Shard {
         pending.fit();
         let came_us = pending.came_us;
         let mut lists = pending.lists;
+        if self.quotas.is_active() {
+            let throttle_ms = self.throttle_fetch(call, lists.bytes(), effects);
+            if throttle_ms > 0 {
+                self.spares.fetch_lists.give(lists);
+                return throttle::throttled(call, pending.context, throttle_ms);
+            }
+        }
         let session_id = match pending.context {
             SessionContext::Sessionless => 0,
             SessionContext::New => {

@@ -8,6 +8,7 @@
 
 pub mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
+pub mod alter_client_quotas;
 pub mod alter_configs;
 pub mod api_versions;
 pub mod asks;
@@ -17,6 +18,7 @@ pub mod create_topics;
 pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;
+pub mod describe_client_quotas;
 pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
@@ -307,6 +309,16 @@ pub static APIS: &[Api] = &[
         offset_delete::handle,
     ),
     Api::new(
+        ApiKey::DescribeClientQuotas,
+        describe_client_quotas::VERSIONS,
+        describe_client_quotas::handle,
+    ),
+    Api::new(
+        ApiKey::AlterClientQuotas,
+        alter_client_quotas::VERSIONS,
+        alter_client_quotas::handle,
+    ),
+    Api::new(
         ApiKey::DescribeQuorum,
         describe_quorum::VERSIONS,
         describe_quorum::handle,
@@ -374,8 +386,10 @@ impl Shard {
                 .handle_outcome(slot, Outcome::Close, None, network);
         };
         self.counts.note_request(api);
-        self.connections
-            .note_client(slot.connection, header.client_id.as_deref());
+        let client_id = header.client_id.as_deref();
+        if self.connections.note_client(slot.connection, client_id) {
+            self.quotas.forget(slot.connection);
+        }
         let call = Call {
             slot,
             version: header.api_version,
@@ -412,7 +426,10 @@ impl Shard {
     ) {
         let outcome = match reply {
             Ok(Reply::Pending) => return,
-            Ok(Reply::Send(answer)) => {
+            Ok(Reply::Send(mut answer)) => {
+                if self.quotas.is_active() {
+                    self.throttle_answer(&call, &mut answer);
+                }
                 self.counts.note_errors(call.api, &answer.error_codes);
                 Outcome::Send(answer.parts)
             }

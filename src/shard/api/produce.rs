@@ -80,6 +80,9 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
     {
         return Ok(Reply::Close);
     }
+    if shard.quotas.is_active() {
+        shard.count_produce(&call, arrival.effects);
+    }
     let timeout_ms = u64::try_from(request.timeout_ms).unwrap_or(0);
     let transaction = request.transactional_id.take();
     let transaction = transaction.map(|transactional_id| InTransaction {
@@ -107,15 +110,14 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
         shard
             .requests
             .insert(number, call, Pending::Produce(pending));
-        hand_out(
-            shard,
-            number,
+        let head = ProduceParts {
+            connection: call.slot.connection,
             acks,
             timeout_ms,
-            transaction.as_ref(),
-            &mut batches,
-            arrival.effects,
-        );
+            transaction,
+            batches: Vec::new(),
+        };
+        hand_out(shard, number, &head, &mut batches, arrival.effects);
         Ok(Reply::Pending)
     };
     shard.spares.batches_by_shard = batches;
@@ -126,9 +128,7 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
 fn hand_out(
     shard: &mut Shard,
     request: u64,
-    acks: Acks,
-    timeout_ms: u64,
-    transaction: Option<&InTransaction>,
+    head: &ProduceParts,
     by_shard: &mut [Vec<ProduceBatch>],
     effects: &mut Effects,
 ) {
@@ -138,9 +138,10 @@ fn hand_out(
         }
         let batches = std::mem::replace(list, shard.spares.batches.take());
         let body = ProduceParts {
-            acks,
-            timeout_ms,
-            transaction: transaction.cloned(),
+            connection: head.connection,
+            acks: head.acks,
+            timeout_ms: head.timeout_ms,
+            transaction: head.transaction.clone(),
             batches,
         };
         let message = MeshMessage::Produce { request, body };
@@ -351,7 +352,11 @@ fn conclude(
     pending: ProducePending,
     effects: &mut Effects,
 ) -> Result<Reply, ApiError> {
-    let answer = pending.answer;
+    let mut answer = pending.answer;
+    answer.throttle_time_ms = match shard.quotas.is_active() {
+        true => shard.throttle_produce(call),
+        false => 0,
+    };
     let reply = if pending.acks == Acks::None {
         let topics = answer.responses.iter();
         let mut partitions = topics.flat_map(|topic| &topic.partition_responses);

@@ -6,6 +6,8 @@
 //! its place. Runs on: the control shard.
 //! Bounded by: `PLANS_PER_TURN_MAX` for one event, `CONTROL_REQUESTS_PENDING_MAX`.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use super::super::contract::{Effects, ProcessEffect};
@@ -145,7 +147,21 @@ impl ControlShard {
             let Some((from, request, body)) = self.pending.pop_front() else {
                 return;
             };
-            let plan = self.controller.handle_request(&body);
+            let (asker, asked) = match &body {
+                ControlRequest::Metered { asker, request } => (Some(asker), &**request),
+                other => (None, other),
+            };
+            let quotas = Arc::clone(&self.controller.state().image().quotas);
+            let mutations = &mut self.mutations;
+            let mut metered = asker.and_then(|asker| mutations.handle_asker(now, &quotas, asker));
+            let allowance = metered.as_ref().map(|one| one.allowance);
+            let mut plan = self
+                .controller
+                .handle_request_within(asked, allowance.unwrap_or_default());
+            if let Some(metered) = &mut metered {
+                metered.allowance = plan.allowance;
+                plan.answer = mutations.handle_planned(now, metered, plan.answer);
+            }
             if plan.values.is_empty() {
                 let version = self.controller.state().version();
                 let waiting = Waiting {
@@ -166,7 +182,12 @@ impl ControlShard {
             match self.begin_round(now, plan.values, asker, effects) {
                 Ok(()) => return,
                 // The log says when it takes appends again; the request waits.
-                Err(AppendError::Busy) => return self.pending.push_front((from, request, body)),
+                Err(AppendError::Busy) => {
+                    metered
+                        .iter()
+                        .for_each(|one| self.mutations.handle_dropped(one));
+                    return self.pending.push_front((from, request, body));
+                }
                 Err(_) => send_answer(from, request, ControlAnswer::Unavailable, effects),
             }
         }

@@ -13,7 +13,7 @@
 use bytes::Bytes;
 
 use super::{Part, SubId};
-use crate::model::ids::{ShardId, TopicPartition};
+use crate::model::ids::{ConnectionId, ShardId, TopicPartition};
 use crate::model::time::MonotonicUs;
 use crate::partition::{FetchAt, FetchError, FetchStart, Fetched};
 use crate::replication::purgatory::Woken;
@@ -26,6 +26,8 @@ use crate::shard::stage::{Stage, Way};
 /// Reads that one shard asks of another.
 #[derive(Debug)]
 pub struct FetchParts {
+    /// Whose request it is.
+    pub connection: ConnectionId,
     /// Most bytes of all reads together.
     pub max_bytes: usize,
     /// Bytes that end the wait.

@@ -11,7 +11,7 @@ use super::{AnswerPlace, Part, SubId};
 use crate::limits::PRODUCE_WAIT_MS_MIN;
 use crate::log::AppendRules;
 use crate::model::error_code::ErrorCode;
-use crate::model::ids::{ShardId, TopicPartition};
+use crate::model::ids::{ConnectionId, ShardId, TopicPartition};
 use crate::model::time::{MonotonicUs, Now};
 use crate::partition::{AppendRequest, AppendWait, ProduceError, Produced};
 use crate::replication::min_insync::Acks;
@@ -25,6 +25,8 @@ use crate::txn::Producer;
 /// Appends that one shard asks of another.
 #[derive(Debug)]
 pub struct ProduceParts {
+    /// Whose request it is.
+    pub connection: ConnectionId,
     /// What the producer waits for.
     pub acks: Acks,
     /// How long it waits for the in-sync replicas.

@@ -12,6 +12,7 @@ mod frame;
 
 pub mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
+pub mod alter_client_quotas;
 pub mod alter_configs;
 pub mod api_versions;
 pub mod consumer_group_describe;
@@ -21,6 +22,7 @@ pub mod create_topics;
 pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;
+pub mod describe_client_quotas;
 pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
@@ -128,6 +130,20 @@ macro_rules! api_keys {
                 match self { $(ApiKey::$name => <$module::$request as Message>::VERSIONS,)* }
             }
 
+            /// True if the body of an answer in this version begins with the time for which its
+            /// client is held back.
+            #[must_use]
+            pub fn begins_with_throttle_time(self, version: i16) -> bool {
+                let layout = match self {
+                    $(ApiKey::$name => {
+                        <<$module::$request as Request>::Response as WireStruct>::LAYOUT
+                    })*
+                };
+                let mut in_body = layout.fields.iter();
+                let first = in_body.find(|field| field.rules.in_body(version));
+                first.is_some_and(|field| field.name == "throttle_time_ms")
+            }
+
             /// The first version with compact lengths and tagged fields.
             #[must_use]
             pub const fn flexible_from(self) -> i16 {
@@ -200,6 +216,10 @@ api_keys! {
     IncrementalAlterConfigs = 44: incremental_alter_configs::IncrementalAlterConfigsRequest,
     /// Forgets how far a group has come.
     OffsetDelete = 47: offset_delete::OffsetDeleteRequest,
+    /// Tells the quotas of users, client ids and addresses.
+    DescribeClientQuotas = 48: describe_client_quotas::DescribeClientQuotasRequest,
+    /// Changes them.
+    AlterClientQuotas = 49: alter_client_quotas::AlterClientQuotasRequest,
     /// Tells who votes on the metadata.
     DescribeQuorum = 55: describe_quorum::DescribeQuorumRequest,
     /// Changes the levels of features.

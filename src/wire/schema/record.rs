@@ -202,6 +202,21 @@ records! {
         /// Records between header and footer.
         record_count: i64 = 0,
     }
+    /// A quota of an entity was set, or with no value taken back.
+    ClientQuotaRecord = 13 version 1 {
+        /// Parts that the entity has: 1 a user, 2 a client id, 4 an address, and their sums.
+        parts: u16 = 0,
+        /// The user; none for the default.
+        user: Option<ByteString> = 1,
+        /// The client id; none for the default.
+        client_id: Option<ByteString> = 2,
+        /// The address; none for the default.
+        ip: Option<ByteString> = 3,
+        /// Name of the quota.
+        name: ByteString = 4,
+        /// Its value in text form.
+        value: Option<ByteString> = 5,
+    }
 }
 
 impl MetadataRecord {

@@ -15,6 +15,7 @@ mod offsets;
 mod partitions;
 mod produce;
 mod producers;
+mod quotas;
 mod records;
 mod topics;
 
@@ -52,6 +53,7 @@ pub fn all() -> Vec<(String, Case, i16)> {
         partitions::CASES,
         configs::CASES,
         changes::CASES,
+        quotas::CASES,
         cluster::CASES,
         odd::CASES,
     ];

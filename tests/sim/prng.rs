@@ -21,6 +21,10 @@ pub enum Salt {
     Boot = 6,
     /// Which partition moves to which shard, and when.
     Moves = 7,
+    /// Which groups there are, and their members.
+    Groups = 8,
+    /// Who writes to a compacted topic.
+    Keys = 9,
 }
 
 /// One stream.

@@ -6,9 +6,12 @@
 //! held to the rules that do not need to know which log a name stood for.
 
 mod acked;
+mod committed;
 mod epochs;
+mod groups;
 mod high_watermark;
 mod idempotence;
+mod keys;
 mod metadata;
 mod no_divergence;
 mod no_phantom;
@@ -105,5 +108,8 @@ pub fn check(history: &History) -> Vec<String> {
     epochs::check(&evidence, &mut wrong);
     metadata::check(&evidence, &mut wrong);
     trimmed::check(&evidence, &mut wrong);
+    groups::check(&evidence, &mut wrong);
+    committed::check(&evidence, &mut wrong);
+    keys::check(&evidence, &mut wrong);
     wrong
 }

@@ -508,7 +508,7 @@ pub fn all_topics(version: i16) -> MetadataRequest {
     }
 }
 
-/// Settings of a compacted topic: it is looked at often, and little is enough.
+/// Settings of a compacted topic: little dirt is enough, and a segment holds few batches.
 fn draw_compaction(context: &mut Context<'_>) -> Vec<(String, String)> {
     let prng = &mut *context.prng;
     let lag_ms = if prng.chance(600) {
@@ -520,7 +520,7 @@ fn draw_compaction(context: &mut Context<'_>) -> Vec<(String, String)> {
         ("cleanup.policy", "compact".to_owned()),
         (
             "internal.segment.bytes",
-            prng.skewed(600, 6_000).to_string(),
+            prng.skewed(1_500, 8_000).to_string(),
         ),
         (
             "min.cleanable.dirty.ratio",

@@ -32,6 +32,8 @@
 //!   falls and never passes what the in-sync replicas have made durable.*
 //! * `group/`: consumer groups: members, generations, assignments, committed offsets. *No partition
 //!   has two owners in one generation, and whatever a client is told of a group is in the log.*
+//! * `txn/`: transactions: who may produce in which, and how they end. *What a client was told of a
+//!   transaction is in the log, and once its outcome is there, it ends so everywhere.*
 //! * `control/`: the metadata machine: requests become records, replayed records become the image.
 //!   *State changes only by replaying a committed record.*
 //!
@@ -67,4 +69,5 @@ pub mod replication;
 #[cfg(feature = "shell")]
 pub mod server;
 pub mod shard;
+pub mod txn;
 pub mod wire;

@@ -299,6 +299,29 @@ pub const TRANSACTIONS_MAX: usize = 1_000_000;
 /// States of transactions that one request may name.
 pub const TRANSACTION_FILTERS_MAX: usize = 1_000;
 
+/// Transactional ids that are kept in one partition of the topic of transactions; a further one is
+/// told that its coordinator is not available.
+pub const TRANSACTIONS_PER_COORDINATOR_MAX: usize = 100_000;
+
+/// Additions of partitions that wait for one transaction to end.
+pub const TRANSACTION_WAITERS_MAX: usize = 1_000;
+
+/// Longest pause before markers that could not be written are tried again, in milliseconds.
+pub const TRANSACTION_MARKER_RETRY_MS_MAX: u64 = 2_000;
+
+/// Transactional ids that are looked at in one turn, where something is due or may have expired.
+pub const TRANSACTIONS_PER_TURN: usize = 256;
+
+/// Bytes of a regular expression that transactional ids are looked for with.
+pub const ID_PATTERN_BYTES_MAX: usize = 32_767;
+
+/// Bytes that such an expression may need once it is compiled.
+pub const ID_PATTERN_PROGRAM_BYTES_MAX: usize = 1024 * 1024;
+
+/// Milliseconds for which the first batch of a transaction waits until the one before has ended in
+/// all its partitions; past it the client sends again.
+pub const TRANSACTION_PATIENCE_MS: u32 = 1_000;
+
 /// Aborted transactions that the answer to a fetch may list for one partition.
 pub const ABORTED_TRANSACTIONS_MAX: usize = 1_000_000;
 

@@ -11,7 +11,7 @@ use bytestring::ByteString;
 use super::broker_table::{BROKER_SETTINGS, FOREIGN_NAMES};
 pub use super::broker_table::{BrokerSetting, Use, is_foreign, refusal_of_foreign};
 use super::definition::{ConfigError, ConfigSource, ConfigSynonym, ConfigType, DescribedConfig};
-use super::layers::BrokerLayers;
+use super::layers::{BrokerLayers, Settings};
 use super::nearest::nearest;
 use super::topic::definitions;
 
@@ -173,6 +173,19 @@ fn describe_one(layers: BrokerLayers<'_>, setting: &'static BrokerSetting) -> De
     }
 }
 
+/// The value of a setting, or its default; the check of the setting has bounded it.
+#[must_use]
+pub fn whole<T: TryFrom<i64>>(settings: &Settings, name: &'static str) -> T {
+    let given = settings.get(name).map(|value| &**value);
+    let parsed = given.and_then(|text| text.trim().parse().ok());
+    let default = default_of(name).and_then(|text| text.parse().ok());
+    let values = [parsed, default];
+    let mut values = values.into_iter().flatten();
+    values
+        .find_map(|value: i64| T::try_from(value).ok())
+        .expect("the default of a setting fits what reads it")
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -209,6 +222,7 @@ mod tests {
         // its clients and operators set, by what they concern.
         let concerns = [
             ("groups", &["group.", "offset.", "offsets."][..], 10),
+            ("transactions", &["transaction.", "transactional."], 7),
             ("compaction", &["log.cleaner."], 8),
             ("connections", &["max.connection", "connections."][..], 6),
         ];

@@ -6,7 +6,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::broker;
+use super::broker::whole as number;
 use super::definition::ConfigError;
 use super::layers::Settings;
 use crate::limits::GROUP_MEMBERS_MAX;
@@ -70,18 +70,6 @@ pub fn judge(settings: &Settings) -> Result<(), ConfigError> {
     );
     let sentence = sentence.into();
     Err(ConfigError::Conflict { sentence })
-}
-
-/// The value of a setting, or its default; the check of the setting has bounded it.
-fn number<T: TryFrom<i64>>(settings: &Settings, name: &'static str) -> T {
-    let given = settings.get(name).map(|value| &**value);
-    let parsed = given.and_then(|text| text.trim().parse().ok());
-    let default = broker::default_of(name).and_then(|text| text.parse().ok());
-    let values = [parsed, default];
-    let mut values = values.into_iter().flatten();
-    values
-        .find_map(|value: i64| T::try_from(value).ok())
-        .expect("the default of a setting fits what reads it")
 }
 
 #[cfg(test)]

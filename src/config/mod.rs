@@ -24,3 +24,4 @@ pub mod size;
 mod toml_file;
 pub mod topic;
 mod topic_table;
+pub mod transactions;

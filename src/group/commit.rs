@@ -65,7 +65,7 @@ impl Group {
         turn.append_or_fail(&records, write);
     }
 
-    fn offset_key(&self, topic: &ByteString, partition: i32) -> OffsetCommitKey {
+    pub(super) fn offset_key(&self, topic: &ByteString, partition: i32) -> OffsetCommitKey {
         OffsetCommitKey {
             group: self.id.clone(),
             topic: topic.clone(),
@@ -135,10 +135,19 @@ impl Group {
     pub(super) fn fetch(
         &self,
         topics: Option<&[OffsetFetchRequestTopics]>,
+        only_stable: bool,
     ) -> Vec<OffsetFetchResponseTopics> {
+        let tell = |topic: &ByteString, partition: i32, one: Option<&Committed>| {
+            if only_stable && self.offsets.is_unstable(topic, partition) {
+                unstable(partition)
+            } else {
+                told(partition, one)
+            }
+        };
         let Some(topics) = topics else {
             let all = self.offsets.by_topic().map(|(name, partitions)| {
-                let partitions = partitions.map(|(partition, one)| told(partition, Some(one)));
+                let partitions =
+                    partitions.map(|(partition, one)| tell(name, partition, Some(one)));
                 OffsetFetchResponseTopics {
                     name: name.clone(),
                     partitions: partitions.collect(),
@@ -149,8 +158,10 @@ impl Group {
         };
         let some = topics.iter().map(|topic| {
             let partitions = topic.partition_indexes.iter();
-            let partitions =
-                partitions.map(|index| told(*index, self.offsets.committed(&topic.name, *index)));
+            let partitions = partitions.map(|index| {
+                let committed = self.offsets.committed(&topic.name, *index);
+                tell(&topic.name, *index, committed)
+            });
             OffsetFetchResponseTopics {
                 name: topic.name.clone(),
                 topic_id: topic.topic_id,
@@ -301,9 +312,9 @@ impl Group {
 }
 
 /// A code for each partition of a request, and the offsets that are taken.
-type Judged = (Vec<ErrorCode>, Vec<(ByteString, i32, Committed)>);
+pub(super) type Judged = (Vec<ErrorCode>, Vec<(ByteString, i32, Committed)>);
 
-fn judge(request: &OffsetCommitRequest, turn: &Turn<'_>) -> Judged {
+pub(super) fn judge(request: &OffsetCommitRequest, turn: &Turn<'_>) -> Judged {
     let (mut codes, mut offsets) = (Vec::new(), Vec::new());
     for topic in &request.topics {
         let name = own(&topic.name);
@@ -315,7 +326,10 @@ fn judge(request: &OffsetCommitRequest, turn: &Turn<'_>) -> Judged {
                 continue;
             }
             codes.push(ErrorCode::None);
-            let committed = committed(partition, request.retention_time_ms, turn.now.wall_ms);
+            let committed = Committed {
+                order: turn.writes.upcoming(),
+                ..committed(partition, request.retention_time_ms, turn.now.wall_ms)
+            };
             offsets.push((name.clone(), partition.partition_index, committed));
         }
     }
@@ -334,6 +348,15 @@ fn committed(
         metadata: metadata.unwrap_or_default(),
         commit_ms: now_ms,
         expire_ms: (retention_ms >= 0).then(|| now_ms.saturating_add(retention_ms)),
+        order: 0,
+    }
+}
+
+/// What is told of a partition whose offset an open transaction may change.
+fn unstable(index: i32) -> OffsetFetchResponsePartitions {
+    OffsetFetchResponsePartitions {
+        error_code: ErrorCode::UnstableOffsetCommit.code(),
+        ..told(index, None)
     }
 }
 

@@ -6,7 +6,7 @@
 //! well; a coordinator that is given up answers everybody who waits. Runs on: the shard that leads
 //! the partition. Bounded by: `GROUPS_PER_COORDINATOR_MAX`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use bytes::Bytes;
@@ -44,8 +44,10 @@ const RETENTION_GROUPS_PER_TURN: usize = 256;
 /// The groups of one partition.
 pub struct Coordinator {
     settings: GroupSettings,
-    groups: BTreeMap<ByteString, Group>,
+    pub(super) groups: BTreeMap<ByteString, Group>,
     loading: Option<Loading>,
+    /// Groups for which a producer has offsets in its open transaction, and perhaps some more.
+    pub(super) transactions: BTreeMap<i64, BTreeSet<ByteString>>,
     queue: AlarmQueue,
     pub(super) writes: Writes,
     ids: IdSource,
@@ -62,6 +64,7 @@ impl Coordinator {
             settings,
             groups: BTreeMap::new(),
             loading: Some(Loading::default()),
+            transactions: BTreeMap::new(),
             queue: AlarmQueue::default(),
             writes: Writes::new(batch_bytes_max),
             ids: IdSource::new(seed),
@@ -106,8 +109,11 @@ impl Coordinator {
         let Some(loading) = self.loading.take() else {
             return 0;
         };
-        let (groups, unreadable) = loading.finish(now);
-        self.groups = groups;
+        let loaded = loading.finish(now);
+        let unreadable = loaded.unreadable;
+        self.groups = loaded.groups;
+        self.transactions = loaded.transactions;
+        self.writes.begin_behind(loaded.records);
         let check_ms = self.settings.retention_check_ms;
         let at = now.after_ms(check_ms);
         self.retention
@@ -137,6 +143,7 @@ impl Coordinator {
             refuse(write, code, &mut turn);
         }
         self.groups.clear();
+        self.transactions.clear();
         self.queue.clear();
         self.loading = Some(Loading::default());
         self.looked_at = None;
@@ -188,8 +195,15 @@ impl Coordinator {
             GroupCall::Commit(request, version) => {
                 self.commit(now, caller, &request, version, effects);
             }
-            GroupCall::Fetch { group, topics } => {
-                let told = self.fetch(&group, topics.as_deref());
+            GroupCall::CommitInTransaction(commit) => {
+                self.commit_in_transaction(now, caller, &commit, effects);
+            }
+            GroupCall::Fetch {
+                group,
+                topics,
+                only_stable,
+            } => {
+                let told = self.fetch(&group, topics.as_deref(), only_stable);
                 let answer = GroupAnswer::Fetched(Ok(told));
                 effects.answers.push((caller, answer));
             }
@@ -379,10 +393,11 @@ impl Coordinator {
         &self,
         group: &ByteString,
         topics: Option<&[OffsetFetchRequestTopics]>,
+        only_stable: bool,
     ) -> Vec<OffsetFetchResponseTopics> {
         let group = self.groups.get(group);
         if let Some(group) = group.filter(|group| group.state != State::Dead) {
-            return group.fetch(topics);
+            return group.fetch(topics, only_stable);
         }
         let topics = topics.unwrap_or_default().iter();
         let nothing = topics.map(|topic| OffsetFetchResponseTopics {

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Groups from their log.
 //!
-//! Owns: [`Loading`]. Invariants: of the records with one key the last one counts; what cannot be
+//! Owns: [`Loading`]. Invariants: of the records with one key the last one counts; those of a
+//! transaction count with the marker that commits it, at their own place in the log; what cannot be
 //! read is passed over and told, and nothing else is lost for it. Runs on: the shard that
 //! coordinates. Bounded by: the log, whose writer bounds it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -19,15 +20,32 @@ use crate::model::time::Now;
 use crate::wire::offsets_topic::{
     GroupMetadataKey, GroupMetadataValue, OffsetCommitKey, OffsetCommitValue, OffsetsKey,
 };
-use crate::wire::record::{records, split_batches};
+use crate::wire::record::{BatchHeader, EndMarker, records, split_batches};
 
 /// What has been read so far.
 #[derive(Debug, Default)]
 pub(super) struct Loading {
     groups: BTreeMap<ByteString, GroupMetadataValue>,
     offsets: BTreeMap<ByteString, BTreeMap<(ByteString, i32), Committed>>,
+    /// Offsets of transactions that have not ended, by producer.
+    transactions: BTreeMap<i64, Proposed>,
+    /// How many records there were, those that are not known included.
+    records: u64,
     /// Records that could not be read.
     unreadable: usize,
+}
+
+/// Offsets of one transaction by group, topic and partition.
+type Proposed = BTreeMap<(ByteString, ByteString, i32), Committed>;
+
+/// What was read.
+pub(super) struct Loaded {
+    pub(super) groups: BTreeMap<ByteString, Group>,
+    /// The groups for which producers have offsets in open transactions.
+    pub(super) transactions: BTreeMap<i64, BTreeSet<ByteString>>,
+    pub(super) records: u64,
+    /// How many records could not be read.
+    pub(super) unreadable: usize,
 }
 
 impl Loading {
@@ -39,13 +57,17 @@ impl Loading {
                 self.unreadable += 1;
                 return;
             };
-            let attributes = opened.header().attributes;
-            if attributes.is_control() || attributes.is_transactional() {
-                continue; // Nobody writes those here.
+            let header = opened.header();
+            if header.attributes.is_control() {
+                self.end_transaction(header, opened.plain());
+                continue;
             }
+            let is_transactional = header.attributes.is_transactional();
+            let producer_id = is_transactional.then_some(header.producer_id);
             for record in opened.iter() {
+                self.records += 1;
                 let read = match record {
-                    Ok(record) => self.take_record(record.key, record.value),
+                    Ok(record) => self.take_record(producer_id, record.key, record.value),
                     Err(_) => None,
                 };
                 self.unreadable += usize::from(read.is_none());
@@ -53,12 +75,39 @@ impl Loading {
         }
     }
 
-    fn take_record(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) -> Option<()> {
+    /// A marker: what its transaction proposed counts, unless something later does, or is gone.
+    fn end_transaction(&mut self, header: &BatchHeader, body: &[u8]) {
+        let Some(marker) = EndMarker::of_records(header, body) else {
+            return;
+        };
+        let proposed = self.transactions.remove(&header.producer_id);
+        for ((group, topic, partition), committed) in proposed.into_iter().flatten() {
+            if !marker.is_commit {
+                continue;
+            }
+            let offsets = self.offsets.entry(group).or_default();
+            let place = (topic, partition);
+            let before = offsets.get(&place).map_or(0, |before| before.order);
+            if committed.order > before {
+                offsets.insert(place, committed);
+            }
+        }
+    }
+
+    fn take_record(
+        &mut self,
+        producer_id: Option<i64>,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+    ) -> Option<()> {
         let value = value.map(Bytes::copy_from_slice);
         match OffsetsKey::decode(Bytes::copy_from_slice(key?)).ok()? {
             OffsetsKey::Offset(key) => {
                 let value = value.map(OffsetCommitValue::decode).transpose().ok()?;
-                self.take_offset(key, value);
+                match (producer_id, value) {
+                    (Some(producer_id), Some(value)) => self.propose(producer_id, key, value),
+                    (_, value) => self.take_offset(key, value),
+                }
             }
             OffsetsKey::Group(key) => {
                 let value = value.map(GroupMetadataValue::decode).transpose().ok()?;
@@ -69,21 +118,42 @@ impl Loading {
         Some(())
     }
 
-    fn take_offset(&mut self, key: OffsetCommitKey, value: Option<OffsetCommitValue>) {
-        let place = (own(&key.topic), key.partition);
-        let Some(value) = value else {
-            if let Some(offsets) = self.offsets.get_mut(&key.group) {
-                offsets.remove(&place);
-                if offsets.is_empty() {
-                    self.offsets.remove(&key.group);
-                }
-            }
-            return;
-        };
-        let mut committed = Committed::of(value);
+    fn propose(&mut self, producer_id: i64, key: OffsetCommitKey, value: OffsetCommitValue) {
+        let place = (own(&key.group), own(&key.topic), key.partition);
+        let committed = self.committed(value);
+        let proposed = self.transactions.entry(producer_id).or_default();
+        proposed.insert(place, committed);
+    }
+
+    fn committed(&self, value: OffsetCommitValue) -> Committed {
+        let mut committed = Committed::of(value, self.records);
         committed.metadata = own(&committed.metadata);
+        committed
+    }
+
+    fn take_offset(&mut self, key: OffsetCommitKey, value: Option<OffsetCommitValue>) {
+        let Some(value) = value else {
+            return self.forget(key);
+        };
+        let committed = self.committed(value);
         let offsets = self.offsets.entry(own(&key.group)).or_default();
-        offsets.insert(place, committed);
+        offsets.insert((own(&key.topic), key.partition), committed);
+    }
+
+    /// An offset is gone, and what transactions proposed for its partition before.
+    fn forget(&mut self, key: OffsetCommitKey) {
+        let place = (key.topic.clone(), key.partition);
+        if let Some(offsets) = self.offsets.get_mut(&key.group) {
+            offsets.remove(&place);
+            if offsets.is_empty() {
+                self.offsets.remove(&key.group);
+            }
+        }
+        let place = (key.group, key.topic, key.partition);
+        self.transactions.retain(|_, proposed| {
+            proposed.remove(&place);
+            !proposed.is_empty()
+        });
     }
 
     fn take_group(&mut self, key: GroupMetadataKey, value: Option<GroupMetadataValue>) {
@@ -97,22 +167,40 @@ impl Loading {
         }
     }
 
-    /// The groups, and how many records could not be read.
-    pub(super) fn finish(self, now: Now) -> (BTreeMap<ByteString, Group>, usize) {
+    /// The groups, and what else is known.
+    pub(super) fn finish(self, now: Now) -> Loaded {
         let groups = self.groups.into_iter();
         let mut groups: BTreeMap<ByteString, Group> = groups
             .map(|(id, value)| (id.clone(), group(id, value, now)))
             .collect();
+        let mut transactions: BTreeMap<i64, BTreeSet<ByteString>> = BTreeMap::new();
         for (id, offsets) in self.offsets {
-            let group = groups
-                .entry(id.clone())
-                .or_insert_with(|| Group::new(id, now));
+            let group = group_of(&mut groups, id, now);
             for ((topic, partition), committed) in offsets {
                 group.offsets.insert(topic, partition, committed);
             }
         }
-        (groups, self.unreadable)
+        for (producer_id, proposed) in self.transactions {
+            let of_producer = transactions.entry(producer_id).or_default();
+            for ((id, topic, partition), committed) in proposed {
+                of_producer.insert(id.clone());
+                let offsets = &mut group_of(&mut groups, id, now).offsets;
+                offsets.propose(producer_id, topic, partition, committed);
+            }
+        }
+        Loaded {
+            groups,
+            transactions,
+            records: self.records,
+            unreadable: self.unreadable,
+        }
     }
+}
+
+/// The group of this name, which may have nothing but offsets.
+fn group_of(groups: &mut BTreeMap<ByteString, Group>, id: ByteString, now: Now) -> &mut Group {
+    let group = groups.entry(id);
+    group.or_insert_with_key(|id| Group::new(id.clone(), now))
 }
 
 /// A group as its record says: stable if it has members.

@@ -20,6 +20,7 @@ pub mod request;
 mod session;
 mod state;
 mod topic;
+mod transactional;
 mod turn;
 mod write;
 mod written;
@@ -27,8 +28,11 @@ mod written;
 #[cfg(test)]
 mod tests;
 
+pub use crate::model::coordinator::partition_of;
 pub use coordinator::Coordinator;
-pub use request::{Caller, GroupAnswer, GroupCall, GroupEffects, Origin};
+pub use request::{
+    Caller, GroupAnswer, GroupCall, GroupEffects, Origin, TransactionalCommit, TxnProducer,
+};
 pub use state::State;
-pub use topic::{OFFSETS_TOPIC, partition_of};
+pub use topic::OFFSETS_TOPIC;
 pub use write::WriteError;

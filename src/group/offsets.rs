@@ -2,13 +2,17 @@
 //! The offsets that one group has committed.
 //!
 //! Owns: [`OffsetTable`], [`Committed`]. Invariants: what is told is committed in the log; an
-//! offset whose record is under way is known by its partition alone, so that a deletion meanwhile
-//! removes it too. Runs on: the shard that coordinates. Bounded by: `PARTITIONS_MAX` for each
-//! group, since only partitions that exist are taken.
+//! offset whose record is under way, or whose transaction is open (`proposals`), is known by its
+//! partition alone, so that a deletion meanwhile removes it too; of two offsets the one counts that
+//! comes later in the log. Runs on: the shard that coordinates. Bounded by: `PARTITIONS_MAX` for
+//! each group and open transaction, since only partitions that exist are taken.
+
+mod proposals;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytestring::ByteString;
+use proposals::Proposals;
 
 use crate::wire::offsets_topic::OffsetCommitValue;
 
@@ -22,17 +26,20 @@ pub(super) struct Committed {
     pub(super) commit_ms: i64,
     /// Milliseconds since 1970, if it expires at a time of its own.
     pub(super) expire_ms: Option<i64>,
+    /// Its place among the records of the log.
+    pub(super) order: u64,
 }
 
 impl Committed {
     /// From its record.
-    pub(super) fn of(value: OffsetCommitValue) -> Committed {
+    pub(super) fn of(value: OffsetCommitValue, order: u64) -> Committed {
         Committed {
             offset: value.offset,
             leader_epoch: value.leader_epoch,
             metadata: value.metadata,
             commit_ms: value.commit_timestamp,
             expire_ms: (value.expire_timestamp >= 0).then_some(value.expire_timestamp),
+            order,
         }
     }
 
@@ -63,12 +70,24 @@ struct Entry {
     committed: Option<Committed>,
     /// Records that are under way.
     pending: usize,
+    /// Those of them that are part of a transaction.
+    proposing: usize,
+    /// Open transactions that may commit an offset.
+    open: usize,
+}
+
+impl Entry {
+    /// True if nothing is known of the partition.
+    fn is_blank(&self) -> bool {
+        self.committed.is_none() && self.pending == 0 && self.open == 0
+    }
 }
 
 /// The offsets of one group, by topic and partition.
 #[derive(Debug, Default)]
 pub(super) struct OffsetTable {
     topics: BTreeMap<ByteString, BTreeMap<i32, Entry>>,
+    proposals: Proposals,
 }
 
 /// How the age of offsets is counted.
@@ -110,7 +129,7 @@ impl OffsetTable {
         if committed.is_some() {
             entry.committed = committed;
         }
-        if entry.pending == 0 && entry.committed.is_none() {
+        if entry.is_blank() {
             self.remove_entry(topic, partition);
         }
     }
@@ -128,7 +147,10 @@ impl OffsetTable {
             return;
         };
         entry.committed = None;
-        if entry.pending == 0 {
+        entry.open = 0;
+        let is_blank = entry.is_blank();
+        self.proposals.forget(topic, partition);
+        if is_blank {
             self.remove_entry(topic, partition);
         }
     }
@@ -199,6 +221,7 @@ impl OffsetTable {
             }
             for (partition, entry) in partitions {
                 let is_old = entry.pending == 0
+                    && entry.open == 0
                     && entry.committed.as_ref().is_some_and(|committed| {
                         committed.has_expired(age.now_ms, age.base_ms, age.retention_ms)
                     });

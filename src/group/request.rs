@@ -8,8 +8,8 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 
+pub use crate::model::coordinator::Caller;
 use crate::model::error_code::ErrorCode;
-use crate::model::ids::ShardId;
 use crate::wire::protocol::describe_groups::DescribedGroup;
 use crate::wire::protocol::heartbeat::HeartbeatRequest;
 use crate::wire::protocol::join_group::{JoinGroupRequest, JoinGroupResponse};
@@ -19,17 +19,6 @@ use crate::wire::protocol::offset_commit::OffsetCommitRequest;
 use crate::wire::protocol::offset_fetch::{OffsetFetchRequestTopics, OffsetFetchResponseTopics};
 use crate::wire::protocol::sync_group::{SyncGroupRequest, SyncGroupResponse};
 
-/// Who waits for an answer; opaque to a coordinator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Caller {
-    /// The shard that accepted the request.
-    pub shard: ShardId,
-    /// The request, by that shard's number.
-    pub request: u64,
-    /// Which of the calls of that request it is.
-    pub place: usize,
-}
-
 /// Where a member speaks from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
@@ -37,6 +26,29 @@ pub struct Origin {
     pub client_id: ByteString,
     /// Its address.
     pub client_host: ByteString,
+}
+
+/// A commit that is a part of a transaction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TransactionalCommit {
+    /// The transactional id.
+    pub transactional_id: ByteString,
+    /// Whose transaction it is.
+    pub producer: TxnProducer,
+    /// True if the partition that keeps the group is added to the transaction by it (KIP-890),
+    /// false if it has to have been added.
+    pub adds: bool,
+    /// Offsets of topics that exist, named by name.
+    pub request: OffsetCommitRequest,
+}
+
+/// A producer that has a transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TxnProducer {
+    /// Its id.
+    pub id: i64,
+    /// Its epoch.
+    pub epoch: i16,
 }
 
 /// What is asked.
@@ -57,12 +69,17 @@ pub enum GroupCall {
     },
     /// To note offsets of topics that exist, named by name, in this version of the request.
     Commit(OffsetCommitRequest, i16),
+    /// To note offsets as a part of a transaction, once its coordinator was asked. Answered like
+    /// `Commit`.
+    CommitInTransaction(Box<TransactionalCommit>),
     /// To tell offsets.
     Fetch {
         /// The group.
         group: ByteString,
         /// Partitions by the name of their topic, `None` for all that there are.
         topics: Option<Vec<OffsetFetchRequestTopics>>,
+        /// Not those that an open transaction may change (KIP-447).
+        only_stable: bool,
     },
     /// To forget offsets.
     Forget {
@@ -132,10 +149,8 @@ impl GroupCall {
                 error_code: code.code(),
                 ..LeaveGroupResponse::default()
             }),
-            GroupCall::Commit(request, _) => {
-                let partitions = request.topics.iter().map(|topic| topic.partitions.len());
-                GroupAnswer::Committed(vec![code; partitions.sum()])
-            }
+            GroupCall::Commit(request, _) => refused_commit(request, code),
+            GroupCall::CommitInTransaction(commit) => refused_commit(&commit.request, code),
             GroupCall::Fetch { .. } => GroupAnswer::Fetched(Err(code)),
             GroupCall::Forget { .. } => GroupAnswer::Forgotten(Err(code)),
             GroupCall::Describe { group } => GroupAnswer::Described(DescribedGroup {
@@ -147,6 +162,12 @@ impl GroupCall {
             GroupCall::Delete { .. } => GroupAnswer::Deleted(code),
         }
     }
+}
+
+/// The same code for each partition of a commit.
+fn refused_commit(request: &OffsetCommitRequest, code: ErrorCode) -> GroupAnswer {
+    let partitions = request.topics.iter().map(|topic| topic.partitions.len());
+    GroupAnswer::Committed(vec![code; partitions.sum()])
 }
 
 /// Where a coordinator puts its effects. Reused from event to event.

@@ -11,7 +11,8 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::offsets::Committed;
-use super::request::Caller;
+use super::request::{Caller, TxnProducer};
+pub use crate::model::coordinator::WriteError;
 use crate::model::error_code::ErrorCode;
 use crate::wire::codec::EncodeError;
 use crate::wire::offsets_topic::{
@@ -19,17 +20,6 @@ use crate::wire::offsets_topic::{
 };
 use crate::wire::protocol::join_group::JoinGroupResponse;
 use crate::wire::record::{BatchBuilder, Compression};
-
-/// Why records did not get into the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WriteError {
-    /// The partition is not led here any more.
-    NotLeader,
-    /// They are larger than the topic allows.
-    TooLarge,
-    /// Not now; it may be tried again.
-    Unavailable,
-}
 
 /// What is done once records are committed, or lost.
 #[derive(Debug)]
@@ -40,6 +30,16 @@ pub(super) enum Write {
         caller: Caller,
         codes: Vec<ErrorCode>,
         group: ByteString,
+        offsets: Vec<(ByteString, i32, Committed)>,
+    },
+    /// A transaction has offsets that count with its end, and the caller is told.
+    Propose {
+        /// Who waits, with the codes for all partitions.
+        caller: Caller,
+        codes: Vec<ErrorCode>,
+        group: ByteString,
+        /// Whose transaction it is.
+        producer: TxnProducer,
         offsets: Vec<(ByteString, i32, Committed)>,
     },
     /// The members of this generation get their assignments.
@@ -120,6 +120,16 @@ impl Writes {
         }
     }
 
+    /// The number of what is given to the log next: larger than those of all that is in it.
+    pub(super) fn upcoming(&self) -> u64 {
+        self.next + 1
+    }
+
+    /// So many records were in the log.
+    pub(super) fn begin_behind(&mut self, records: u64) {
+        self.next = self.next.max(records);
+    }
+
     /// Takes note of what follows, and gives its number.
     pub(super) fn push(&mut self, write: Write) -> u64 {
         self.next += 1;
@@ -169,7 +179,30 @@ impl Writes {
 
     /// The records as one batch.
     pub(super) fn batch(&self, now_ms: i64, records: &[Record]) -> Result<Bytes, TooLarge> {
+        self.fill(BatchBuilder::new(Compression::None), now_ms, records)
+    }
+
+    /// The records as one batch of a producer's transaction. It has no sequence: the producer does
+    /// not know of it.
+    pub(super) fn batch_of(
+        &self,
+        producer: TxnProducer,
+        now_ms: i64,
+        records: &[Record],
+    ) -> Result<Bytes, TooLarge> {
         let mut builder = BatchBuilder::new(Compression::None);
+        builder
+            .producer(producer.id, producer.epoch, -1)
+            .transactional();
+        self.fill(builder, now_ms, records)
+    }
+
+    fn fill(
+        &self,
+        mut builder: BatchBuilder,
+        now_ms: i64,
+        records: &[Record],
+    ) -> Result<Bytes, TooLarge> {
         for record in records {
             let (key, value) = match record {
                 Record::Offset(key, value) => (

@@ -68,6 +68,17 @@ impl Coordinator {
                 let answer = GroupAnswer::Committed(commit_codes(codes, result));
                 turn.answer(caller, answer);
             }
+            Write::Propose {
+                caller,
+                codes,
+                producer,
+                offsets,
+                ..
+            } => {
+                group.finish_proposal(producer, offsets, result.is_ok());
+                let answer = GroupAnswer::Committed(commit_codes(codes, result));
+                turn.answer(caller, answer);
+            }
             Write::Assign {
                 generation,
                 assignment,
@@ -109,6 +120,7 @@ impl Coordinator {
 fn group_of(write: &Write) -> Option<ByteString> {
     match write {
         Write::Commit { group, .. }
+        | Write::Propose { group, .. }
         | Write::Assign { group, .. }
         | Write::Forget { group, .. }
         | Write::Remove { group, .. } => Some(group.clone()),
@@ -120,7 +132,7 @@ fn group_of(write: &Write) -> Option<ByteString> {
 /// Tells whoever waits for records that nobody will hear of.
 pub(super) fn refuse(write: Write, code: ErrorCode, turn: &mut Turn<'_>) {
     match write {
-        Write::Commit { caller, codes, .. } => {
+        Write::Commit { caller, codes, .. } | Write::Propose { caller, codes, .. } => {
             let codes = commit_codes(codes, Err(WriteError::NotLeader));
             turn.answer(caller, GroupAnswer::Committed(codes));
         }
@@ -156,5 +168,6 @@ fn group_code(error: WriteError) -> ErrorCode {
         WriteError::NotLeader => ErrorCode::NotCoordinator,
         WriteError::TooLarge => ErrorCode::UnknownServerError,
         WriteError::Unavailable => ErrorCode::CoordinatorNotAvailable,
+        WriteError::Fenced => ErrorCode::InvalidProducerEpoch,
     }
 }

@@ -83,7 +83,7 @@ impl PartitionLog {
     ) -> Result<Appended, AppendError> {
         self.check_batches(now, records, rules, batches)?;
         if rules.idempotence
-            && let Some(old) = self.check_sequences(batches)?
+            && let Some(old) = self.check_sequences(batches, rules)?
         {
             return Ok(self.answer_duplicate(&old));
         }
@@ -186,6 +186,7 @@ impl PartitionLog {
     fn check_sequences(
         &self,
         batches: &[SentBatch],
+        rules: AppendRules,
     ) -> Result<Option<RememberedBatch>, AppendError> {
         let mut checker = self.producers.checker();
         for (place, batch) in batches.iter().enumerate() {
@@ -194,11 +195,11 @@ impl PartitionLog {
                 continue;
             }
             if header.attributes.is_control() {
-                self.check_marker(batch)?;
+                self.check_marker(batch, rules)?;
                 continue;
             }
             match checker.check(header) {
-                SequenceCheck::InOrder => self.check_transaction(header)?,
+                SequenceCheck::InOrder => self.check_transaction(header, rules)?,
                 // A client sends one batch at a time; half a repetition would be ambiguous.
                 SequenceCheck::Duplicate(old) if place == 0 && batches.len() == 1 => {
                     return Ok(Some(old));
@@ -213,11 +214,16 @@ impl PartitionLog {
     }
 
     /// Checks the end of a transaction.
-    fn check_marker(&self, batch: &SentBatch) -> Result<(), AppendError> {
+    fn check_marker(&self, batch: &SentBatch, rules: AppendRules) -> Result<(), AppendError> {
         let header = &batch.checked.header;
         let Some(marker) = EndMarker::of_batch(&batch.bytes) else {
             return Ok(());
         };
+        let (id, epoch) = (header.producer_id, header.producer_epoch);
+        if rules.epoch_rises && self.producers.is_open_in(id, epoch) {
+            // It is of an earlier transaction than the one that is open.
+            return Err(AppendError::ProducerFenced);
+        }
         let checked = self.producers.check_marker(header, &marker);
         checked.map_err(|refusal| match refusal {
             MarkerRefusal::ProducerFenced => AppendError::ProducerFenced,
@@ -226,7 +232,11 @@ impl PartitionLog {
     }
 
     /// Checks that a batch may go on with the transaction of its producer, or begin one.
-    fn check_transaction(&self, header: &BatchHeader) -> Result<(), AppendError> {
+    fn check_transaction(
+        &self,
+        header: &BatchHeader,
+        rules: AppendRules,
+    ) -> Result<(), AppendError> {
         let is_open = self.producers.open_since(header.producer_id).is_some();
         if !header.attributes.is_transactional() {
             return if is_open {
@@ -234,6 +244,10 @@ impl PartitionLog {
             } else {
                 Ok(())
             };
+        }
+        let (id, epoch) = (header.producer_id, header.producer_epoch);
+        if !rules.may_begin && !self.producers.is_open_in(id, epoch) {
+            return Err(AppendError::NoTransaction);
         }
         let open = self.producers.open_count();
         if !is_open && (self.producers.is_full_of_open() || self.aborted.is_full(open)) {

@@ -126,6 +126,11 @@ pub struct AppendRules {
     pub client: bool,
     /// Producer ids, epochs and sequences are checked and remembered.
     pub idempotence: bool,
+    /// The coordinator of the producer's transaction knows of this partition: a batch may begin it
+    /// here. Without it a batch may only go on with one that is open (KIP-890).
+    pub may_begin: bool,
+    /// The epoch of a marker is greater than that of the records that it ends (KIP-1228).
+    pub epoch_rises: bool,
 }
 
 impl AppendRules {
@@ -133,15 +138,29 @@ impl AppendRules {
     pub const CLIENT: AppendRules = AppendRules {
         client: true,
         idempotence: true,
+        may_begin: false,
+        epoch_rises: false,
+    };
+    /// A produce request in a transaction whose coordinator was asked.
+    pub const VERIFIED: AppendRules = AppendRules {
+        may_begin: true,
+        ..AppendRules::CLIENT
+    };
+    /// What the broker writes for a producer, in a transaction whose coordinator was asked.
+    pub const ON_BEHALF: AppendRules = AppendRules {
+        client: false,
+        ..AppendRules::VERIFIED
     };
     /// The end of a transaction.
     pub const MARKER: AppendRules = AppendRules {
         client: false,
-        idempotence: true,
+        ..AppendRules::CLIENT
     };
     /// The broker's own records.
     pub const INTERNAL: AppendRules = AppendRules {
         client: false,
         idempotence: false,
+        may_begin: false,
+        epoch_rises: false,
     };
 }

@@ -80,6 +80,8 @@ pub enum LogEvent {
         /// What the disk said.
         error: DiskError,
     },
+    /// A pass of compaction ended, or was given up.
+    Compacted(CompactionReport),
     /// The answer to `handle_stop`: everything is durable and closed.
     Stopped,
     /// The answer to `handle_delete`: the directory is gone.
@@ -89,6 +91,25 @@ pub enum LogEvent {
         /// What happened, to which file, what to do.
         sentence: Box<str>,
     },
+}
+
+/// What a pass of compaction did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompactionReport {
+    /// False if it was given up: for a stop, a full disk, or damage.
+    pub is_whole: bool,
+    /// Below this offset each key occurs once, if it is whole.
+    pub clean_end: Offset,
+    /// Keys that it found in the dirty part.
+    pub keys: usize,
+    /// Bytes that it read: the dirty part, and then all of the log.
+    pub read_bytes: u64,
+    /// Bytes that it wrote.
+    pub written_bytes: u64,
+    /// By how much the log became smaller.
+    pub removed_bytes: u64,
+    /// How long it took, in microseconds.
+    pub took_us: u64,
 }
 
 /// When a round went through its stages.
@@ -180,6 +201,8 @@ pub enum AppendError {
     ProducerFenced,
     /// A newer coordinator has ended a transaction of the producer here.
     CoordinatorFenced,
+    /// A batch of a transaction that is not open here, and whose coordinator was not asked.
+    NoTransaction,
     /// A batch outside of a transaction, from a producer that has one open here.
     TransactionOpen,
     /// So many transactions were aborted here, or are open, that no further one may begin.
@@ -206,6 +229,9 @@ impl fmt::Display for AppendError {
             }
             AppendError::ProducerFenced => f.write_str("the producer epoch is old"),
             AppendError::CoordinatorFenced => f.write_str("the coordinator epoch is old"),
+            AppendError::NoTransaction => f.write_str(
+                "the batch belongs to a transaction that has ended here, or has not begun",
+            ),
             AppendError::TransactionOpen => f.write_str(
                 "the producer has a transaction open, and the batch is not a part of it",
             ),

@@ -154,6 +154,9 @@ impl SequenceChecker<'_> {
     /// Checks the next batch of the append.
     pub fn check(&mut self, header: &BatchHeader) -> SequenceCheck {
         assert!(header.producer_id >= 0);
+        if header.base_sequence < 0 {
+            return self.state.check_epoch(header);
+        }
         let known = self.first.iter().chain(&self.others);
         let mut known = known.filter(|(id, _)| *id == header.producer_id);
         let in_append = known.next();
@@ -338,6 +341,16 @@ impl ProducerState {
             }
             _ => check_next(newest, header),
         }
+    }
+
+    /// Checks a batch that the broker writes for a producer: it has no sequence.
+    fn check_epoch(&self, header: &BatchHeader) -> SequenceCheck {
+        let newest = self.producers.get(&header.producer_id);
+        let newest = newest.and_then(Producer::newest);
+        if newest.is_some_and(|newest| header.producer_epoch < newest.producer_epoch) {
+            return SequenceCheck::Fenced;
+        }
+        SequenceCheck::InOrder
     }
 
     /// Remembers an appended batch. Batches at or above `durable_end` may yet be lost.

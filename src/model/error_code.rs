@@ -126,6 +126,8 @@ error_codes! {
     TransactionalIdAuthorizationFailed = 53,
     /// No authorizer is configured.
     SecurityDisabled = 54,
+    /// It was not tried, because a part of the same request was refused.
+    OperationNotAttempted = 55,
     /// The disk failed.
     KafkaStorageError = 56,
     /// The producer id is not known to this partition.
@@ -200,4 +202,8 @@ error_codes! {
     MismatchedEndpointType = 114,
     /// The kind of endpoint is not supported.
     UnsupportedEndpointType = 115,
+    /// Only to abort the transaction is left.
+    TransactionAbortable = 120,
+    /// The regular expression cannot be read.
+    InvalidRegularExpression = 128,
 }

@@ -36,7 +36,7 @@ pub const FEATURES: &[Feature] = &[
     },
     Feature {
         name: "transaction.version",
-        level: 0,
+        level: 2,
     },
 ];
 

@@ -9,6 +9,7 @@
 pub mod block_buffer;
 pub mod buffer_pool;
 pub mod cleaner;
+pub mod coordinator;
 pub mod cores;
 pub mod disk;
 pub mod error_code;

@@ -44,6 +44,8 @@ pub struct MarkerRequest {
     pub producer_epoch: i16,
     /// How it ended.
     pub marker: EndMarker,
+    /// True if its epoch is greater than that of the records that it ends (KIP-1228).
+    pub epoch_rises: bool,
 }
 
 /// An append that the log was too busy to take.
@@ -71,8 +73,26 @@ impl Partition {
         disk: &mut DiskQueue,
         events: &mut Vec<PartitionEvent>,
     ) {
-        let rules = AppendRules::CLIENT;
+        self.handle_append_as(now, request, AppendRules::CLIENT, disk, events);
+    }
+
+    /// Appends a batch by these rules. `Produced` says how it ended, now or later.
+    pub fn handle_append_as(
+        &mut self,
+        now: Now,
+        request: AppendRequest,
+        rules: AppendRules,
+        disk: &mut DiskQueue,
+        events: &mut Vec<PartitionEvent>,
+    ) {
         self.append_in_turn(now, Pending { request, rules }, disk, events);
+    }
+
+    /// True if a producer has a transaction open here in this epoch of it: its next batch needs no
+    /// coordinator.
+    #[must_use]
+    pub fn has_transaction(&self, producer_id: i64, producer_epoch: i16) -> bool {
+        self.log.has_transaction(producer_id, producer_epoch)
     }
 
     /// Ends a transaction here. `Produced` says how that ended, once the marker is committed.
@@ -87,6 +107,7 @@ impl Partition {
             producer_id,
             producer_epoch,
             marker,
+            epoch_rises,
             ..
         } = request;
         let append = AppendRequest {
@@ -97,7 +118,10 @@ impl Partition {
         };
         let pending = Pending {
             request: append,
-            rules: AppendRules::MARKER,
+            rules: AppendRules {
+                epoch_rises,
+                ..AppendRules::MARKER
+            },
         };
         self.append_in_turn(now, pending, disk, events);
     }

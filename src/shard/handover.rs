@@ -76,6 +76,7 @@ impl Shard {
         to: ShardId,
         effects: &mut Effects,
     ) {
+        self.end_verifications(Some(slot), effects);
         self.handovers.leaving.insert(slot, to);
         self.on_slot(slot, &mut effects.disk, |partition, disk, events| {
             partition.handle_stop(now, disk, events);

@@ -14,14 +14,18 @@ use super::machine::{Phase, Shard};
 use super::mesh_message::MeshMessage;
 use super::parts::SubId;
 use super::parts::asks::Said;
+use super::parts::produce::ProduceRefusal;
 use super::stage::Stage;
 use crate::config::connections::ConnectionLimits;
+use crate::group;
 use crate::limits::{OPENING_PARTITIONS_MAX, PARTITIONS_MAX};
 use crate::log::{RecoveryReport, RefusedProducers, RoundTimes};
+use crate::model::error_code::ErrorCode;
 use crate::model::ids::{ShardId, TopicId, TopicPartition};
 use crate::model::image::{MetadataImage, PartitionImage};
 use crate::model::time::Now;
-use crate::partition::{DeleteRecordsError, Partition, PartitionEvent, PartitionSpec};
+use crate::partition::{Partition, PartitionEvent, PartitionSpec};
+use crate::txn;
 
 /// Images that are being applied.
 #[derive(Debug, Default)]
@@ -155,6 +159,7 @@ impl Shard {
     }
 
     fn delete_slot(&mut self, now: Now, slot: u32, effects: &mut Effects) {
+        self.end_verifications(Some(slot), effects);
         self.progress.leaving.insert(slot);
         self.progress.busy.insert(slot);
         self.on_slot(slot, &mut effects.disk, |partition, disk, events| {
@@ -288,9 +293,20 @@ impl Shard {
                 waited,
             } => {
                 let sub = SubId::unpack(waiter);
-                if let Some(result) = self.take_group_write(now, sub, result, effects) {
+                let result = self.take_seat_write::<group::Coordinator>(now, sub, result, effects);
+                let result = result.and_then(|result| {
+                    self.take_seat_write::<txn::Coordinator>(now, sub, result, effects)
+                });
+                let result =
+                    result.and_then(|result| self.take_marker_end(now, sub, result, effects));
+                if let Some(result) = result {
+                    let result = result.map_err(ProduceRefusal::from);
                     self.handle_produced(sub, result, waited, effects);
                 }
+                return;
+            }
+            PartitionEvent::Compacted(report) => {
+                self.note_compaction(slot, &report, effects);
                 return;
             }
             PartitionEvent::RoundEnded(round) => {
@@ -299,7 +315,11 @@ impl Shard {
             }
             PartitionEvent::Fetched { read, result } => {
                 let sub = SubId::unpack(read);
-                if let Some(result) = self.take_group_read(now, sub, result, effects) {
+                let result = self.take_seat_read::<group::Coordinator>(now, sub, result, effects);
+                let result = result.and_then(|result| {
+                    self.take_seat_read::<txn::Coordinator>(now, sub, result, effects)
+                });
+                if let Some(result) = result {
                     self.handle_fetched(sub, result, effects);
                 }
                 return;
@@ -309,9 +329,7 @@ impl Shard {
                 return;
             }
             PartitionEvent::RecordsDeleted { waiter, result } => {
-                let result = result
-                    .map(Said::LowWatermark)
-                    .map_err(DeleteRecordsError::from);
+                let result = result.map(Said::LowWatermark).map_err(ErrorCode::from);
                 self.handle_said(SubId::unpack(waiter), result, effects);
                 return;
             }
@@ -324,6 +342,23 @@ impl Shard {
         self.finish_stop(effects);
     }
 
+    /// Makes the coordinators those of the partitions that this shard leads now.
+    fn settle_coordinators(&mut self, now: Now, effects: &mut Effects) {
+        self.settle_seats::<group::Coordinator>(now, effects);
+        self.settle_seats::<txn::Coordinator>(now, effects);
+    }
+
+    /// True if this slot belongs to a topic in which coordinators keep their state.
+    fn keeps_coordinators(&self, slot: u32) -> bool {
+        let Some(partition) = self.partitions.get(slot) else {
+            return false;
+        };
+        [group::OFFSETS_TOPIC, txn::TRANSACTIONS_TOPIC]
+            .iter()
+            .filter_map(|topic| self.image.topics.get(*topic))
+            .any(|topic| topic.id == partition.at().topic_id)
+    }
+
     /// A partition is open.
     fn take_opened(&mut self, now: Now, slot: u32, report: &RecoveryReport, effects: &mut Effects) {
         self.notice_recovery(slot, report, effects);
@@ -332,7 +367,7 @@ impl Shard {
         if !self.progress.leaving.contains(&slot) {
             self.finish_slot(slot);
         }
-        if self.keeps_groups(slot) && self.phase == Phase::Running {
+        if self.keeps_coordinators(slot) && self.phase == Phase::Running {
             self.settle_coordinators(now, effects);
         }
         self.open_waiting(now, effects);

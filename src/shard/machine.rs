@@ -10,6 +10,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use super::api::asks::OwnAsks;
 use super::api::init_producer_id::ProducerIds;
 use super::closings::{ClosedFor, Closings};
 use super::connection::ConnectionTable;
@@ -20,9 +21,10 @@ use super::handover::Handovers;
 use super::image_apply::ImageProgress;
 use super::memory::{MemoryUse, ShardMemory};
 use super::mesh_message::{MeshMessage, Origin};
-use super::numbers::{ShardCounts, ShardNumbers};
+use super::numbers::{CompactionCounts, ShardCounts, ShardNumbers};
 use super::partition_table::PartitionTable;
 use super::parts::PartTable;
+use super::parts::verifications::Verifications;
 use super::request_table::{Call, Continuation, Pending, RequestTable};
 use super::slow_requests::SlowRequests;
 use super::spares::Spares;
@@ -30,10 +32,13 @@ use super::stage::Stage;
 use super::start_progress::StartProgress;
 use super::strays::Strays;
 use super::timers::{Timer, Timers};
+use super::transactions::Transactions;
 use super::volume::VolumeQuestion;
 use crate::config::groups::GroupSettings;
 use crate::config::layers::{BrokerLayers, Settings};
+use crate::config::transactions::TransactionSettings;
 use crate::control::request::{ControlAnswer, ControlRequest};
+use crate::group;
 use crate::model::cleaner::CleanerSettings;
 use crate::model::disk::DiskCompletion;
 use crate::model::error_code::ErrorCode;
@@ -44,6 +49,7 @@ use crate::model::peer::PeerAddress;
 use crate::model::storage::StorageRules;
 use crate::model::time::{MonotonicUs, Now};
 use crate::partition::PartitionEvent;
+use crate::txn;
 
 /// What a shard is told at its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,12 +109,16 @@ pub struct Shard {
     /// A limit of connections is in force: they wait for their admission.
     pub(super) waits_for_admission: bool,
     pub(super) requests: RequestTable,
+    pub(super) own_asks: OwnAsks,
+    pub(super) verifications: Verifications,
     pub(super) fetch_sessions: FetchSessions,
     pub(super) groups: Groups,
+    pub(super) transactions: Transactions,
     pub(super) parts: PartTable,
     pub(super) partitions: PartitionTable,
     pub(super) progress: ImageProgress,
     pub(super) handovers: Handovers,
+    pub(super) compactions: CompactionCounts,
     pub(super) start: StartProgress,
     pub(super) strays: Strays,
     pub(super) volume: VolumeQuestion,
@@ -131,6 +141,7 @@ impl Shard {
         let mut shard = Shard {
             memory: ShardMemory::new(config.memory),
             groups: Groups::new(GroupSettings::of(&config.settings)),
+            transactions: Transactions::new(TransactionSettings::of(&config.settings)),
             connections: ConnectionTable::new(
                 config.connection_idle_ms.map(|ms| ms.saturating_mul(1000)),
             ),
@@ -140,11 +151,14 @@ impl Shard {
             closings: Closings::default(),
             waits_for_admission: false,
             requests: RequestTable::default(),
+            own_asks: OwnAsks::default(),
+            verifications: Verifications::default(),
             fetch_sessions: FetchSessions::default(),
             parts: PartTable::default(),
             partitions: PartitionTable::default(),
             progress: ImageProgress::default(),
             handovers: Handovers::default(),
+            compactions: CompactionCounts::default(),
             start: StartProgress::default(),
             strays: Strays::default(),
             volume: VolumeQuestion::default(),
@@ -199,6 +213,13 @@ impl Shard {
         self.groups.counts()
     }
 
+    /// How many coordinators of transactions it has, how many of them are loading, and their
+    /// transactional ids.
+    #[must_use]
+    pub fn transaction_counts(&self) -> (usize, usize, usize) {
+        self.transactions.counts()
+    }
+
     /// How many fetch sessions it remembers.
     #[must_use]
     pub fn fetch_session_count(&self) -> usize {
@@ -211,6 +232,7 @@ impl Shard {
         let logs = self.memory.total();
         MemoryUse {
             tail_cache_bytes: logs.cached_bytes,
+            compaction_bytes: logs.compacting_bytes,
             append_bytes: logs.unflushed_bytes + self.connections.frame_bytes(),
             read_bytes: logs.reading_bytes + logs.ahead_bytes,
             outbound_bytes: self.connections.outbound_bytes(),
@@ -288,11 +310,12 @@ impl Shard {
 
     fn handle_control_answer(
         &mut self,
+        now: Now,
         request: u64,
         answer: ControlAnswer,
         effects: &mut Effects,
     ) {
-        let Some(answer) = self.take_producer_ids(request, answer, effects) else {
+        let Some(answer) = self.take_producer_ids(now, request, answer, effects) else {
             return;
         };
         if let Some((call, Pending::Control(finish))) = self.requests.remove(request) {
@@ -327,7 +350,7 @@ impl Shard {
                 }
             }
             MeshMessage::ControlAnswer { request, body } => {
-                self.handle_control_answer(request, body, effects);
+                self.handle_control_answer(now, request, body, effects);
             }
             MeshMessage::Produce { request, body } => {
                 self.handle_produce(now, origin, request, body, effects);
@@ -361,15 +384,23 @@ impl Shard {
             MeshMessage::OffsetsFound { request, results } => {
                 self.finish_offsets(request, results, effects);
             }
-            MeshMessage::Asks { request, asks } => self.handle_asks(from, request, asks, effects),
+            MeshMessage::Asks { request, asks } => {
+                self.handle_asks(now, from, request, asks, effects);
+            }
             MeshMessage::Said { request, results } => {
-                self.finish_asks(request, results, effects);
+                self.finish_asks(now, request, results, effects);
             }
             MeshMessage::GroupAsks { request, asks } => {
-                self.handle_group_asks(now, from, request, asks, effects);
+                self.handle_seat_asks::<group::Coordinator>(now, from, request, asks, effects);
             }
             MeshMessage::GroupsSaid { request, answers } => {
-                self.take_group_answers(request, answers, effects);
+                self.take_call_answers::<group::Coordinator>(now, request, answers, effects);
+            }
+            MeshMessage::TxnAsks { request, asks } => {
+                self.handle_seat_asks::<txn::Coordinator>(now, from, request, asks, effects);
+            }
+            MeshMessage::TxnsSaid { request, answers } => {
+                self.take_txn_answers(now, request, answers, effects);
             }
             MeshMessage::Drain { version } => self.handle_drain(from, version, effects),
             MeshMessage::Drained => self.handle_drained(from, effects),
@@ -437,7 +468,9 @@ impl Shard {
         }
         self.phase = Phase::Stopping;
         self.drop_unopened();
-        self.unload_all_groups(now, effects);
+        self.unload_all_seats::<group::Coordinator>(now, effects);
+        self.unload_all_seats::<txn::Coordinator>(now, effects);
+        self.end_verifications(None, effects);
         let slots: Vec<u32> = self.partitions.iter().map(|(slot, _)| slot).collect();
         for slot in slots {
             self.on_slot(slot, &mut effects.disk, |partition, disk, events| {
@@ -466,7 +499,12 @@ impl Shard {
             Timer::StartProgress => self.tell_start(now, effects),
             Timer::Buffers => self.handle_idle_buffers(now, effects),
             Timer::SlowRequests => self.handle_slow_window(effects),
-            Timer::Groups(partition) => self.handle_group_timer(now, partition, effects),
+            Timer::Groups(partition) => {
+                self.handle_seat_timer::<group::Coordinator>(now, partition, effects);
+            }
+            Timer::Transactions(partition) => {
+                self.handle_seat_timer::<txn::Coordinator>(now, partition, effects);
+            }
             Timer::Part(part) => self.handle_part_timeout(part, effects),
             Timer::Partition(slot) => {
                 self.on_slot(slot, &mut effects.disk, |partition, disk, events| {
@@ -564,11 +602,15 @@ impl Machine for Shard {
         self.connections.note_time(now);
         self.close_overdue(now, effects);
         while let Some(timer) = self.timers.pop_due(now) {
-            if let Timer::Partition(slot) = timer {
-                self.note_partition_timer_gone(slot);
-            }
-            if let Timer::Groups(partition) = timer {
-                self.note_group_timer_gone(partition);
+            match timer {
+                Timer::Partition(slot) => self.note_partition_timer_gone(slot),
+                Timer::Groups(partition) => {
+                    self.note_seat_timer_gone::<group::Coordinator>(partition);
+                }
+                Timer::Transactions(partition) => {
+                    self.note_seat_timer_gone::<txn::Coordinator>(partition);
+                }
+                _ => {}
             }
             self.work.push_back(Work::Timer(timer));
         }

@@ -17,12 +17,14 @@ use super::parts::fetch::{FetchParts, FetchedParts};
 use super::parts::offsets::{OffsetLookup, OffsetResult};
 use super::parts::produce::{ProduceBatch, ProduceParts};
 use super::stage::Way;
+use super::transactions::TxnAsk;
 use crate::control::request::{ControlAnswer, ControlRequest};
 use crate::group::GroupAnswer;
 use crate::log::RefusedProducers;
 use crate::model::ids::{ConnectionId, ShardId, TopicPartition};
 use crate::model::image::MetadataImage;
 use crate::model::peer::PeerAddress;
+use crate::txn::TxnAnswer;
 
 /// Where a message comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,6 +180,20 @@ pub enum MeshMessage {
         request: u64,
         /// Places and answers.
         answers: Vec<(usize, GroupAnswer)>,
+    },
+    /// Calls to coordinators of transactions of the shard that gets this.
+    TxnAsks {
+        /// Comes back with `TxnsSaid`.
+        request: u64,
+        /// What.
+        asks: Vec<TxnAsk>,
+    },
+    /// What they say to some of the calls of a request; the others follow.
+    TxnsSaid {
+        /// Of the request.
+        request: u64,
+        /// Places and answers.
+        answers: Vec<(usize, TxnAnswer)>,
     },
     /// The offsets.
     OffsetsFound {

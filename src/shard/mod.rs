@@ -6,6 +6,7 @@
 
 pub mod api;
 mod closings;
+mod compactions;
 pub mod connection;
 pub mod contract;
 pub mod control_shard;
@@ -20,12 +21,14 @@ pub mod numbers;
 mod partition_table;
 pub mod parts;
 mod request_table;
+mod seats;
 pub mod slow_requests;
 mod spares;
 pub mod stage;
 mod start_progress;
 mod strays;
 mod timers;
+pub mod transactions;
 mod volume;
 
 pub use closings::ClosedFor;

@@ -8,16 +8,18 @@
 //! Bounded by: `CONNECTIONS_PER_SHARD_MAX` times `REQUESTS_IN_FLIGHT_PER_CONNECTION_MAX`.
 
 use super::api::asks::AsksPending;
+use super::api::calls::CallsPending;
 use super::api::fetch::FetchPending;
-use super::api::groups::GroupsPending;
 use super::api::list_offsets::OffsetsPending;
 use super::api::produce::ProducePending;
 use super::api::{ApiError, Reply};
 use super::connection::SlotId;
 use super::machine::Shard;
 use crate::control::request::ControlAnswer;
+use crate::group::GroupAnswer;
 use crate::model::number_map::NumberMap;
 use crate::model::time::MonotonicUs;
+use crate::txn::TxnAnswer;
 use crate::wire::protocol::describe_log_dirs::DescribeLogDirsRequest;
 
 /// What every handler knows of the request it answers.
@@ -53,7 +55,9 @@ pub enum Pending {
     /// The size of the volume.
     Volume(DescribeLogDirsRequest),
     /// The coordinators of groups.
-    Groups(GroupsPending),
+    Groups(CallsPending<GroupAnswer>),
+    /// The coordinators of transactions.
+    Transactions(CallsPending<TxnAnswer>),
     /// The controller.
     Control(Continuation),
 }

@@ -24,6 +24,8 @@ pub enum Timer {
     StartProgress,
     /// Something is due at the coordinator of this partition of the offsets topic.
     Groups(u32),
+    /// Something is due at the coordinator of this partition of the topic of transactions.
+    Transactions(u32),
     /// Aligned buffers have waited long enough for their next use.
     Buffers,
     /// How many slow requests were not told is to be told.
@@ -41,6 +43,8 @@ impl Timer {
             Timer::Buffers => 7,
             Timer::SlowRequests => 11,
             Timer::Groups(partition) => (u64::from(partition) + 3) << 2 | 3,
+            // Behind those of groups, whose partitions are numbered with 32 bits.
+            Timer::Transactions(partition) => (u64::from(partition) + (1 << 33)) << 2 | 3,
         }
     }
 }

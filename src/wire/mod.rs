@@ -8,7 +8,9 @@
 
 pub mod checksum;
 pub mod codec;
+mod coordinator_record;
 pub mod offsets_topic;
 pub mod protocol;
 pub mod record;
 pub mod schema;
+pub mod transaction_topic;

@@ -14,9 +14,10 @@
 use bytes::Bytes;
 use bytestring::ByteString;
 
-use super::codec::{DecodeError, EncodeError, Reader, Writer};
-use super::protocol::describe::{Place, WireStruct, WireType, messages, since};
-use crate::limits::{DECODED_BYTES_PER_RESPONSE_BYTE, GROUP_MEMBERS_MAX};
+use super::codec::{DecodeError, EncodeError, Reader};
+use super::coordinator_record::{self, checked_version, value_reader};
+use super::protocol::describe::{WireStruct, messages, since};
+use crate::limits::GROUP_MEMBERS_MAX;
 use crate::model::ids::Uuid;
 
 /// Version of the key of a committed offset; 0 has the same fields.
@@ -150,7 +151,7 @@ impl GroupMetadataKey {
 impl OffsetCommitValue {
     /// Reads the value of a record.
     pub fn decode(bytes: Bytes) -> Result<OffsetCommitValue, DecodeError> {
-        let mut reader = Reader::with_memory_per_byte(bytes, DECODED_BYTES_PER_RESPONSE_BYTE);
+        let mut reader = value_reader(bytes);
         let version = checked_version(&mut reader, OFFSET_VALUE_MAX)?;
         read(&mut reader, version)
     }
@@ -167,7 +168,7 @@ impl OffsetCommitValue {
 impl GroupMetadataValue {
     /// Reads the value of a record.
     pub fn decode(bytes: Bytes) -> Result<GroupMetadataValue, DecodeError> {
-        let mut reader = Reader::with_memory_per_byte(bytes, DECODED_BYTES_PER_RESPONSE_BYTE);
+        let mut reader = value_reader(bytes);
         let version = checked_version(&mut reader, GROUP_VALUE_MAX)?;
         read(&mut reader, version)
     }
@@ -178,33 +179,15 @@ impl GroupMetadataValue {
     }
 }
 
-fn checked_version(reader: &mut Reader, max: i16) -> Result<i16, DecodeError> {
-    let version = reader.read_i16()?;
-    if (0..=max).contains(&version) {
-        return Ok(version);
-    }
-    // No API has this number; the version is what is said.
-    let api_key = -1;
-    Err(DecodeError::Version { api_key, version })
-}
-
 /// The first version of every layout with tagged fields.
 const FLEXIBLE_FROM: i16 = 4;
 
 fn read<M: WireStruct + Default>(reader: &mut Reader, version: i16) -> Result<M, DecodeError> {
-    let place = Place::message(M::LAYOUT.name, version, version >= FLEXIBLE_FROM);
-    let mut message = M::default();
-    message.read_over(reader, place)?;
-    reader.expect_end()?;
-    Ok(message)
+    coordinator_record::read(reader, version, version >= FLEXIBLE_FROM)
 }
 
 fn write<M: WireStruct>(message: &M, version: i16) -> Result<Bytes, EncodeError> {
-    let mut writer = Writer::new();
-    writer.write_i16(version);
-    let place = Place::message(M::LAYOUT.name, version, version >= FLEXIBLE_FROM);
-    WireType::write(message, &mut writer, place)?;
-    Ok(Bytes::from(writer.finish().concat()))
+    coordinator_record::write(message, version, version >= FLEXIBLE_FROM)
 }
 
 #[cfg(test)]

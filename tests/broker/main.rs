@@ -23,4 +23,5 @@ mod recovery;
 mod settings;
 mod slow_requests;
 mod survival;
+mod transactions;
 mod volume;

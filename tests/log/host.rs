@@ -170,7 +170,7 @@ impl Host {
     }
 
     pub fn append(&mut self, records: &Bytes) -> Result<Appended, AppendError> {
-        self.append_with(records, AppendRules::CLIENT)
+        self.append_with(records, AppendRules::VERIFIED)
     }
 
     pub fn append_with(

@@ -378,3 +378,89 @@ proptest! {
         play(seed, 200);
     }
 }
+
+#[test]
+fn a_batch_may_go_on_with_a_transaction_but_begin_one_only_if_its_coordinator_knows() {
+    let mut host = Host::new(9, config());
+    let late = host.append_with(&sent(1, 0, 0, true), AppendRules::CLIENT);
+    assert_eq!(late.map(|_| ()), Err(AppendError::NoTransaction));
+    host.append_with(&sent(1, 0, 0, true), AppendRules::VERIFIED)
+        .expect("its coordinator was asked");
+    assert!(host.log.has_transaction(1, 0) && !host.log.has_transaction(1, 1));
+    host.append_with(&sent(1, 0, 1, true), AppendRules::CLIENT)
+        .expect("the transaction is open");
+    let repeated = host.append_with(&sent(1, 0, 1, true), AppendRules::CLIENT);
+    assert!(repeated.expect("a repetition").duplicate);
+    end(&mut host, 1, 0, true).expect("it is open");
+    let late = host.append_with(&sent(1, 0, 2, true), AppendRules::CLIENT);
+    assert_eq!(late.map(|_| ()), Err(AppendError::NoTransaction));
+    let other_epoch = host.append_with(&sent(1, 1, 0, true), AppendRules::CLIENT);
+    assert_eq!(other_epoch.map(|_| ()), Err(AppendError::NoTransaction));
+    settle(&mut host);
+    assert_eq!(
+        stable(&host),
+        host.log.durable_end_offset(),
+        "nothing hangs"
+    );
+}
+
+#[test]
+fn a_marker_of_version_2_ends_no_transaction_of_its_own_epoch() {
+    let mut host = Host::new(9, config());
+    let rising = AppendRules {
+        epoch_rises: true,
+        ..AppendRules::MARKER
+    };
+    let end = |host: &mut Host, epoch| {
+        let batch = marker(true).batch(1, epoch, START_MS);
+        host.append_with(&batch, rising).map(|_| ())
+    };
+    host.append(&sent(1, 4, 0, true)).expect("begins");
+    assert_eq!(end(&mut host, 4), Err(AppendError::ProducerFenced));
+    assert_eq!(end(&mut host, 5), Ok(()));
+    assert_eq!(end(&mut host, 5), Ok(()), "a coordinator may repeat it");
+    host.append(&sent(1, 5, 0, true))
+        .expect("the next one begins");
+    assert_eq!(
+        end(&mut host, 5),
+        Err(AppendError::ProducerFenced),
+        "a late repetition"
+    );
+    assert_eq!(end(&mut host, 6), Ok(()));
+}
+
+/// A batch that the broker writes for a producer, like offsets of a group.
+fn on_behalf(producer: i64, epoch: i16) -> Bytes {
+    let mut builder = BatchBuilder::new(Compression::None);
+    builder.producer(producer, epoch, -1).transactional();
+    builder.append(START_MS, Some(b"k"), Some(b"offset"), &[]);
+    builder.build()
+}
+
+#[test]
+fn what_the_broker_writes_for_a_producer_has_no_sequence_but_an_epoch() {
+    let mut host = Host::new(9, config());
+    let client = host.append(&on_behalf(1, 4));
+    assert!(matches!(client, Err(AppendError::Batch(_))), "{client:?}");
+    for _ in 0..3 {
+        let appended = host.append_with(&on_behalf(1, 4), AppendRules::ON_BEHALF);
+        assert!(!appended.expect("no sequence to be checked").duplicate);
+    }
+    let old = host.append_with(&on_behalf(1, 3), AppendRules::ON_BEHALF);
+    assert_eq!(old.map(|_| ()), Err(AppendError::ProducerFenced));
+    settle(&mut host);
+    assert_eq!(stable(&host), 0);
+    // A crash: the batches are read again, and the transaction is open as before.
+    host.disk.crash();
+    host.reopen(config());
+    assert_eq!((stable(&host), host.log.open_transaction(1)), (0, Some(0)));
+    end(&mut host, 1, 4, true).expect("it is open");
+    settle(&mut host);
+    assert_eq!(stable(&host), 4);
+    host.stop();
+    host.reopen(config());
+    let old = host.append_with(&on_behalf(1, 3), AppendRules::ON_BEHALF);
+    assert_eq!(old.map(|_| ()), Err(AppendError::ProducerFenced));
+    host.append_with(&on_behalf(1, 4), AppendRules::ON_BEHALF)
+        .expect("its epoch is known");
+}

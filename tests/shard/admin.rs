@@ -259,7 +259,7 @@ fn producer_ids_are_unique_over_shards_and_blocks() {
 }
 
 #[test]
-fn a_transactional_producer_is_told_that_there_is_no_coordinator() {
+fn a_transactional_producer_that_has_not_looked_for_its_coordinator_is_sent_to_it() {
     let mut broker = Broker::new(1);
     let client = broker.connect(0);
     let request = InitProducerIdRequest {
@@ -267,7 +267,7 @@ fn a_transactional_producer_is_told_that_there_is_no_coordinator() {
         ..InitProducerIdRequest::default()
     };
     let response = call(&mut broker, client, 4, &request);
-    assert_eq!((response.error_code, response.producer_id), (15, -1));
+    assert_eq!((response.error_code, response.producer_id), (16, -1));
     let empty = InitProducerIdRequest {
         transactional_id: Some("".into()),
         ..InitProducerIdRequest::default()

@@ -413,8 +413,8 @@ fn a_feature_keeps_the_only_level_it_has() {
             ("metadata.version", 29, 1, 95),
             ("metadata.version", 29, 3, 95),
             ("metadata.version", -1, 3, 95),
-            ("transaction.version", 0, 1, 0),
-            ("transaction.version", 2, 1, 95),
+            ("transaction.version", 2, 1, 0),
+            ("transaction.version", 1, 2, 95),
             ("no.such.version", 1, 1, 95),
         ] {
             assert_eq!(
@@ -446,7 +446,11 @@ fn finalized_features_are_told_and_level_0_only_to_those_who_can_read_it() {
             .iter()
             .map(|one| (one.name.clone(), one.max_version_level))
             .collect();
-        assert_eq!(finalized, [("metadata.version".into(), 30)]);
+        let expected = [
+            ("metadata.version".into(), 30),
+            ("transaction.version".into(), 2),
+        ];
+        assert_eq!(finalized, expected);
         assert!(response.finalized_features_epoch >= 0);
         let has_zero = response
             .supported_features

@@ -197,7 +197,7 @@ fn describe_cluster_names_the_brokers_and_refuses_other_endpoints() {
 }
 
 #[test]
-fn the_coordinator_of_a_transaction_is_answered_with_15_for_now() {
+fn the_coordinator_of_a_transaction_is_found_and_its_topic_made() {
     let mut broker = Broker::new(1);
     let client = broker.connect(0);
     let one = FindCoordinatorRequest {
@@ -207,7 +207,7 @@ fn the_coordinator_of_a_transaction_is_answered_with_15_for_now() {
     };
     for version in 1..=3 {
         let response = call(&mut broker, client, version, &one);
-        assert_eq!((response.error_code, response.node_id), (15, -1));
+        assert_eq!((response.error_code, response.node_id), (0, 7));
     }
     let keys: Vec<ByteString> = vec!["a".into(), "b".into()];
     let several = FindCoordinatorRequest {
@@ -221,6 +221,6 @@ fn the_coordinator_of_a_transaction_is_answered_with_15_for_now() {
         .into_iter()
         .map(|one| (one.key, one.error_code))
         .collect();
-    let expected: Vec<(ByteString, i16)> = keys.into_iter().map(|key| (key, 15)).collect();
+    let expected: Vec<(ByteString, i16)> = keys.into_iter().map(|key| (key, 0)).collect();
     assert_eq!(answered, expected);
 }

@@ -197,11 +197,13 @@ fn late_append(broker: &mut Broker, records: Bytes) {
         place,
         at,
         records,
+        producer: None,
         outcome: None,
     };
     let body = ProduceParts {
         acks: Acks::Leader,
         timeout_ms: 1000,
+        transaction: None,
         batches: vec![batch],
     };
     // Nobody waits for the answer under this number.

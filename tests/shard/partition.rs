@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use furlong::config::layers::{BrokerLayers, Settings};
 use furlong::config::topic;
-use furlong::log::{AppendError, LogConfig, RoundTimes};
+use furlong::log::{AppendError, AppendRules, LogConfig, RoundTimes};
 use furlong::model::disk::{DiskQueue, DiskRequest};
 use furlong::model::ids::{BrokerId, TopicPartition, Uuid};
 use furlong::model::storage::StorageRules;
@@ -116,8 +116,13 @@ impl Bench {
             acks,
             records,
         };
-        self.partition
-            .handle_append(self.now, request, &mut self.queue, &mut self.events);
+        self.partition.handle_append_as(
+            self.now,
+            request,
+            AppendRules::VERIFIED,
+            &mut self.queue,
+            &mut self.events,
+        );
     }
 
     fn produced(&mut self) -> Vec<(u64, Result<i64, ProduceError>)> {
@@ -346,6 +351,7 @@ fn end_transaction(bench: &mut Bench, waiter: u64, producer_id: i64, is_commit: 
             is_commit,
             coordinator_epoch: 0,
         },
+        epoch_rises: false,
     };
     bench
         .partition

@@ -207,8 +207,9 @@ fn zstd_needs_version_7_and_transactions_are_refused() {
     let mut builder = BatchBuilder::new(Compression::None);
     builder.append(1_700_000_000_000, None, Some(b"v"), &[]);
     builder.producer(5, 0, 0).transactional();
+    // It names no transactional id.
     let answer = produce(&mut broker, client, "t", 0, builder.build());
-    assert_eq!(answer.error_code, 48);
+    assert_eq!(answer.error_code, 53);
 }
 
 #[test]

@@ -8,7 +8,7 @@
 use super::{BrokerSetting, dynamic, fixed, int, long};
 use crate::config::broker_table::Use::{Engine, Ignored};
 use crate::config::definition::Check;
-use crate::config::definition::ConfigType::{Boolean, Double, Int, List, Long, Short, String};
+use crate::config::definition::ConfigType::{Boolean, Double, Int, List, Long, String};
 
 /// The settings of this part, sorted by name.
 pub(super) const CLUSTER_SETTINGS: &[BrokerSetting] = &[
@@ -223,14 +223,6 @@ pub(super) const CLUSTER_SETTINGS: &[BrokerSetting] = &[
         Ignored,
         "Without effect on a single broker.",
     ),
-    fixed(
-        "transaction.max.timeout.ms",
-        Int,
-        Some("900000"),
-        int(1),
-        Ignored,
-        "Longest transaction timeout that a producer may ask for.",
-    ),
     dynamic(
         "transaction.partition.verification.enable",
         Boolean,
@@ -238,33 +230,6 @@ pub(super) const CLUSTER_SETTINGS: &[BrokerSetting] = &[
         Check::Boolean,
         Ignored,
         "Without effect: there are no transactions.",
-    ),
-    fixed(
-        "transaction.state.log.min.isr",
-        Int,
-        Some("2"),
-        int(1),
-        Ignored,
-        "Smallest ISR of the topic of transactions.",
-    ),
-    fixed(
-        "transaction.state.log.num.partitions",
-        Int,
-        Some("50"),
-        int(1),
-        Ignored,
-        "Partitions of the topic of transactions.",
-    ),
-    fixed(
-        "transaction.state.log.replication.factor",
-        Short,
-        Some("3"),
-        Check::Whole {
-            min: 1,
-            max: 32_767,
-        },
-        Ignored,
-        "Replication factor of the topic of transactions.",
     ),
     dynamic(
         "unclean.leader.election.enable",

@@ -2,9 +2,9 @@
 //! The table of broker settings, as Kafka 4.3 names them.
 //!
 //! Owns: [`BROKER_SETTINGS`], made of one part for each matter (`cluster`, `groups`, `log`,
-//! `network`), and the names that are known but not in it (`foreign`). Invariants: sorted by name;
-//! every default passes its own check; at most 45 settings are read, and 10 more by groups (several
-//! names for one thing are one).
+//! `network`, `transactions`), and the names that are known but not in it (`foreign`). Invariants: sorted by name;
+//! every default passes its own check; at most 45 settings are read, and 10 more by groups and 7
+//! by transactions (several names for one thing are one).
 //! Runs on: any core (constants). Bounded by: the table.
 
 mod cluster;
@@ -12,12 +12,14 @@ mod foreign;
 mod groups;
 mod log;
 mod network;
+mod transactions;
 
 use self::cluster::CLUSTER_SETTINGS;
 pub use self::foreign::{FOREIGN_NAMES, is_foreign, refusal_of_foreign};
 use self::groups::GROUP_SETTINGS;
 use self::log::LOG_SETTINGS;
 use self::network::NETWORK_SETTINGS;
+use self::transactions::TRANSACTION_SETTINGS;
 use super::definition::{Check, ConfigType};
 
 /// What this broker does with a setting.
@@ -99,8 +101,11 @@ const fn long(min: i64) -> Check {
     Check::Whole { min, max: i64::MAX }
 }
 
-const COUNT: usize =
-    CLUSTER_SETTINGS.len() + GROUP_SETTINGS.len() + LOG_SETTINGS.len() + NETWORK_SETTINGS.len();
+const COUNT: usize = CLUSTER_SETTINGS.len()
+    + GROUP_SETTINGS.len()
+    + LOG_SETTINGS.len()
+    + NETWORK_SETTINGS.len()
+    + TRANSACTION_SETTINGS.len();
 
 /// Every broker setting, sorted by name.
 pub static BROKER_SETTINGS: [BrokerSetting; COUNT] = merged();
@@ -113,8 +118,9 @@ const fn merged() -> [BrokerSetting; COUNT] {
         GROUP_SETTINGS,
         LOG_SETTINGS,
         NETWORK_SETTINGS,
+        TRANSACTION_SETTINGS,
     ];
-    let mut next = [0; 4];
+    let mut next = [0; 5];
     let mut filled = 0;
     while filled < COUNT {
         let mut least = parts.len();

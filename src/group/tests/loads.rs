@@ -111,6 +111,7 @@ fn nothing_is_answered_before_the_log_is_read() {
     let fetch = GroupCall::Fetch {
         group: GROUP.into(),
         topics: None,
+        only_stable: false,
     };
     assert_eq!(bench.ask(fetch), GroupAnswer::Fetched(Err(loading)));
     let list = GroupCall::List { states: Vec::new() };

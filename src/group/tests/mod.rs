@@ -8,6 +8,7 @@ mod loads;
 mod random;
 mod sessions;
 mod statics;
+mod transactions;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -358,6 +359,7 @@ impl Bench {
         let call = GroupCall::Fetch {
             group: GROUP.into(),
             topics: Some(topics),
+            only_stable: false,
         };
         match self.ask(call) {
             GroupAnswer::Fetched(Ok(topics)) => topics[0].partitions[0].committed_offset,

@@ -72,6 +72,15 @@ impl ProducerState {
         self.producers.get(&producer_id)?.open_since
     }
 
+    /// True if a producer has a transaction open in this epoch of it.
+    #[must_use]
+    pub fn is_open_in(&self, producer_id: i64, producer_epoch: i16) -> bool {
+        let producer = self.producers.get(&producer_id);
+        let open = producer.filter(|producer| producer.open_since.is_some());
+        let newest = open.and_then(Producer::newest);
+        newest.is_some_and(|newest| newest.producer_epoch == producer_epoch)
+    }
+
     /// True if no further transaction can be remembered.
     #[must_use]
     pub fn is_full_of_open(&self) -> bool {

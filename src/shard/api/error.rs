@@ -41,7 +41,7 @@ impl From<AppendError> for ErrorCode {
             AppendError::OutOfOrderSequence => ErrorCode::OutOfOrderSequenceNumber,
             AppendError::ProducerFenced => ErrorCode::InvalidProducerEpoch,
             AppendError::CoordinatorFenced => ErrorCode::TransactionCoordinatorFenced,
-            AppendError::TransactionOpen => ErrorCode::InvalidTxnState,
+            AppendError::NoTransaction | AppendError::TransactionOpen => ErrorCode::InvalidTxnState,
             AppendError::TooManyTransactions => ErrorCode::PolicyViolation,
         }
     }

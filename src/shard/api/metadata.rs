@@ -13,6 +13,7 @@ use bytestring::ByteString;
 
 use super::describe_cluster::CLUSTER_OPERATIONS;
 use super::groups::offsets_topic;
+use super::transactions::transactions_topic;
 use super::{ApiError, Arrival, Reply};
 use crate::control::request::{ControlAnswer, ControlRequest, NewTopic, Refusal};
 use crate::control::topic_name;
@@ -22,6 +23,7 @@ use crate::model::image::{MetadataImage, PartitionImage, TopicImage};
 use crate::shard::groups::is_internal;
 use crate::shard::machine::Shard;
 use crate::shard::request_table::Call;
+use crate::txn::TRANSACTIONS_TOPIC;
 use crate::wire::protocol::metadata::{
     MetadataRequest, MetadataRequestTopic, MetadataResponse, MetadataResponseBroker,
     MetadataResponsePartition, MetadataResponseTopic,
@@ -112,6 +114,7 @@ fn missing_topics(shard: &Shard, request: &MetadataRequest) -> Vec<NewTopic> {
         .filter(|name| !image.topics.contains_key(*name) && topic_name::check(name).is_ok())
         .collect();
     let new = missing.into_iter().map(|name| match is_internal(name) {
+        true if name == TRANSACTIONS_TOPIC => transactions_topic(shard),
         true => offsets_topic(shard),
         false => NewTopic {
             name: name.clone(),

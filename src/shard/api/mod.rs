@@ -6,9 +6,12 @@
 //! answers with a code.
 //! Runs on: the shard that accepted the connection. Bounded by: the frame.
 
+pub mod add_offsets_to_txn;
+pub mod add_partitions_to_txn;
 pub mod alter_configs;
 pub mod api_versions;
 pub mod asks;
+pub mod calls;
 pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_groups;
@@ -21,6 +24,8 @@ pub mod describe_log_dirs;
 pub mod describe_producers;
 pub mod describe_quorum;
 pub mod describe_topic_partitions;
+pub mod describe_transactions;
+pub mod end_txn;
 pub mod error;
 pub mod fetch;
 pub mod find_coordinator;
@@ -33,6 +38,7 @@ pub mod leave_group;
 pub mod list_config_resources;
 pub mod list_groups;
 pub mod list_offsets;
+pub mod list_transactions;
 pub mod metadata;
 pub mod offset_commit;
 pub mod offset_delete;
@@ -42,7 +48,10 @@ pub mod produce;
 mod produce_before_v3;
 mod resource;
 pub mod sync_group;
+pub mod transactions;
+pub mod txn_offset_commit;
 pub mod update_features;
+pub mod write_txn_markers;
 
 use std::ops::RangeInclusive;
 
@@ -242,6 +251,27 @@ pub static APIS: &[Api] = &[
         offset_for_leader_epoch::handle,
     ),
     Api::new(
+        ApiKey::AddPartitionsToTxn,
+        add_partitions_to_txn::VERSIONS,
+        add_partitions_to_txn::handle,
+    ),
+    Api::new(
+        ApiKey::AddOffsetsToTxn,
+        add_offsets_to_txn::VERSIONS,
+        add_offsets_to_txn::handle,
+    ),
+    Api::new(ApiKey::EndTxn, end_txn::VERSIONS, end_txn::handle),
+    Api::new(
+        ApiKey::WriteTxnMarkers,
+        write_txn_markers::VERSIONS,
+        write_txn_markers::handle,
+    ),
+    Api::new(
+        ApiKey::TxnOffsetCommit,
+        txn_offset_commit::VERSIONS,
+        txn_offset_commit::handle,
+    ),
+    Api::new(
         ApiKey::DescribeConfigs,
         describe_configs::VERSIONS,
         describe_configs::handle,
@@ -295,6 +325,16 @@ pub static APIS: &[Api] = &[
         ApiKey::DescribeProducers,
         describe_producers::VERSIONS,
         describe_producers::handle,
+    ),
+    Api::new(
+        ApiKey::DescribeTransactions,
+        describe_transactions::VERSIONS,
+        describe_transactions::handle,
+    ),
+    Api::new(
+        ApiKey::ListTransactions,
+        list_transactions::VERSIONS,
+        list_transactions::handle,
     ),
     Api::new(
         ApiKey::ListConfigResources,

@@ -24,10 +24,12 @@ use crate::shard::contract::Effects;
 use crate::shard::groups::is_internal;
 use crate::shard::machine::Shard;
 use crate::shard::mesh_message::MeshMessage;
-use crate::shard::parts::produce::{ProduceBatch, ProduceParts};
+use crate::shard::parts::produce::{InTransaction, ProduceBatch, ProduceParts, ProduceRefusal};
+use crate::shard::parts::verify::may_pass;
 use crate::shard::parts::{AnswerPlace, PLACES_MAX};
 use crate::shard::request_table::{Call, Pending};
 use crate::shard::stage::{Subject, Way};
+use crate::txn::Producer;
 use crate::wire::protocol::produce::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, PartitionProduceData, PartitionProduceResponse,
     ProduceRequest, ProduceResponse, TopicProduceResponse,
@@ -45,6 +47,12 @@ const ZSTD_FROM: i16 = 7;
 
 /// First version that tells where the leader is (KIP-951).
 const LEADER_FROM: i16 = 10;
+
+/// First version whose clients know that a transaction can only be aborted (KIP-1050).
+const ABORTABLE_FROM: i16 = 11;
+
+/// First version that adds its partitions to the transaction by itself (KIP-890).
+const ADDS_FROM: i16 = 12;
 
 /// First version that names topics by id (KIP-516).
 const IDS_FROM: i16 = 13;
@@ -73,10 +81,21 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
         return Ok(Reply::Close);
     }
     let timeout_ms = u64::try_from(request.timeout_ms).unwrap_or(0);
+    let transaction = request.transactional_id.take();
+    let transaction = transaction.map(|transactional_id| InTransaction {
+        transactional_id,
+        adds: call.version >= ADDS_FROM,
+    });
     let mut batches = std::mem::take(&mut shard.spares.batches_by_shard);
     batches.resize_with(usize::from(shard.config.shard_count), Vec::new);
     let answer = shard.spares.produce_answers.take();
-    let mut pending = plan(shard, &call, &mut request, answer, &mut batches);
+    let refusal = transaction.as_ref().and_then(|_| check_producers(&request));
+    let admits = Admits {
+        version: call.version,
+        in_transaction: transaction.is_some(),
+        refusal,
+    };
+    let mut pending = plan(shard, admits, &mut request, answer, &mut batches);
     shard.spares.produce_requests.give(request);
     pending.outstanding = batches.iter().filter(|list| !list.is_empty()).count();
     let reply = if pending.outstanding == 0 {
@@ -93,6 +112,7 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
             number,
             acks,
             timeout_ms,
+            transaction.as_ref(),
             &mut batches,
             arrival.effects,
         );
@@ -108,6 +128,7 @@ fn hand_out(
     request: u64,
     acks: Acks,
     timeout_ms: u64,
+    transaction: Option<&InTransaction>,
     by_shard: &mut [Vec<ProduceBatch>],
     effects: &mut Effects,
 ) {
@@ -119,6 +140,7 @@ fn hand_out(
         let body = ProduceParts {
             acks,
             timeout_ms,
+            transaction: transaction.cloned(),
             batches,
         };
         let message = MeshMessage::Produce { request, body };
@@ -129,7 +151,7 @@ fn hand_out(
 /// The frame of the answer, and which batches go to which shard.
 fn plan(
     shard: &Shard,
-    call: &Call,
+    admits: Admits,
     request: &mut ProduceRequest,
     mut answer: ProduceResponse,
     batches: &mut [Vec<ProduceBatch>],
@@ -143,7 +165,7 @@ fn plan(
     let mut subject = Subject::default();
     let topics = request.topic_data.iter_mut().zip(&mut answer.responses);
     for (place, (topic, answers)) in topics.enumerate() {
-        let image = if call.version >= IDS_FROM {
+        let image = if admits.version >= IDS_FROM {
             let image = shard.image().topic_by_id(topic.topic_id);
             image.ok_or(ErrorCode::UnknownTopicId)
         } else {
@@ -159,10 +181,10 @@ fn plan(
                     ErrorCode::InvalidRequiredAcks,
                     "acks is none of -1, 0 and 1",
                 ),
-                Some(_) => admit(shard, call.version, image, partition),
+                Some(_) => admit(shard, admits, image, partition),
             };
             match admission {
-                Ok((at, owner, records)) => {
+                Ok((at, owner, producer, records)) => {
                     subject.add(at);
                     let place = AnswerPlace {
                         topic: place,
@@ -172,6 +194,7 @@ fn plan(
                         place,
                         at,
                         records,
+                        producer,
                         outcome: None,
                     });
                 }
@@ -191,8 +214,45 @@ fn plan(
     }
 }
 
-/// A batch that may go to its shard, or the code and message of its refusal.
-type Admission = Result<(TopicPartition, ShardId, Bytes), (ErrorCode, Option<ByteString>)>;
+/// What holds for all batches of a request.
+#[derive(Clone, Copy)]
+struct Admits {
+    version: i16,
+    /// It names a transaction.
+    in_transaction: bool,
+    /// Why none of it is taken.
+    refusal: Option<(ErrorCode, &'static str)>,
+}
+
+/// All transactional batches of a request are of one producer, as it has one transaction.
+fn check_producers(request: &ProduceRequest) -> Option<(ErrorCode, &'static str)> {
+    let partitions = request
+        .topic_data
+        .iter()
+        .flat_map(|topic| &topic.partition_data);
+    let mut producer = None;
+    for records in partitions.filter_map(|partition| partition.records.as_ref()) {
+        let Ok(header) = BatchHeader::parse(records) else {
+            continue;
+        };
+        if !header.attributes.is_transactional() {
+            continue;
+        }
+        let this = (header.producer_id, header.producer_epoch);
+        if *producer.get_or_insert(this) != this {
+            return Some((
+                ErrorCode::InvalidProducerIdMapping,
+                "the batches of the transaction are of more than one producer",
+            ));
+        }
+    }
+    None
+}
+
+/// A batch that may go to its shard, with its producer if it is part of a transaction, or the code
+/// and message of its refusal.
+type Admission =
+    Result<(TopicPartition, ShardId, Option<Producer>, Bytes), (ErrorCode, Option<ByteString>)>;
 
 fn refuse(code: ErrorCode, message: &'static str) -> Admission {
     Err((code, Some(ByteString::from_static(message))))
@@ -202,10 +262,13 @@ fn refuse(code: ErrorCode, message: &'static str) -> Admission {
 /// since version 3).
 fn admit(
     shard: &Shard,
-    version: i16,
+    admits: Admits,
     topic: Result<&Arc<TopicImage>, ErrorCode>,
     partition: &mut PartitionProduceData,
 ) -> Admission {
+    if let Some((code, message)) = admits.refusal {
+        return refuse(code, message);
+    }
     let topic = topic.map_err(|code| (code, None))?;
     if is_internal(&topic.name) {
         return refuse(
@@ -239,19 +302,26 @@ fn admit(
             "a partition takes exactly one record batch in each request",
         );
     }
+    let mut producer = None;
     if header.attributes.is_transactional() {
-        return refuse(
-            ErrorCode::InvalidTxnState,
-            "this broker has no transactions yet",
-        );
+        if !admits.in_transaction {
+            return refuse(
+                ErrorCode::TransactionalIdAuthorizationFailed,
+                "the batch is part of a transaction, and the request does not name it",
+            );
+        }
+        producer = Some(Producer {
+            id: header.producer_id,
+            epoch: header.producer_epoch,
+        });
     }
-    if version < ZSTD_FROM && header.attributes.compression() == Ok(Compression::Zstd) {
+    if admits.version < ZSTD_FROM && header.attributes.compression() == Ok(Compression::Zstd) {
         return refuse(
             ErrorCode::UnsupportedCompressionType,
             "zstd needs version 7 of the request",
         );
     }
-    Ok((at, owner, records))
+    Ok((at, owner, producer, records))
 }
 
 /// The code for bytes that are no batch. A batch that is not whole and a message of the old formats
@@ -309,6 +379,7 @@ impl Shard {
         let Some((call, Pending::Produce(pending))) = self.requests.get_mut(request) else {
             return;
         };
+        let version = call.version;
         for batch in batches.drain(..) {
             let AnswerPlace { topic, partition } = batch.place;
             let answer = &mut pending.answer.responses[topic].partition_responses[partition];
@@ -317,7 +388,12 @@ impl Shard {
                 .expect("a part comes back when all of it has ended")
             {
                 Ok(produced) => take_success(answer, produced),
-                Err(error) => take_error(answer, &error),
+                Err(ProduceRefusal::Partition(error)) => take_error(answer, &error),
+                Err(ProduceRefusal::Coordinator(code)) => take_unverified(answer, version, code),
+                Err(ProduceRefusal::Late) => {
+                    let error = ProduceError::Append(AppendError::NoTransaction);
+                    take_error(answer, &error);
+                }
             }
         }
         self.spares.batches.give(batches);
@@ -377,6 +453,31 @@ fn take_error(answer: &mut PartitionProduceResponse, error: &ProduceError) {
         _ => Vec::new(),
     };
     answer.error_message = Some(ByteString::from(error.to_string()));
+}
+
+/// The coordinator of the transaction did not confirm it. What may pass is a code on which producers
+/// of every age send again, and look for no leader (as in Kafka).
+fn take_unverified(answer: &mut PartitionProduceResponse, version: i16, code: ErrorCode) {
+    let (told, why) = match code {
+        code if may_pass(code) => (
+            ErrorCode::NotEnoughReplicas,
+            "the coordinator of the transaction could not say yet whether the partition belongs to it",
+        ),
+        ErrorCode::ProducerFenced => (
+            ErrorCode::InvalidProducerEpoch,
+            "the producer has a newer epoch",
+        ),
+        ErrorCode::TransactionAbortable if version < ABORTABLE_FROM => (
+            ErrorCode::InvalidTxnState,
+            "the partition was not added to the transaction",
+        ),
+        ErrorCode::InvalidTxnState | ErrorCode::TransactionAbortable => {
+            (code, "the partition was not added to the transaction")
+        }
+        code => (code, "the coordinator of the transaction refused the batch"),
+    };
+    answer.error_code = told.code();
+    answer.error_message = Some(ByteString::from_static(why));
 }
 
 fn blame(error: &BatchError) -> Option<BatchIndexAndErrorMessage> {

@@ -5,10 +5,13 @@
 //! every one of its questions has been. Runs on: the shard that owns the partitions.
 //! Bounded by: the requests in flight.
 
+use super::markers::TxnMarker;
 use super::{Part, SubId};
 use crate::model::disk::DiskQueue;
+use crate::model::error_code::ErrorCode;
 use crate::model::ids::{LeaderEpoch, Offset, ShardId, TopicPartition};
-use crate::partition::{DeleteRecordsError, FetchError, Partition, ProducerFact};
+use crate::model::time::Now;
+use crate::partition::{DeleteRecordsError, Partition, PartitionEvent, ProducerFact};
 use crate::shard::contract::Effects;
 use crate::shard::machine::Shard;
 use crate::shard::mesh_message::MeshMessage;
@@ -40,6 +43,8 @@ pub enum Question {
     Size,
     /// That the records below this offset go.
     DeleteRecords(Offset),
+    /// That a transaction ends there.
+    Marker(TxnMarker),
 }
 
 /// What a partition says.
@@ -53,6 +58,8 @@ pub enum Said {
     Size(u64),
     /// To `DeleteRecords`: the first offset that is left.
     LowWatermark(Offset),
+    /// To `Marker`: it is committed.
+    Ended,
 }
 
 /// How one question ended.
@@ -61,7 +68,7 @@ pub struct AskResult {
     /// Of the question.
     pub place: usize,
     /// The outcome.
-    pub result: Result<Said, DeleteRecordsError>,
+    pub result: Result<Said, ErrorCode>,
 }
 
 /// Questions under way for one request.
@@ -69,17 +76,18 @@ pub struct AskResult {
 pub struct AsksPart {
     asker: ShardId,
     request: u64,
-    /// Places in the request, in the order of the questions.
-    places: Vec<usize>,
+    pub(super) asks: Vec<Ask>,
     results: Vec<AskResult>,
 }
 
 /// What the partition says at once; nothing if it says it later.
 fn put(
+    now: Now,
     partition: &mut Partition,
     sub: SubId,
     question: Question,
     disk: &mut DiskQueue,
+    events: &mut Vec<PartitionEvent>,
 ) -> Result<Option<Said>, DeleteRecordsError> {
     match question {
         Question::EndOfEpoch {
@@ -95,6 +103,10 @@ fn put(
             let started = partition.handle_delete_records(sub.pack(), offset, disk)?;
             Ok(started.map(Said::LowWatermark))
         }
+        Question::Marker(marker) => {
+            partition.handle_marker(now, marker.request(sub), disk, events);
+            Ok(None)
+        }
     }
 }
 
@@ -102,6 +114,7 @@ impl Shard {
     /// Asks for a request of `asker`.
     pub(in crate::shard) fn handle_asks(
         &mut self,
+        now: Now,
         asker: ShardId,
         request: u64,
         asks: Vec<Ask>,
@@ -111,8 +124,8 @@ impl Shard {
         let part = AsksPart {
             asker,
             request,
-            places: asks.iter().map(|ask| ask.place).collect(),
             results: Vec::with_capacity(asks.len()),
+            asks: asks.clone(),
         };
         self.parts.insert(number, Part::Asks(part));
         for (place, ask) in asks.into_iter().enumerate() {
@@ -120,13 +133,17 @@ impl Shard {
                 part: number,
                 place,
             };
-            let said = self.on_partition(ask.at, &mut effects.disk, |partition, disk, _| {
-                put(partition, sub, ask.question, disk)
+            if let Question::Marker(marker) = ask.question {
+                self.refuse_late(ask.at, &marker, effects);
+            }
+            let said = self.on_partition(ask.at, &mut effects.disk, |partition, disk, events| {
+                put(now, partition, sub, ask.question, disk, events)
             });
-            match said.unwrap_or(Err(FetchError::NotLeader.into())) {
-                Ok(None) => {}
-                Ok(Some(said)) => self.handle_said(sub, Ok(said), effects),
-                Err(error) => self.handle_said(sub, Err(error), effects),
+            match said {
+                Some(Ok(None)) => {}
+                Some(Ok(Some(said))) => self.handle_said(sub, Ok(said), effects),
+                Some(Err(error)) => self.handle_said(sub, Err(error.into()), effects),
+                None => self.handle_said(sub, Err(ErrorCode::NotLeaderOrFollower), effects),
             }
         }
     }
@@ -135,15 +152,15 @@ impl Shard {
     pub(in crate::shard) fn handle_said(
         &mut self,
         sub: SubId,
-        result: Result<Said, DeleteRecordsError>,
+        result: Result<Said, ErrorCode>,
         effects: &mut Effects,
     ) {
         let Some(Part::Asks(part)) = self.parts.get_mut(sub.part) else {
             return;
         };
-        let place = part.places[sub.place];
+        let place = part.asks[sub.place].place;
         part.results.push(AskResult { place, result });
-        if part.results.len() < part.places.len() {
+        if part.results.len() < part.asks.len() {
             return;
         }
         if let Some(Part::Asks(part)) = self.parts.remove(sub.part) {

@@ -9,8 +9,11 @@
 
 pub mod asks;
 pub mod fetch;
+pub mod markers;
 pub mod offsets;
 pub mod produce;
+pub mod verifications;
+pub mod verify;
 
 use crate::model::ids::ShardId;
 use crate::model::number_map::NumberMap;

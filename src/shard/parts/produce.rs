@@ -5,9 +5,12 @@
 //! Runs on: the shard that owns the partitions. Bounded by: the requests in flight.
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use super::{AnswerPlace, Part, SubId};
 use crate::limits::PRODUCE_WAIT_MS_MIN;
+use crate::log::AppendRules;
+use crate::model::error_code::ErrorCode;
 use crate::model::ids::{ShardId, TopicPartition};
 use crate::model::time::{MonotonicUs, Now};
 use crate::partition::{AppendRequest, AppendWait, ProduceError, Produced};
@@ -17,6 +20,7 @@ use crate::shard::machine::Shard;
 use crate::shard::mesh_message::{MeshMessage, Origin};
 use crate::shard::stage::{Stage, Way};
 use crate::shard::timers::Timer;
+use crate::txn::Producer;
 
 /// Appends that one shard asks of another.
 #[derive(Debug)]
@@ -25,8 +29,31 @@ pub struct ProduceParts {
     pub acks: Acks,
     /// How long it waits for the in-sync replicas.
     pub timeout_ms: u64,
+    /// The transaction that batches are part of.
+    pub transaction: Option<InTransaction>,
     /// The batches.
     pub batches: Vec<ProduceBatch>,
+}
+
+/// What a request says of its transaction.
+#[derive(Clone, Debug)]
+pub struct InTransaction {
+    /// The transactional id.
+    pub transactional_id: ByteString,
+    /// True if its partitions are added to the transaction by it (KIP-890), false if they have to
+    /// have been added.
+    pub adds: bool,
+}
+
+/// Why a batch was not appended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ProduceRefusal {
+    /// The partition refused it.
+    Partition(ProduceError),
+    /// The coordinator of its transaction did not confirm that it is a part of it.
+    Coordinator(ErrorCode),
+    /// Its transaction ended while the coordinator was asked.
+    Late,
 }
 
 /// A batch for one partition. It comes back without its records and with its outcome.
@@ -38,8 +65,16 @@ pub struct ProduceBatch {
     pub at: TopicPartition,
     /// The batch.
     pub records: Bytes,
+    /// Whose transaction it is a part of, if it is.
+    pub producer: Option<Producer>,
     /// How the append ended, once it has.
-    pub outcome: Option<Result<Produced, ProduceError>>,
+    pub outcome: Option<Result<Produced, ProduceRefusal>>,
+}
+
+impl From<ProduceError> for ProduceRefusal {
+    fn from(error: ProduceError) -> ProduceRefusal {
+        ProduceRefusal::Partition(error)
+    }
 }
 
 /// Appends under way for one request.
@@ -47,7 +82,8 @@ pub struct ProduceBatch {
 pub struct ProducePart {
     asker: ShardId,
     request: u64,
-    batches: Vec<ProduceBatch>,
+    pub(super) transaction: Option<InTransaction>,
+    pub(super) batches: Vec<ProduceBatch>,
     /// Appends that have not ended.
     waiting: usize,
     deadline: Option<MonotonicUs>,
@@ -70,6 +106,7 @@ impl Shard {
         let mut part = ProducePart {
             asker: origin.shard,
             request,
+            transaction: body.transaction,
             batches: body.batches,
             waiting: count,
             deadline: None,
@@ -83,17 +120,33 @@ impl Shard {
             part.deadline = Some(deadline);
             self.timers.insert(deadline, Timer::Part(number));
         }
+        let is_in_transaction = part.transaction.is_some();
         self.parts.insert(number, Part::Produce(part));
+        let mut questions = Vec::new();
         for place in 0..count {
             let sub = SubId {
                 part: number,
                 place,
             };
-            self.append(now, sub, body.acks, effects);
+            if is_in_transaction && self.holds_append(sub, body.acks, &mut questions) {
+                continue;
+            }
+            self.append(now, sub, body.acks, AppendRules::CLIENT, effects);
+        }
+        if !questions.is_empty() {
+            self.ask_for_transactions(questions, effects);
         }
     }
 
-    fn append(&mut self, now: Now, sub: SubId, acks: Acks, effects: &mut Effects) {
+    /// Appends a batch of a part by these rules.
+    pub(super) fn append(
+        &mut self,
+        now: Now,
+        sub: SubId,
+        acks: Acks,
+        rules: AppendRules,
+        effects: &mut Effects,
+    ) {
         let Some(Part::Produce(part)) = self.parts.get_mut(sub.part) else {
             return;
         };
@@ -110,18 +163,28 @@ impl Shard {
             records,
         };
         let done = self.on_partition(at, &mut effects.disk, |partition, disk, events| {
-            partition.handle_append(now, append, disk, events);
+            partition.handle_append_as(now, append, rules, disk, events);
         });
         if done.is_none() {
-            self.handle_produced(sub, Err(ProduceError::NotLeader), None, effects);
+            self.refuse_append(sub, ProduceError::NotLeader.into(), effects);
         }
+    }
+
+    /// A batch is not appended.
+    pub(super) fn refuse_append(
+        &mut self,
+        sub: SubId,
+        refusal: ProduceRefusal,
+        effects: &mut Effects,
+    ) {
+        self.handle_produced(sub, Err(refusal), None, effects);
     }
 
     /// An append ended.
     pub(in crate::shard) fn handle_produced(
         &mut self,
         sub: SubId,
-        result: Result<Produced, ProduceError>,
+        result: Result<Produced, ProduceRefusal>,
         waited: Option<AppendWait>,
         effects: &mut Effects,
     ) {
@@ -163,15 +226,22 @@ impl Shard {
             return;
         };
         let batches = part.batches.iter().enumerate();
-        let waiting: Vec<(usize, TopicPartition)> = batches
+        let waiting: Vec<(usize, TopicPartition, Option<Producer>)> = batches
             .filter(|(_, batch)| batch.outcome.is_none())
-            .map(|(place, batch)| (place, batch.at))
+            .map(|(place, batch)| (place, batch.at, batch.producer))
             .collect();
-        for (place, at) in waiting {
+        for (place, at, producer) in waiting {
             let sub = SubId {
                 part: number,
                 place,
             };
+            if let Some(producer) = producer
+                && self.verifications.give_up(at, producer.id, sub)
+            {
+                self.note_held_refused(at, sub, effects);
+                self.refuse_append(sub, ProduceError::TimedOut.into(), effects);
+                continue;
+            }
             self.on_partition(at, &mut effects.disk, |partition, _, events| {
                 partition.handle_give_up(sub.pack(), events);
             });

@@ -164,7 +164,7 @@ fn check_header(header: &BatchHeader, rules: &BatchRules) -> Result<(), BatchErr
             timestamp: header.max_timestamp,
         });
     }
-    if !producer_fields_fit(header) {
+    if !producer_fields_fit(header, rules) {
         return Err(BatchError::Producer {
             producer_id: header.producer_id,
             producer_epoch: header.producer_epoch,
@@ -174,13 +174,16 @@ fn check_header(header: &BatchHeader, rules: &BatchRules) -> Result<(), BatchErr
     Ok(())
 }
 
-/// A producer id comes with an epoch, and with a sequence unless the batch is a marker; a
+/// A producer id comes with an epoch, and with a sequence unless the broker wrote the batch; a
 /// transaction has a producer.
-fn producer_fields_fit(header: &BatchHeader) -> bool {
+fn producer_fields_fit(header: &BatchHeader, rules: &BatchRules) -> bool {
     if header.producer_id < 0 {
         return !header.attributes.is_transactional();
     }
-    header.producer_epoch >= 0 && (header.base_sequence >= 0 || header.attributes.is_control())
+    let attributes = header.attributes;
+    let is_brokers = rules.control_allowed && attributes.is_transactional();
+    header.producer_epoch >= 0
+        && (header.base_sequence >= 0 || attributes.is_control() || is_brokers)
 }
 
 /// Walks readable records; returns their largest timestamp.

@@ -7,8 +7,7 @@
 
 use bytes::Bytes;
 
-use super::{PLACE, sub};
-use crate::group::OFFSETS_TOPIC;
+use super::{Coordinates, sub};
 use crate::limits::{GROUP_LOAD_READ_BYTES, GROUP_LOADS_MAX};
 use crate::model::ids::Offset;
 use crate::model::time::Now;
@@ -20,9 +19,9 @@ use crate::wire::record::{BatchHeader, split_batches};
 
 impl Shard {
     /// Lets coordinators read, a bounded number at a time.
-    pub(super) fn read_groups(&mut self, now: Now, effects: &mut Effects) {
+    pub(super) fn read_seats<K: Coordinates>(&mut self, now: Now, effects: &mut Effects) {
         loop {
-            let seats = self.groups.seats.iter();
+            let seats = K::seats(self).seats.iter();
             let reading = seats
                 .clone()
                 .filter(|(_, seat)| seat.read.is_some())
@@ -37,60 +36,60 @@ impl Shard {
                 return;
             }
             let partition = *partition;
-            self.start_group_read(now, partition, effects);
+            self.start_seat_read::<K>(now, partition, effects);
         }
     }
 
-    fn start_group_read(&mut self, now: Now, partition: i32, effects: &mut Effects) {
+    fn start_seat_read<K: Coordinates>(&mut self, now: Now, partition: i32, effects: &mut Effects) {
         let number = self.parts.next_number();
-        let Some(seat) = self.groups.seats.get_mut(&partition) else {
+        let Some(seat) = K::seats_mut(self).seats.get_mut(&partition) else {
             return;
         };
         seat.read = Some(number);
         let (at, from) = (seat.at, fetch_at(seat.next));
-        let read = sub(number).pack();
+        let read = sub::<K>(number).pack();
         let started = self.on_partition(at, &mut effects.disk, |log, disk, _| {
             log.handle_fetch(read, from, GROUP_LOAD_READ_BYTES, true, disk)
         });
         match started.unwrap_or(Err(FetchError::NotLeader)) {
             Ok(FetchStart::Started) => {}
             Ok(FetchStart::Done(fetched)) => {
-                self.take_group_batches(now, partition, Ok(fetched), effects);
+                self.take_seat_batches::<K>(now, partition, Ok(fetched), effects);
             }
-            Err(error) => self.take_group_batches(now, partition, Err(error), effects),
+            Err(error) => self.take_seat_batches::<K>(now, partition, Err(error), effects),
         }
     }
 
     /// Takes what was read, if a coordinator asked for it; else gives it back.
-    pub(in crate::shard) fn take_group_read(
+    pub(in crate::shard) fn take_seat_read<K: Coordinates>(
         &mut self,
         now: Now,
         sub: SubId,
         result: Result<Fetched, FetchError>,
         effects: &mut Effects,
     ) -> Option<Result<Fetched, FetchError>> {
-        if sub.place != PLACE {
+        if sub.place != K::PLACE {
             return Some(result);
         }
-        let mut seats = self.groups.seats.iter();
+        let mut seats = K::seats(self).seats.iter();
         let reader = seats.find(|(_, seat)| seat.read == Some(sub.part));
         let Some((partition, _)) = reader else {
             return Some(result);
         };
         let partition = *partition;
-        self.take_group_batches(now, partition, result, effects);
-        self.read_groups(now, effects);
+        self.take_seat_batches::<K>(now, partition, result, effects);
+        self.read_seats::<K>(now, effects);
         None
     }
 
-    fn take_group_batches(
+    fn take_seat_batches<K: Coordinates>(
         &mut self,
         now: Now,
         partition: i32,
         result: Result<Fetched, FetchError>,
         effects: &mut Effects,
     ) {
-        let Some(seat) = self.groups.seats.get_mut(&partition) else {
+        let Some((seat, out)) = K::seats_mut(self).with_out(partition) else {
             return;
         };
         seat.read = None;
@@ -104,9 +103,11 @@ impl Shard {
             Err(error) => {
                 seat.is_stuck = true;
                 let sentence = format!(
-                    "{OFFSETS_TOPIC}-{partition} cannot be read at offset {} ({error:?}): its \
-                     groups are not served. Check the disk, and start the broker again.",
-                    seat.next
+                    "{}-{partition} cannot be read at offset {} ({error:?}): its {} are not \
+                     served. Check the disk, and start the broker again.",
+                    K::TOPIC,
+                    seat.next,
+                    K::KEPT
                 );
                 let sentence = sentence.into();
                 effects.process.push(ProcessEffect::Notice { sentence });
@@ -120,18 +121,16 @@ impl Shard {
         if seat.next < fetched.high_watermark && !fetched.records.is_empty() {
             return;
         }
-        let unreadable = seat
-            .coordinator
-            .handle_load_done(now, &mut self.groups.effects);
+        let unreadable = seat.coordinator.handle_load_done(now, out);
         if unreadable > 0 {
             let sentence = format!(
-                "{OFFSETS_TOPIC}-{partition}: {unreadable} records could not be read and were \
-                 passed over."
+                "{}-{partition}: {unreadable} records could not be read and were passed over.",
+                K::TOPIC
             );
             let sentence = sentence.into();
             effects.process.push(ProcessEffect::Notice { sentence });
         }
-        self.settle_groups(now, partition, effects);
+        self.settle_seat::<K>(now, partition, effects);
     }
 }
 

@@ -66,6 +66,7 @@ pub fn broker() -> Boot {
         ("offsets.topic.num.partitions", &*partitions),
         ("group.min.session.timeout.ms", &*session_ms),
         ("group.initial.rebalance.delay.ms", "50"),
+        ("transaction.state.log.num.partitions", "2"),
         // Every request is slow, so the stages of each that is told can be added up.
         ("slow.request.ms", "0"),
     ]

@@ -7,11 +7,13 @@
 
 pub mod groups;
 pub mod keys;
+pub mod transactions;
 
 use std::collections::BTreeSet;
 
 use groups::{Change, GroupEntry};
 use keys::{KeyEntry, Write};
+use transactions::{Transaction, TxnEntry};
 
 /// A partition of a named topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -163,6 +165,8 @@ pub enum Entry {
     Group(GroupEntry),
     /// Something about a compacted topic.
     Key(KeyEntry),
+    /// Something about a transaction.
+    Txn(TxnEntry),
 }
 
 /// All of it.
@@ -176,6 +180,8 @@ pub struct History {
     pub changes: Vec<Change>,
     /// Every record that was written to a compacted topic.
     pub writes: Vec<Write>,
+    /// Every transaction that was begun.
+    pub transactions: Vec<Transaction>,
     /// In order.
     pub entries: Vec<Entry>,
     /// What was seen to be wrong on the spot.

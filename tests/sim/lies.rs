@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use furlong::model::ids::{LeaderEpoch, Uuid};
+use furlong::partition::Isolation;
 use furlong::shard::mesh_message::MeshMessage;
 
 use self::groups::GroupLies;
@@ -48,6 +49,13 @@ impl Lies {
                     Lie::TombstonesMayGo => rules.delete_retention_ms = 0,
                     _ => rules.lag_ms_min = 0,
                 }
+            }
+        }
+        if self.lie == Lie::NothingIsIsolated
+            && let MeshMessage::Fetch { body, .. } = message.as_mut()
+        {
+            for read in &mut body.reads {
+                read.from.isolation = Isolation::ReadUncommitted;
             }
         }
         if self.lie != Lie::EpochStaysAsItWas {

@@ -173,3 +173,8 @@ fn tombstones_that_go_too_early_are_noticed() {
 fn records_that_are_compacted_too_early_are_noticed() {
     expect_noticed(Lie::NoCompactionLag, "K4: ");
 }
+
+#[test]
+fn a_reader_of_committed_records_who_is_told_all_is_noticed() {
+    expect_noticed(Lie::NothingIsIsolated, "T2: ");
+}

@@ -5,6 +5,7 @@
 //! few lines.
 
 use crate::client::member::{MemberPlan, STATIC_NAMES};
+use crate::client::txn_producer::TxnPlan;
 use crate::disk::DiskPlan;
 use crate::prng::{Prng, Salt};
 
@@ -36,6 +37,8 @@ pub enum Lie {
     SharesAreMixed,
     /// A member is told a generation that was before.
     GenerationsGoBack,
+    /// Who reads committed records is told as one who reads all.
+    NothingIsIsolated,
     /// Shards are told that tombstones need not stay.
     TombstonesMayGo,
     /// Shards are told that records may be compacted at once.
@@ -88,6 +91,8 @@ pub struct Plan {
     /// Writers of a compacted topic, and whether each has a producer id; without any there is no
     /// such topic.
     pub key_writers: Vec<bool>,
+    /// Transactional producers; without any there is no topic for them.
+    pub transactional: Vec<TxnPlan>,
     /// What the shell lies about.
     pub lie: Lie,
 }
@@ -125,6 +130,7 @@ impl Plan {
             hostile: prng.chance(300),
             members: draw_members(seed),
             key_writers: draw_key_writers(seed),
+            transactional: draw_transactional(seed),
             lie,
         }
     }
@@ -138,6 +144,22 @@ fn draw_key_writers(seed: u64) -> Vec<bool> {
         return Vec::new();
     }
     (0..prng.between(1, 3)).map(|_| prng.chance(500)).collect()
+}
+
+/// The transactional producers of a run: none in two of three.
+fn draw_transactional(seed: u64) -> Vec<TxnPlan> {
+    let mut prng = Prng::new(seed, Salt::Transactions);
+    if prng.chance(666) {
+        return Vec::new();
+    }
+    let producers = (0..prng.between(1, 3)).map(|_| TxnPlan {
+        // Two may have one id, and fence each other.
+        id: prng.below(2),
+        is_new: prng.chance(600),
+        timeout_ms: i32::try_from(prng.skewed(200, 5_000)).expect("seconds"),
+        pause_us_max: prng.skewed(2_000, 200_000),
+    });
+    producers.collect()
 }
 
 /// The members of a run: none in every other one, which goes on as if there were no groups.

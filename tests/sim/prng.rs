@@ -25,6 +25,8 @@ pub enum Salt {
     Groups = 8,
     /// Who writes to a compacted topic.
     Keys = 9,
+    /// Which transactional producers there are.
+    Transactions = 10,
 }
 
 /// One stream.

@@ -15,6 +15,8 @@ use crate::client::key_writer::KeyWriter;
 use crate::client::member::Member;
 use crate::client::payload::{Sizes, batch_bytes_max};
 use crate::client::producer::{Producer, ProducerPlan};
+use crate::client::txn_producer::TxnProducer;
+use crate::client::txn_reader::TxnReader;
 use crate::client::verifier::Verifier;
 use crate::plan::{Lie, Plan};
 use crate::prng::{Prng, Salt};
@@ -40,7 +42,7 @@ fn clients(plan: &Plan) -> Vec<Box<dyn Client>> {
     let mut clients: Vec<Box<dyn Client>> = vec![
         Box::new(Admin::new(
             plan.topics,
-            !plan.key_writers.is_empty(),
+            (!plan.key_writers.is_empty(), !plan.transactional.is_empty()),
             plan.pause_us_max,
             batch_bytes_max(plan.value_bytes_max),
         )),
@@ -75,6 +77,14 @@ fn clients(plan: &Plan) -> Vec<Box<dyn Client>> {
     if !plan.key_writers.is_empty() {
         for number in 0..2 {
             clients.push(Box::new(KeyReader::new(number, plan.pause_us_max)));
+        }
+    }
+    for producer in &plan.transactional {
+        clients.push(Box::new(TxnProducer::new(producer.clone())));
+    }
+    if !plan.transactional.is_empty() {
+        for number in 0..2 {
+            clients.push(Box::new(TxnReader::new(number, plan.pause_us_max)));
         }
     }
     clients

@@ -162,6 +162,22 @@ stats! {
     compactions: true,
     /// The same for the topic that keeps groups.
     group_compactions: true,
+    /// Transactions that were begun.
+    txns_begun: true,
+    /// Transactions whose commit was acknowledged.
+    txns_committed: true,
+    /// Transactions whose abort was acknowledged.
+    txns_aborted: true,
+    /// Transactional producers that died.
+    txn_deaths: true,
+    /// Transactional producers that had to begin anew: fenced, or out of time.
+    txn_fenced: true,
+    /// Ends of transactions that were asked for once more, late.
+    txn_copies: true,
+    /// Records of transactions that readers of committed ones saw.
+    txn_records_read: true,
+    /// Answers to such readers that held something back.
+    txn_open_seen: true,
     /// Frames of a hostile client.
     hostile_frames: true,
     /// Records in the logs at the end.

@@ -541,6 +541,7 @@ fn wrong(seed: u64, spoilt: Spoilt) -> Vec<String> {
     plan.full_windows = 0;
     plan.members.clear();
     plan.key_writers.clear();
+    plan.transactional.clear();
     crate::run::run_plan(plan, boot(spoilt)).violations
 }
 

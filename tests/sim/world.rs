@@ -252,7 +252,8 @@ impl World {
     /// Stands for the history.
     pub fn fingerprint(&self) -> u64 {
         let history = &self.history;
-        let all = (&history.entries, &history.changes, &history.writes);
+        let facts = (&history.changes, &history.writes, &history.transactions);
+        let all = (&history.entries, facts);
         digest(format!("{all:?}").as_bytes(), self.now_us)
     }
 

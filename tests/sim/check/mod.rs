@@ -18,6 +18,7 @@ mod no_phantom;
 mod order;
 #[cfg(test)]
 mod sample;
+mod transactions;
 mod trimmed;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -111,5 +112,6 @@ pub fn check(history: &History) -> Vec<String> {
     groups::check(&evidence, &mut wrong);
     committed::check(&evidence, &mut wrong);
     keys::check(&evidence, &mut wrong);
+    transactions::check(&evidence, &mut wrong);
     wrong
 }

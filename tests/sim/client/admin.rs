@@ -22,7 +22,9 @@ use furlong::wire::protocol::incremental_alter_configs::{
 use furlong::wire::protocol::metadata::{MetadataRequest, MetadataResponse};
 
 use super::link::{Answer, Link, PATIENCE_US, decode};
-use super::{COMPACTED, Client, ClientEffect, Context, KnownTopic, Phase};
+use super::{
+    COMPACTED, Client, ClientEffect, Context, KnownTopic, Phase, TRANSACTIONAL, is_private,
+};
 use crate::history::{Entry, Place};
 
 /// What a request was for.
@@ -73,9 +75,16 @@ pub struct Admin {
 
 impl Admin {
     /// An administrator who begins by making so many topics.
-    pub fn new(topics: u64, keys: bool, pause_us_max: u64, batch_bytes_max: u64) -> Admin {
-        let compacted = keys.then(|| Wanted {
-            name: COMPACTED.to_owned(),
+    pub fn new(
+        topics: u64,
+        (keys, transactions): (bool, bool),
+        pause_us_max: u64,
+        batch_bytes_max: u64,
+    ) -> Admin {
+        let private = [(keys, COMPACTED), (transactions, TRANSACTIONAL)];
+        let private = private.into_iter().filter(|(is_wanted, _)| *is_wanted);
+        let private = private.map(|(_, name)| Wanted {
+            name: name.to_owned(),
             partitions: 0,
             configs: Vec::new(),
         });
@@ -89,7 +98,7 @@ impl Admin {
         });
         Admin {
             link: Link::new(),
-            wanted: wanted.chain(compacted).collect(),
+            wanted: wanted.chain(private).collect(),
             epochs: std::collections::BTreeMap::new(),
             pause_us_max,
             batch_bytes_max,
@@ -411,7 +420,7 @@ impl Admin {
             } else {
                 Uuid::ZERO
             };
-            let is_compacted = name.starts_with(COMPACTED);
+            let is_private = is_private(&name);
             let known = context
                 .board
                 .topics
@@ -420,7 +429,7 @@ impl Admin {
             match known {
                 Some(known) => {
                     known.partitions = partitions;
-                    known.usable = !known.is_compacted();
+                    known.usable = !is_private;
                     // Made again under the same name: the old id is not usable any more.
                     known.id = if version >= 10 { id } else { known.id };
                 }
@@ -429,7 +438,7 @@ impl Admin {
                     name,
                     id,
                     partitions,
-                    usable: !is_compacted,
+                    usable: !is_private,
                 }),
             }
             for partition in answer.partitions.iter().filter(|_| version >= 7) {

@@ -25,7 +25,9 @@ use super::group_words::{
 use super::link::{Answer, Link, PATIENCE_US, decode};
 use super::{Client, ClientEffect, Context, Phase};
 use crate::history::Place;
-use crate::history::groups::{ALONE_GROUP, CHURN_GROUP, Change, GROUPS, GroupIndex, Outcome};
+use crate::history::groups::{
+    ADMIN_GROUPS, ALONE_GROUP, CHURN_GROUP, Change, GROUPS, GroupIndex, Outcome,
+};
 
 /// What a request was for.
 enum Tag {
@@ -66,7 +68,7 @@ impl GroupAdmin {
             link: Link::new(),
             has_topic: false,
             has_settings: false,
-            last: (0..GROUPS.len()).collect(),
+            last: (0..ADMIN_GROUPS).collect(),
             is_counted: false,
             pause_us_max,
         }
@@ -102,7 +104,7 @@ impl GroupAdmin {
         }
         match context.prng.below(20) {
             0..=4 => {
-                let group = context.prng.index(GROUPS.len());
+                let group = context.prng.index(ADMIN_GROUPS);
                 self.fetch(context, group, false);
             }
             5..=10 => {
@@ -208,7 +210,7 @@ impl GroupAdmin {
     }
 
     fn forget(&mut self, context: &mut Context<'_>) {
-        let group = context.prng.index(GROUPS.len());
+        let group = context.prng.index(ADMIN_GROUPS);
         let Some(place) = GroupAdmin::pick(context) else {
             return;
         };

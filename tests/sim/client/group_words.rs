@@ -347,7 +347,9 @@ pub fn take_fetched(
             Some(told)
         }
         Err(code) => {
-            if !matches!(outcome(code), Some(Outcome::Over | Outcome::Refused)) {
+            let is_unstable = code == ErrorCode::UnstableOffsetCommit.code();
+            let is_now = matches!(outcome(code), Some(Outcome::Over | Outcome::Refused));
+            if !is_unstable && !is_now {
                 context.violation(&format!("OffsetFetch is refused with error {code}"));
             }
             None

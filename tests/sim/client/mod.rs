@@ -15,6 +15,8 @@ pub mod link;
 pub mod member;
 pub mod payload;
 pub mod producer;
+pub mod txn_producer;
+pub mod txn_reader;
 pub mod verifier;
 
 use bytes::Bytes;
@@ -40,6 +42,14 @@ pub enum ClientEffect {
 /// Names of compacted topics begin so.
 pub const COMPACTED: &str = "compacted";
 
+/// Names of topics that only transactional producers write to begin so.
+pub const TRANSACTIONAL: &str = "transactional";
+
+/// True for a topic that is not for everybody.
+pub fn is_private(name: &str) -> bool {
+    name.starts_with(COMPACTED) || name.starts_with(TRANSACTIONAL)
+}
+
 /// A topic as the clients know it from each other.
 #[derive(Clone, Debug)]
 pub struct KnownTopic {
@@ -59,6 +69,11 @@ impl KnownTopic {
     /// True for a topic that only writers and readers of keys use.
     pub fn is_compacted(&self) -> bool {
         self.name.starts_with(COMPACTED)
+    }
+
+    /// True for a topic that only transactional producers write to.
+    pub fn is_transactional(&self) -> bool {
+        self.name.starts_with(TRANSACTIONAL)
     }
 
     /// Its partitions.

@@ -21,7 +21,7 @@ use super::admin::all_topics;
 use super::consumer::fetch_fact;
 use super::link::{Answer, Link, decode};
 use super::payload::{Sizes, make};
-use super::{COMPACTED, Client, ClientEffect, Context, Phase};
+use super::{Client, ClientEffect, Context, Phase, is_private};
 use crate::history::{BatchFact, Entry, Place};
 
 /// `NOT_LEADER_OR_FOLLOWER`: the partition is not open yet.
@@ -222,8 +222,8 @@ impl Verifier {
                 Uuid::ZERO
             };
             self.ids.insert(topic, id);
-            let is_compacted = name.starts_with(COMPACTED);
-            for partition in answer.partitions.iter().filter(|_| !is_compacted) {
+            let is_private = is_private(&name);
+            for partition in answer.partitions.iter().filter(|_| !is_private) {
                 let place = Place {
                     topic,
                     partition: partition.partition_index,

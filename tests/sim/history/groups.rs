@@ -11,8 +11,14 @@ use super::{Entry, History, Place};
 pub type GroupIndex = usize;
 
 /// The groups of a run: one with members that stays, one with members that is deleted now and
-/// then, one without members.
-pub const GROUPS: [&str; 3] = ["lasting-group", "churn-group", "alone-group"];
+/// then, one without members, and one whose offsets go along with transactions.
+pub const GROUPS: [&str; 4] = ["lasting-group", "churn-group", "alone-group", "txn-group"];
+
+/// Groups whose offsets an administrator looks after.
+pub const ADMIN_GROUPS: usize = 3;
+
+/// The group whose offsets only transactions commit.
+pub const TXN_GROUP: GroupIndex = 3;
 
 /// The group that somebody deletes.
 pub const CHURN_GROUP: GroupIndex = 1;

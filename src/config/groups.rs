@@ -7,6 +7,7 @@
 use std::ops::RangeInclusive;
 
 use super::broker::whole as number;
+use super::definition::ConfigError;
 use super::layers::Settings;
 use crate::limits::GROUP_MEMBERS_MAX;
 
@@ -53,6 +54,24 @@ impl GroupSettings {
     }
 }
 
+/// Refuses bounds that no session timeout lies between: no member could ever join.
+///
+/// # Errors
+/// The two settings, with their values.
+pub fn judge(settings: &Settings) -> Result<(), ConfigError> {
+    let session_ms = GroupSettings::of(settings).session_ms;
+    if !session_ms.is_empty() {
+        return Ok(());
+    }
+    let (min, max) = (session_ms.start(), session_ms.end());
+    let sentence = format!(
+        "group.min.session.timeout.ms is {min} and group.max.session.timeout.ms is {max}: no \
+         member of a group could join. The first must not be larger than the second."
+    );
+    let sentence = sentence.into();
+    Err(ConfigError::Conflict { sentence })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,5 +102,28 @@ mod tests {
         assert_eq!(settings.initial_rebalance_delay_ms, 0);
         assert_eq!(settings.members_max, 3);
         assert_eq!(settings.offsets_retention_ms, 60_000);
+    }
+
+    #[test]
+    fn the_shortest_session_may_not_be_longer_than_the_longest() {
+        let set = |min: &str, max: &str| {
+            let set = [
+                ("group.min.session.timeout.ms", min),
+                ("group.max.session.timeout.ms", max),
+            ];
+            judge(&set.map(|(name, value)| (name.into(), value.into())).into())
+        };
+        assert_eq!(judge(&Settings::new()), Ok(()));
+        assert_eq!(set("7000", "7000"), Ok(()));
+        let Err(ConfigError::Conflict { sentence }) = set("7001", "7000") else {
+            panic!("nobody could join");
+        };
+        assert!(
+            sentence.contains("7001") && sentence.contains("7000"),
+            "{sentence}"
+        );
+        // One of them alone meets the default of the other.
+        let alone = [("group.min.session.timeout.ms".into(), "1800001".into())];
+        assert!(judge(&alone.into()).is_err());
     }
 }

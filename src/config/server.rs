@@ -17,7 +17,7 @@ use super::broker::{self, Use};
 use super::definition::{ConfigError, parse_boolean};
 use super::given::{FileForm, GivenSettings, Origin};
 use super::layers::{BrokerLayers, Settings};
-use super::topic;
+use super::{groups, topic};
 use crate::model::cleaner::CleanerSettings;
 use crate::model::cores::CoreChoice;
 use crate::model::ids::BrokerId;
@@ -112,6 +112,7 @@ impl ServerConfig {
     pub fn of(given: &GivenSettings) -> Result<ServerConfig, ConfigError> {
         let (settings, mut notices) = judged(given)?;
         cluster::judge(&settings, node_id(&settings)?)?;
+        groups::judge(&settings)?;
         topic::effective(BrokerLayers::of_file(&settings), &Settings::new())?;
         let listen = listeners::listener(&settings, &mut notices)?;
         let memory_bytes: u64 = number(&settings, "memory.max.bytes")?;

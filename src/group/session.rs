@@ -66,7 +66,9 @@ impl Group {
             State::CompletingRebalance => {
                 self.note_synced(id, turn);
                 self.set_syncing(id, caller, turn);
-                if self.is_leader(id) {
+                // The one that is under way may come to be, and be told; a second one in the log
+                // behind it would be told to others after a restart.
+                if self.is_leader(id) && !turn.writes.assigns(&self.id, self.generation) {
                     self.store_assignment(&request.assignments, turn);
                 }
             }

@@ -154,6 +154,17 @@ impl Writes {
         self.under_way.remove(place).map(|(_, write)| write)
     }
 
+    /// True if an assignment for this generation is on its way to the log.
+    pub(super) fn assigns(&self, id: &ByteString, wanted: i32) -> bool {
+        let mut writes = self.under_way.iter();
+        writes.any(|(_, write)| match write {
+            Write::Assign {
+                group, generation, ..
+            } => group == id && *generation == wanted,
+            _ => false,
+        })
+    }
+
     /// Takes out all.
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = Write> {
         std::mem::take(&mut self.under_way)

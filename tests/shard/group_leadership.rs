@@ -7,16 +7,19 @@
 
 use std::sync::Arc;
 
-use furlong::group::OFFSETS_TOPIC;
+use furlong::group::{OFFSETS_TOPIC, partition_of};
 use furlong::model::ids::BrokerId;
 use furlong::shard::contract::{Event, ProcessEffect};
 use furlong::wire::protocol::heartbeat::HeartbeatRequest;
 use furlong::wire::protocol::join_group::JoinGroupRequest;
 use furlong::wire::protocol::list_groups::ListGroupsRequest;
+use furlong::wire::protocol::offset_commit::OffsetCommitRequest;
 
 use crate::broker::Hold;
 use crate::client::{call, frame, next};
-use crate::groups::{GROUPS, SHARDS, commit, join_request, offsets, ready, stable};
+use crate::groups::{
+    GROUPS, SHARDS, commit, commit_request, join_request, offsets, ready, shard_of, stable,
+};
 
 #[test]
 fn groups_and_offsets_survive_a_restart() {
@@ -153,4 +156,106 @@ fn deleting_a_topic_takes_its_offsets_away() {
     broker.settle();
     broker.add_topic("t", 2, &[]);
     assert_eq!(offsets(&mut broker, client, &["g"], ("t", 0)), [(0, -1)]);
+}
+
+/// The partition that keeps the group of these tests.
+fn kept_in() -> usize {
+    usize::try_from(partition_of("g", 50)).expect("positive")
+}
+
+/// A heartbeat of a member.
+fn heartbeat(id: &str, generation: i32) -> HeartbeatRequest {
+    HeartbeatRequest {
+        group_id: "g".into(),
+        generation_id: generation,
+        member_id: id.into(),
+        group_instance_id: None,
+    }
+}
+
+/// A commit of a member.
+fn commit_of(id: &str, generation: i32, offset: i64) -> OffsetCommitRequest {
+    OffsetCommitRequest {
+        generation_id_or_member_epoch: generation,
+        member_id: id.into(),
+        ..commit_request("g", ("t", 0), offset)
+    }
+}
+
+#[test]
+fn a_group_lives_on_when_its_partition_moves_to_another_shard() {
+    let (mut broker, client) = ready();
+    let (id, generation) = stable(&mut broker, client, "g");
+    let home = shard_of("g");
+    for (offset, step) in (1..).zip([1, 2, 3, 1, 1]) {
+        let to = (home + step) % usize::from(SHARDS);
+        let before = commit_of(&id, generation, offset);
+        let before = call(&mut broker, client, 9, &before);
+        assert_eq!(before.topics[0].partitions[0].error_code, 0);
+        broker.shift(OFFSETS_TOPIC, kept_in(), u16::try_from(to).expect("few"));
+        assert_eq!(broker.shards[to].group_counts().2, 1, "it is here");
+        let groups: usize = broker.shards.iter().map(|one| one.group_counts().2).sum();
+        assert_eq!(groups, 1, "and nowhere else");
+        let alive = call(&mut broker, client, 4, &heartbeat(&id, generation));
+        assert_eq!(alive.error_code, 0);
+        let told = offsets(&mut broker, client, &["g"], ("t", 0));
+        assert_eq!(told, [(0, offset)]);
+    }
+    // Its session has begun anew, and ends like any other.
+    broker.advance_ms(9_999);
+    let alive = call(&mut broker, client, 4, &heartbeat(&id, generation));
+    assert_eq!(alive.error_code, 0);
+    broker.advance_ms(10_001);
+    let gone = call(&mut broker, client, 4, &heartbeat(&id, generation));
+    assert_eq!(gone.error_code, 25);
+}
+
+#[test]
+fn whoever_waits_for_a_group_that_moves_is_told_to_ask_again() {
+    let (mut broker, client) = ready();
+    let (id, generation) = stable(&mut broker, client, "g");
+    let other = broker.connect(2);
+    let new = call(&mut broker, other, 9, &join_request("g", "")).member_id;
+    broker.send(other, frame(3, 9, &join_request("g", &new)));
+    let to = (shard_of("g") + 1) % usize::from(SHARDS);
+    broker.shift(OFFSETS_TOPIC, kept_in(), u16::try_from(to).expect("few"));
+    let (_, told) = next::<JoinGroupRequest>(&mut broker, other, 9).expect("told");
+    assert_eq!(told.error_code, 16);
+    // The rebalance that it had begun is forgotten; the generation that was told is not.
+    let alive = call(&mut broker, client, 4, &heartbeat(&id, generation));
+    assert_eq!(alive.error_code, 0);
+    let new = call(&mut broker, other, 9, &join_request("g", "")).member_id;
+    broker.send(other, frame(4, 9, &join_request("g", &new)));
+    let rejoin = call(&mut broker, client, 9, &join_request("g", &id));
+    assert_eq!(
+        (rejoin.error_code, rejoin.generation_id),
+        (0, generation + 1)
+    );
+    let (_, joined) = next::<JoinGroupRequest>(&mut broker, other, 9).expect("both are there");
+    assert_eq!(
+        (joined.error_code, joined.generation_id),
+        (0, generation + 1)
+    );
+}
+
+#[test]
+fn a_commit_that_is_under_way_when_its_partition_moves_counts_if_it_is_acknowledged() {
+    let (mut broker, client) = ready();
+    let (id, generation) = stable(&mut broker, client, "g");
+    let first = call(&mut broker, client, 9, &commit_of(&id, generation, 1));
+    assert_eq!(first.topics[0].partitions[0].error_code, 0);
+    broker.hold = Hold::Everything;
+    broker.send(client, frame(5, 9, &commit_of(&id, generation, 2)));
+    let to = (shard_of("g") + 1) % usize::from(SHARDS);
+    broker.shift(OFFSETS_TOPIC, kept_in(), u16::try_from(to).expect("few"));
+    broker.release();
+    let (_, answer) = next::<OffsetCommitRequest>(&mut broker, client, 9).expect("answered");
+    let code = answer.topics[0].partitions[0].error_code;
+    let told = offsets(&mut broker, client, &["g"], ("t", 0));
+    match code {
+        0 => assert_eq!(told, [(0, 2)]),
+        // It was in the log when its coordinator was given up, and the log was moved whole.
+        16 => assert!(told == [(0, 1)] || told == [(0, 2)], "{told:?}"),
+        other => panic!("error {other}"),
+    }
 }

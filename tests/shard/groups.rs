@@ -8,6 +8,7 @@
 use bytes::Bytes;
 use furlong::group::{OFFSETS_TOPIC, partition_of};
 use furlong::model::ids::ConnectionId;
+use furlong::wire::protocol::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
 use furlong::wire::protocol::delete_groups::DeleteGroupsRequest;
 use furlong::wire::protocol::describe_groups::DescribeGroupsRequest;
 use furlong::wire::protocol::find_coordinator::FindCoordinatorRequest;
@@ -106,7 +107,7 @@ pub fn stable(broker: &mut Broker, client: ConnectionId, group: &str) -> (String
     (id.to_string(), joined.generation_id)
 }
 
-fn commit_request(group: &str, at: (&str, i32), offset: i64) -> OffsetCommitRequest {
+pub fn commit_request(group: &str, at: (&str, i32), offset: i64) -> OffsetCommitRequest {
     OffsetCommitRequest {
         group_id: group.into(),
         topics: vec![OffsetCommitRequestTopic {
@@ -165,7 +166,7 @@ pub fn offsets(
 }
 
 /// The shard of a group.
-fn shard_of(group: &str) -> usize {
+pub fn shard_of(group: &str) -> usize {
     usize::try_from(partition_of(group, 50)).expect("positive") % usize::from(SHARDS)
 }
 
@@ -211,6 +212,40 @@ fn the_topic_of_groups_is_internal_and_no_client_writes_to_it() {
     assert!(response.topics[0].is_internal);
     let refused = produce(&mut broker, client, OFFSETS_TOPIC, 0, batch(&["x"]));
     assert_eq!(refused.error_code, 17);
+}
+
+#[test]
+fn the_topic_of_groups_keeps_its_number_of_partitions() {
+    let (mut broker, client) = ready();
+    commit(&mut broker, client, "g", ("t", 0), 5);
+    let more = |name: &str, count| CreatePartitionsTopic {
+        name: name.into(),
+        count,
+        assignments: None,
+    };
+    let mut request = CreatePartitionsRequest {
+        topics: vec![more(OFFSETS_TOPIC, 60)],
+        ..CreatePartitionsRequest::default()
+    };
+    for version in 0..=3 {
+        let response = call(&mut broker, client, version, &request);
+        let [result] = &response.results[..] else {
+            panic!("one topic, one answer");
+        };
+        assert_eq!(result.error_code, 37, "INVALID_PARTITIONS");
+        let sentence = result.error_message.as_deref().unwrap_or_default();
+        assert!(sentence.contains(OFFSETS_TOPIC), "{sentence}");
+    }
+    // What is asked for beside it is done.
+    request.topics.push(more("t", 3));
+    let response = call(&mut broker, client, 3, &request);
+    let results = response.results.iter();
+    let mut results: Vec<(&str, i16)> = results
+        .map(|result| (&*result.name, result.error_code))
+        .collect();
+    results.sort_unstable();
+    assert_eq!(results, [(OFFSETS_TOPIC, 37), ("t", 0)]);
+    assert_eq!(offsets(&mut broker, client, &["g"], ("t", 0)), [(0, 5)]);
 }
 
 #[test]

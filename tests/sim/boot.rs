@@ -17,6 +17,7 @@ use furlong::shard::contract::{Effects, Event, Machine};
 use furlong::shard::control_shard::{ControlShard, ControlShardConfig};
 use furlong::shard::machine::{Shard, ShardConfig};
 
+use crate::plan::SESSION_MS_MIN;
 use crate::prng::Prng;
 
 /// How often retention looks: often enough for the short life of a simulated process.
@@ -31,6 +32,9 @@ const CONNECTIONS_MAX: usize = 1000;
 /// Makes the machines of one life, data shards first, the control shard last.
 pub type Boot = Box<dyn FnMut(u16, &mut Prng) -> Vec<Box<dyn Machine>>>;
 
+/// Partitions of the topic that keeps groups.
+pub const GROUP_PARTITIONS: u64 = 3;
+
 /// The broker's only node id.
 const NODE: BrokerId = BrokerId(1);
 
@@ -44,12 +48,25 @@ const MEMORY: MemoryBudget = MemoryBudget {
     outbound_bytes: 8 * 1024,
 };
 
+/// It looks often, and its table holds so few keys that a pass is not always whole.
+const CLEANER: CleanerSettings = CleanerSettings {
+    is_enabled: true,
+    dedupe_bytes: 2_000,
+    bytes_per_second: None,
+    backoff_ms: 200,
+};
+
 /// The broker under test.
 pub fn broker() -> Boot {
+    let (partitions, session_ms) = (GROUP_PARTITIONS.to_string(), SESSION_MS_MIN.to_string());
     let settings: Settings = [
         // Often enough for a run to load one at nearly every start.
         ("metadata.log.max.record.bytes.between.snapshots", "2000"),
         ("auto.create.topics.enable", "false"),
+        ("offsets.topic.num.partitions", &*partitions),
+        ("group.min.session.timeout.ms", &*session_ms),
+        ("group.initial.rebalance.delay.ms", "50"),
+        ("transaction.state.log.num.partitions", "2"),
         // Every request is slow, so the stages of each that is told can be added up.
         ("slow.request.ms", "0"),
     ]
@@ -72,7 +89,7 @@ pub fn broker() -> Boot {
                 auto_create_topics: false,
                 retention_check_ms: RETENTION_CHECK_MS,
                 connection_idle_ms: Some(IDLE_MS),
-                cleaner: CleanerSettings::default(),
+                cleaner: CLEANER,
                 storage,
                 memory: MEMORY,
                 settings: Arc::new(settings.clone()),

@@ -542,9 +542,9 @@ fn names_file(running: &Running, wanted: FileId) -> bool {
     }
 }
 
-/// True for the files of partitions that clients see.
+/// True for the files of partitions that clients write to, groups included.
 fn is_partition(path: &str) -> bool {
-    !path.starts_with("__")
+    !path.starts_with("__cluster")
 }
 
 fn to_usize(value: u64) -> usize {

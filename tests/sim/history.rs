@@ -5,7 +5,15 @@
 //! once for each attempt and has at most one outcome for each attempt; a batch without an outcome
 //! may or may not have been stored.
 
+pub mod groups;
+pub mod keys;
+pub mod transactions;
+
 use std::collections::BTreeSet;
+
+use groups::{Change, GroupEntry};
+use keys::{KeyEntry, Write};
+use transactions::{Transaction, TxnEntry};
 
 /// A partition of a named topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -153,6 +161,12 @@ pub enum Entry {
         key: String,
         value: String,
     },
+    /// Something about a group.
+    Group(GroupEntry),
+    /// Something about a compacted topic.
+    Key(KeyEntry),
+    /// Something about a transaction.
+    Txn(TxnEntry),
 }
 
 /// All of it.
@@ -162,6 +176,12 @@ pub struct History {
     pub topics: Vec<String>,
     /// Every batch that was made.
     pub batches: Vec<BatchFact>,
+    /// Every attempt to change committed offsets.
+    pub changes: Vec<Change>,
+    /// Every record that was written to a compacted topic.
+    pub writes: Vec<Write>,
+    /// Every transaction that was begun.
+    pub transactions: Vec<Transaction>,
     /// In order.
     pub entries: Vec<Entry>,
     /// What was seen to be wrong on the spot.

@@ -89,7 +89,12 @@ fn a_broker_that_says_nothing_is_noticed() {
 
 /// Runs seeds until one notices the lie in these words, and names it.
 fn expect_noticed(lie: Lie, words: &str) {
-    let summary = seeds::run_many(0..SEEDS, lie, 3);
+    expect_noticed_among(lie, words, 3);
+}
+
+/// The same where so many seeds may notice it in other words first.
+fn expect_noticed_among(lie: Lie, words: &str, failures: usize) {
+    let summary = seeds::run_many(0..SEEDS, lie, failures);
     let named = summary.failures.iter().find_map(|failure| {
         let mut sentences = failure.sentences.iter();
         let sentence = sentences.find(|sentence| sentence.contains(words))?;
@@ -127,4 +132,49 @@ fn without_the_refused_producers_of_a_partition_that_moves_a_seed_fails() {
 #[test]
 fn without_the_cut_of_a_torn_tail_a_seed_fails() {
     expect_noticed(Lie::TearsAreHidden, "was acknowledged");
+}
+
+#[test]
+fn without_the_flush_before_the_answer_committed_offsets_go_back() {
+    expect_noticed_among(Lie::FlushDoesNothing, "G3: ", 40);
+}
+
+#[test]
+fn a_coordinator_that_keeps_the_offset_before_is_noticed() {
+    expect_noticed(Lie::CommitsAreOld, "G3: ");
+}
+
+#[test]
+fn commits_of_those_who_were_rebalanced_out_are_noticed() {
+    expect_noticed(Lie::OutcastsCommit, "committed in generation");
+}
+
+#[test]
+fn an_assignment_that_is_somebody_elses_is_noticed() {
+    expect_noticed(Lie::SharesAreMixed, "what no leader assigned to it");
+}
+
+#[test]
+fn a_generation_that_goes_back_is_noticed() {
+    expect_noticed(Lie::GenerationsGoBack, "joined in generation");
+}
+
+#[test]
+fn without_the_flush_before_the_answer_the_newest_of_a_key_is_lost() {
+    expect_noticed_among(Lie::FlushDoesNothing, "K2: ", 40);
+}
+
+#[test]
+fn tombstones_that_go_too_early_are_noticed() {
+    expect_noticed(Lie::TombstonesMayGo, "K3: ");
+}
+
+#[test]
+fn records_that_are_compacted_too_early_are_noticed() {
+    expect_noticed(Lie::NoCompactionLag, "K4: ");
+}
+
+#[test]
+fn a_reader_of_committed_records_who_is_told_all_is_noticed() {
+    expect_noticed(Lie::NothingIsIsolated, "T2: ");
 }

@@ -4,8 +4,13 @@
 //! Invariants: everything that a run varies is here, so that a failing run can be described in a
 //! few lines.
 
+use crate::client::member::{MemberPlan, STATIC_NAMES};
+use crate::client::txn_producer::TxnPlan;
 use crate::disk::DiskPlan;
 use crate::prng::{Prng, Salt};
+
+/// Shortest session timeout in milliseconds, as the broker is told.
+pub const SESSION_MS_MIN: u64 = 100;
 
 /// Where the shell lies to the machines: the mutations that the checkers must notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +29,20 @@ pub enum Lie {
     EpochStaysAsItWas,
     /// A shard that takes a partition over does not hear which producers the old one refused.
     RefusedAreForgotten,
+    /// A coordinator hears of each commit the offset that was committed before.
+    CommitsAreOld,
+    /// Commits of members that were rebalanced out reach the coordinator as those of a member.
+    OutcastsCommit,
+    /// Members get each other's assignments.
+    SharesAreMixed,
+    /// A member is told a generation that was before.
+    GenerationsGoBack,
+    /// Who reads committed records is told as one who reads all.
+    NothingIsIsolated,
+    /// Shards are told that tombstones need not stay.
+    TombstonesMayGo,
+    /// Shards are told that records may be compacted at once.
+    NoCompactionLag,
 }
 
 /// How one run is set up.
@@ -67,6 +86,13 @@ pub struct Plan {
     pub pause_us_max: u64,
     /// A client that sends rubbish.
     pub hostile: bool,
+    /// Members of groups; without any nobody asks for a coordinator.
+    pub members: Vec<MemberPlan>,
+    /// Writers of a compacted topic, and whether each has a producer id; without any there is no
+    /// such topic.
+    pub key_writers: Vec<bool>,
+    /// Transactional producers; without any there is no topic for them.
+    pub transactional: Vec<TxnPlan>,
     /// What the shell lies about.
     pub lie: Lie,
 }
@@ -102,7 +128,66 @@ impl Plan {
             value_bytes_max: *prng.pick(&[50, 1_000, 20_000]),
             pause_us_max: *prng.pick(&[2_000, 20_000, 500_000]),
             hostile: prng.chance(300),
+            members: draw_members(seed),
+            key_writers: draw_key_writers(seed),
+            transactional: draw_transactional(seed),
             lie,
         }
     }
+}
+
+/// The writers of a compacted topic: none in every other run, which goes on as if there were no
+/// such topic.
+fn draw_key_writers(seed: u64) -> Vec<bool> {
+    let mut prng = Prng::new(seed, Salt::Keys);
+    if prng.chance(500) {
+        return Vec::new();
+    }
+    (0..prng.between(1, 3)).map(|_| prng.chance(500)).collect()
+}
+
+/// The transactional producers of a run: none in two of three.
+fn draw_transactional(seed: u64) -> Vec<TxnPlan> {
+    let mut prng = Prng::new(seed, Salt::Transactions);
+    if prng.chance(666) {
+        return Vec::new();
+    }
+    let producers = (0..prng.between(1, 3)).map(|_| TxnPlan {
+        // Two may have one id, and fence each other.
+        id: prng.below(2),
+        is_new: prng.chance(600),
+        timeout_ms: i32::try_from(prng.skewed(200, 5_000)).expect("seconds"),
+        pause_us_max: prng.skewed(2_000, 200_000),
+    });
+    producers.collect()
+}
+
+/// The members of a run: none in every other one, which goes on as if there were no groups.
+fn draw_members(seed: u64) -> Vec<MemberPlan> {
+    let mut prng = Prng::new(seed, Salt::Groups);
+    if prng.chance(500) {
+        return Vec::new();
+    }
+    let session_ms = prng.skewed(SESSION_MS_MIN, 3_000);
+    let count = prng.between(2, 5);
+    let members = (0..count).map(|number| {
+        let group = prng.index(2);
+        // Two members may have one name by mistake.
+        let name = *prng.pick(&STATIC_NAMES);
+        let instance = prng.chance(400).then(|| name.to_owned());
+        let late = prng.chance(400) && number > 0;
+        let comes_at_us = if late {
+            prng.skewed(1_000, 20_000_000)
+        } else {
+            0
+        };
+        MemberPlan {
+            group,
+            instance,
+            session_ms: i32::try_from(session_ms).expect("seconds"),
+            comes_at_us,
+            pause_us_max: prng.skewed(2_000, 200_000),
+        }
+    });
+    members.collect()
 }

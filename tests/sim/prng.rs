@@ -21,6 +21,12 @@ pub enum Salt {
     Boot = 6,
     /// Which partition moves to which shard, and when.
     Moves = 7,
+    /// Which groups there are, and their members.
+    Groups = 8,
+    /// Who writes to a compacted topic.
+    Keys = 9,
+    /// Which transactional producers there are.
+    Transactions = 10,
 }
 
 /// One stream.

@@ -8,9 +8,15 @@ use crate::check;
 use crate::client::Client;
 use crate::client::admin::Admin;
 use crate::client::consumer::Consumer;
+use crate::client::group_admin::GroupAdmin;
 use crate::client::hostile::Hostile;
+use crate::client::key_reader::KeyReader;
+use crate::client::key_writer::KeyWriter;
+use crate::client::member::Member;
 use crate::client::payload::{Sizes, batch_bytes_max};
 use crate::client::producer::{Producer, ProducerPlan};
+use crate::client::txn_producer::TxnProducer;
+use crate::client::txn_reader::TxnReader;
 use crate::client::verifier::Verifier;
 use crate::plan::{Lie, Plan};
 use crate::prng::{Prng, Salt};
@@ -36,6 +42,7 @@ fn clients(plan: &Plan) -> Vec<Box<dyn Client>> {
     let mut clients: Vec<Box<dyn Client>> = vec![
         Box::new(Admin::new(
             plan.topics,
+            (!plan.key_writers.is_empty(), !plan.transactional.is_empty()),
             plan.pause_us_max,
             batch_bytes_max(plan.value_bytes_max),
         )),
@@ -57,6 +64,28 @@ fn clients(plan: &Plan) -> Vec<Box<dyn Client>> {
     }
     if plan.hostile {
         clients.push(Box::<Hostile>::default());
+    }
+    for member in &plan.members {
+        clients.push(Box::new(Member::new(member.clone())));
+    }
+    if !plan.members.is_empty() {
+        clients.push(Box::new(GroupAdmin::new(plan.pause_us_max)));
+    }
+    for is_idempotent in &plan.key_writers {
+        clients.push(Box::new(KeyWriter::new(*is_idempotent, plan.pause_us_max)));
+    }
+    if !plan.key_writers.is_empty() {
+        for number in 0..2 {
+            clients.push(Box::new(KeyReader::new(number, plan.pause_us_max)));
+        }
+    }
+    for producer in &plan.transactional {
+        clients.push(Box::new(TxnProducer::new(producer.clone())));
+    }
+    if !plan.transactional.is_empty() {
+        for number in 0..2 {
+            clients.push(Box::new(TxnReader::new(number, plan.pause_us_max)));
+        }
     }
     clients
 }

@@ -126,6 +126,58 @@ stats! {
     epoch_bumps: true,
     /// Requests that got no answer in time.
     timeouts: false,
+    /// Generations that members were told.
+    group_joins: true,
+    /// Assignments that members were told.
+    assignments_told: true,
+    /// Members that were silent for longer than they may.
+    members_paused: true,
+    /// Members that died.
+    members_died: true,
+    /// Members that left.
+    members_left: true,
+    /// Static members that somebody else had become.
+    members_fenced: true,
+    /// Requests of members that were sent once more, late.
+    group_copies: true,
+    /// Offsets whose commit was acknowledged.
+    offsets_committed: true,
+    /// Commits and removals of offsets that were refused.
+    commits_refused: true,
+    /// Committed offsets that somebody was told.
+    offsets_told: true,
+    /// Groups that were deleted.
+    groups_deleted: true,
+    /// Partitions of the topic of groups that moved to another shard.
+    group_moves: true,
+    /// Records of compacted topics that were acknowledged.
+    keys_written: true,
+    /// Records of compacted topics that were read.
+    keys_read: true,
+    /// Offsets of compacted topics at which a reader found nothing.
+    keys_compacted: true,
+    /// Readings of compacted topics that came to the end.
+    key_scans: true,
+    /// Copies of a compaction that took the place of segments.
+    compactions: true,
+    /// The same for the topic that keeps groups.
+    group_compactions: true,
+    /// Transactions that were begun.
+    txns_begun: true,
+    /// Transactions whose commit was acknowledged.
+    txns_committed: true,
+    /// Transactions whose abort was acknowledged.
+    txns_aborted: true,
+    /// Transactional producers that died.
+    txn_deaths: true,
+    /// Transactional producers that had to begin anew: fenced, or out of time.
+    txn_fenced: true,
+    /// Ends of transactions that were asked for once more, late.
+    txn_copies: true,
+    /// Records of transactions that readers of committed ones saw.
+    txn_records_read: true,
+    /// Answers to such readers that held something back.
+    txn_open_seen: true,
     /// Frames of a hostile client.
     hostile_frames: true,
     /// Records in the logs at the end.
@@ -142,7 +194,11 @@ impl Stats {
 
     /// A file got another name.
     pub fn saw_renamed(&mut self, from: &str, to: &str) {
-        if is_log(to) {
+        if to.ends_with(".log") && from.ends_with(".swap") {
+            let keeps_groups = to.starts_with("__consumer_offsets");
+            self.compactions += u64::from(!keeps_groups);
+            self.group_compactions += u64::from(keeps_groups);
+        } else if is_log(to) {
             self.rolls += 1;
             self.segments_recycled += 1;
         }

@@ -542,6 +542,9 @@ fn boot(spoilt: Spoilt) -> crate::boot::Boot {
 fn wrong(seed: u64, spoilt: Spoilt) -> Vec<String> {
     let mut plan = crate::plan::Plan::new(seed, crate::plan::Lie::None);
     plan.full_windows = 0;
+    plan.members.clear();
+    plan.key_writers.clear();
+    plan.transactional.clear();
     crate::run::run_plan(plan, boot(spoilt)).violations
 }
 

@@ -238,23 +238,23 @@ impl World {
             Some(process) if !process.is_ready => "the process does not get ready",
             Some(_) => "the process serves",
         };
-        let (phase, busy) = (self.board.phase, self.board.busy_producers);
+        let (phase, busy) = (self.board.phase, self.board.busy_clients);
         let machines = self.process.as_ref().map_or(&[][..], |it| &it.stopped);
         let disk: Vec<usize> = (0..machines.len())
             .map(|it| self.disk.under_way(it))
             .collect();
         format!(
-            "liveness: {process}, the run is at {phase:?}, {busy} producers are not through, \
+            "liveness: {process}, the run is at {phase:?}, {busy} clients are not through, \
              machines stopped {machines:?}, disk requests {disk:?}"
         )
     }
 
     /// Stands for the history.
     pub fn fingerprint(&self) -> u64 {
-        digest(
-            format!("{:?}", self.history.entries).as_bytes(),
-            self.now_us,
-        )
+        let history = &self.history;
+        let facts = (&history.changes, &history.writes, &history.transactions);
+        let all = (&history.entries, facts);
+        digest(format!("{all:?}").as_bytes(), self.now_us)
     }
 
     /// Lets the next thing happen. False if there is nothing left.

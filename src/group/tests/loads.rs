@@ -32,6 +32,40 @@ fn a_group_is_as_it_was_after_a_restart() {
 }
 
 #[test]
+fn a_compacted_log_with_gaps_tells_the_same_of_groups() {
+    let mut bench = Bench::new();
+    let (generation, ids) = bench.stable(3);
+    for offset in 0..9 {
+        bench.commit(&ids[0], generation, ("t", 0), offset);
+        bench.commit(&ids[1], generation, ("u", 1), 10 * offset);
+    }
+    let before = bench.log.len();
+    for _ in 0..3 {
+        bench.compact();
+        bench.restart();
+        assert_eq!((bench.offset("t", 0), bench.offset("u", 1)), (8, 80));
+        for id in &ids {
+            assert_eq!(bench.heartbeat(id, generation), ErrorCode::None);
+            let call = bench.sync(id, generation, &[]);
+            let synced = bench.synced(call).expect("stable");
+            assert_eq!(synced.assignment, id.as_bytes());
+        }
+    }
+    assert!(bench.log.len() < before, "there are gaps");
+    let emptied = bench.log.iter();
+    let emptied = emptied.filter(|batch| {
+        let opened = records(batch, DECOMPRESSED_BYTES_MAX).expect("ours");
+        opened.iter().count() == 0
+    });
+    assert!(emptied.count() > 0, "and batches without records");
+    // What ends offsets and groups stays as a tombstone, and says so when all before it is gone.
+    bench.delete_topics(&["u"]);
+    bench.compact();
+    bench.restart();
+    assert_eq!((bench.offset("t", 0), bench.offset("u", 1)), (8, -1));
+}
+
+#[test]
 fn sessions_begin_anew_after_a_restart() {
     let mut bench = Bench::new();
     let (generation, ids) = bench.stable(1);

@@ -18,7 +18,7 @@ use bytestring::ByteString;
 use super::*;
 use crate::config::groups::GroupSettings;
 use crate::config::layers::Settings;
-use crate::limits::RECORD_BATCH_BYTES_DEFAULT_MAX;
+use crate::limits::{DECOMPRESSED_BYTES_MAX, RECORD_BATCH_BYTES_DEFAULT_MAX};
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::ShardId;
 use crate::model::time::Now;
@@ -34,6 +34,8 @@ use crate::wire::protocol::offset_fetch::OffsetFetchRequestTopics;
 use crate::wire::protocol::sync_group::{
     SyncGroupRequest, SyncGroupRequestAssignment, SyncGroupResponse,
 };
+use crate::wire::record::filter::{Retained, retain_records, without_records};
+use crate::wire::record::{RecordView, records};
 
 /// The group of most tests.
 pub const GROUP: &str = "g";
@@ -108,6 +110,33 @@ impl Bench {
             .expect("a test restarts less often");
         self.coordinator = coordinator(&self.settings, self.lives);
         self.load();
+    }
+
+    /// Compacts the log: of each key the newest record stays. Of what is emptied every other batch
+    /// stays without its records, as the last one of a segment does.
+    pub fn compact(&mut self) {
+        let mut newest = BTreeMap::new();
+        for (number, batch) in self.log.iter().enumerate() {
+            for record in records(batch, DECOMPRESSED_BYTES_MAX).expect("ours").iter() {
+                let record = record.expect("ours");
+                newest.insert(record.key.map(<[u8]>::to_vec), (number, record.offset));
+            }
+        }
+        let log = std::mem::take(&mut self.log).into_iter().enumerate();
+        let kept = log.filter_map(|(number, batch)| {
+            let keep = |record: &RecordView<'_>| {
+                let key = record.key.map(<[u8]>::to_vec);
+                newest.get(&key) == Some(&(number, record.offset))
+            };
+            match retain_records(&batch, DECOMPRESSED_BYTES_MAX, i64::MAX, keep) {
+                Ok(Retained::Whole) => Some(batch),
+                Ok(Retained::Part(part)) => Some(part.into()),
+                Ok(Retained::Nothing) if number.is_multiple_of(2) => None,
+                Ok(Retained::Nothing) => Some(without_records(&batch).into()),
+                Err(error) => panic!("{error}"),
+            }
+        });
+        self.log = kept.collect();
     }
 
     fn load(&mut self) {

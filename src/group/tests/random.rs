@@ -68,6 +68,7 @@ impl World {
             21 => {
                 self.bench.unload();
                 self.take_answers();
+                self.bench.compact();
                 self.bench.restart();
             }
             _ => self.bench.advance_ms(u64::from(ms)),

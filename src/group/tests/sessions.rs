@@ -40,6 +40,28 @@ fn an_assignment_is_told_once_it_is_committed() {
 }
 
 #[test]
+fn one_assignment_of_a_generation_reaches_the_log() {
+    let mut bench = Bench::new();
+    let joined = completing(&mut bench);
+    let (leader, other) = (&joined[0].member_id, &joined[1].member_id);
+    bench.holds = true;
+    bench.sync(leader, 1, &[(leader, "a"), (other, "b")]);
+    // Its connection broke; it joins again, is told the same generation, and assigns anew.
+    let again = bench.ask_join(join_request(leader));
+    assert_eq!((again.error_code, again.generation_id), (0, 1));
+    let second = bench.sync(leader, 1, &[(leader, "b"), (other, "a")]);
+    bench.commit_log();
+    assert_eq!(bench.synced(second).expect("committed").assignment, "a");
+    bench.restart();
+    let call = bench.sync(other, 1, &[]);
+    assert_eq!(
+        bench.synced(call).expect("stable").assignment,
+        "b",
+        "a restart tells nothing else"
+    );
+}
+
+#[test]
 fn an_assignment_that_was_lost_makes_all_join_again() {
     for (error, expected) in [
         (WriteError::Unavailable, ErrorCode::CoordinatorNotAvailable),

@@ -6,15 +6,19 @@
 //! held to the rules that do not need to know which log a name stood for.
 
 mod acked;
+mod committed;
 mod epochs;
+mod groups;
 mod high_watermark;
 mod idempotence;
+mod keys;
 mod metadata;
 mod no_divergence;
 mod no_phantom;
 mod order;
 #[cfg(test)]
 mod sample;
+mod transactions;
 mod trimmed;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -105,5 +109,9 @@ pub fn check(history: &History) -> Vec<String> {
     epochs::check(&evidence, &mut wrong);
     metadata::check(&evidence, &mut wrong);
     trimmed::check(&evidence, &mut wrong);
+    groups::check(&evidence, &mut wrong);
+    committed::check(&evidence, &mut wrong);
+    keys::check(&evidence, &mut wrong);
+    transactions::check(&evidence, &mut wrong);
     wrong
 }

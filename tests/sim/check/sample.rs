@@ -9,6 +9,14 @@ pub const PLACE: Place = Place {
     partition: 0,
 };
 
+/// A partition of the sample's topic.
+pub fn place(partition: i32) -> Place {
+    Place {
+        topic: 0,
+        partition,
+    }
+}
+
 fn record(number: u64) -> RecordFact {
     RecordFact {
         digest: 1000 + number,

@@ -22,7 +22,9 @@ use furlong::wire::protocol::incremental_alter_configs::{
 use furlong::wire::protocol::metadata::{MetadataRequest, MetadataResponse};
 
 use super::link::{Answer, Link, PATIENCE_US, decode};
-use super::{Client, ClientEffect, Context, KnownTopic, Phase};
+use super::{
+    COMPACTED, Client, ClientEffect, Context, KnownTopic, Phase, TRANSACTIONAL, is_private,
+};
 use crate::history::{Entry, Place};
 
 /// What a request was for.
@@ -73,7 +75,19 @@ pub struct Admin {
 
 impl Admin {
     /// An administrator who begins by making so many topics.
-    pub fn new(topics: u64, pause_us_max: u64, batch_bytes_max: u64) -> Admin {
+    pub fn new(
+        topics: u64,
+        (keys, transactions): (bool, bool),
+        pause_us_max: u64,
+        batch_bytes_max: u64,
+    ) -> Admin {
+        let private = [(keys, COMPACTED), (transactions, TRANSACTIONAL)];
+        let private = private.into_iter().filter(|(is_wanted, _)| *is_wanted);
+        let private = private.map(|(_, name)| Wanted {
+            name: name.to_owned(),
+            partitions: 0,
+            configs: Vec::new(),
+        });
         let wanted = (0..topics).map(|number| {
             let kind = if number % 2 == 0 { "stay" } else { "kept" };
             Wanted {
@@ -84,7 +98,7 @@ impl Admin {
         });
         Admin {
             link: Link::new(),
-            wanted: wanted.collect(),
+            wanted: wanted.chain(private).collect(),
             epochs: std::collections::BTreeMap::new(),
             pause_us_max,
             batch_bytes_max,
@@ -108,7 +122,11 @@ impl Admin {
             if wanted.partitions == 0 {
                 wanted.partitions = i32::try_from(context.prng.between(1, 4)).expect("small");
                 let is_kept = wanted.name.starts_with("kept");
-                wanted.configs = draw_configs(context, self.batch_bytes_max, is_kept);
+                wanted.configs = if wanted.name == COMPACTED {
+                    draw_compaction(context)
+                } else {
+                    draw_configs(context, self.batch_bytes_max, is_kept)
+                };
             }
             let Wanted {
                 name,
@@ -402,6 +420,7 @@ impl Admin {
             } else {
                 Uuid::ZERO
             };
+            let is_private = is_private(&name);
             let known = context
                 .board
                 .topics
@@ -410,7 +429,7 @@ impl Admin {
             match known {
                 Some(known) => {
                     known.partitions = partitions;
-                    known.usable = true;
+                    known.usable = !is_private;
                     // Made again under the same name: the old id is not usable any more.
                     known.id = if version >= 10 { id } else { known.id };
                 }
@@ -419,7 +438,7 @@ impl Admin {
                     name,
                     id,
                     partitions,
-                    usable: true,
+                    usable: !is_private,
                 }),
             }
             for partition in answer.partitions.iter().filter(|_| version >= 7) {
@@ -496,6 +515,31 @@ pub fn all_topics(version: i16) -> MetadataRequest {
         allow_auto_topic_creation: version < 4,
         ..MetadataRequest::default()
     }
+}
+
+/// Settings of a compacted topic: little dirt is enough, and a segment holds few batches.
+fn draw_compaction(context: &mut Context<'_>) -> Vec<(String, String)> {
+    let prng = &mut *context.prng;
+    let lag_ms = if prng.chance(600) {
+        0
+    } else {
+        prng.skewed(100, 5_000)
+    };
+    let settings = [
+        ("cleanup.policy", "compact".to_owned()),
+        (
+            "internal.segment.bytes",
+            prng.skewed(1_500, 8_000).to_string(),
+        ),
+        (
+            "min.cleanable.dirty.ratio",
+            (*prng.pick(&["0.01", "0.5"])).to_owned(),
+        ),
+        ("delete.retention.ms", prng.skewed(50, 20_000).to_string()),
+        ("min.compaction.lag.ms", lag_ms.to_string()),
+        ("segment.ms", prng.skewed(500, 60_000).to_string()),
+    ];
+    settings.map(|(key, value)| (key.to_owned(), value)).into()
 }
 
 /// Settings of a new topic: small segments, so that they are rolled often.

@@ -6,10 +6,17 @@
 
 pub mod admin;
 pub mod consumer;
+pub mod group_admin;
+pub mod group_words;
 pub mod hostile;
+pub mod key_reader;
+pub mod key_writer;
 pub mod link;
+pub mod member;
 pub mod payload;
 pub mod producer;
+pub mod txn_producer;
+pub mod txn_reader;
 pub mod verifier;
 
 use bytes::Bytes;
@@ -32,6 +39,17 @@ pub enum ClientEffect {
     WakeAfter(u64),
 }
 
+/// Names of compacted topics begin so.
+pub const COMPACTED: &str = "compacted";
+
+/// Names of topics that only transactional producers write to begin so.
+pub const TRANSACTIONAL: &str = "transactional";
+
+/// True for a topic that is not for everybody.
+pub fn is_private(name: &str) -> bool {
+    name.starts_with(COMPACTED) || name.starts_with(TRANSACTIONAL)
+}
+
 /// A topic as the clients know it from each other.
 #[derive(Clone, Debug)]
 pub struct KnownTopic {
@@ -43,8 +61,26 @@ pub struct KnownTopic {
     pub id: Uuid,
     /// Number of partitions.
     pub partitions: i32,
-    /// It is there as far as anybody knows, and nobody is about to delete it.
+    /// It is there as far as anybody knows, nobody is about to delete it, and it is for everybody.
     pub usable: bool,
+}
+
+impl KnownTopic {
+    /// True for a topic that only writers and readers of keys use.
+    pub fn is_compacted(&self) -> bool {
+        self.name.starts_with(COMPACTED)
+    }
+
+    /// True for a topic that only transactional producers write to.
+    pub fn is_transactional(&self) -> bool {
+        self.name.starts_with(TRANSACTIONAL)
+    }
+
+    /// Its partitions.
+    pub fn places(&self) -> impl Iterator<Item = Place> + use<> {
+        let topic = self.topic;
+        (0..self.partitions).map(move |partition| Place { topic, partition })
+    }
 }
 
 /// What the run is at.
@@ -66,10 +102,14 @@ pub struct Board {
     pub topics: Vec<KnownTopic>,
     /// What the run is at.
     pub phase: Phase,
-    /// Producers that still have something to send.
-    pub busy_producers: u64,
+    /// Producers and members that are not through.
+    pub busy_clients: u64,
+    /// Clients beside the verifier that still have to read what is there at the end.
+    pub last_readers: u64,
     /// Numbers records, so that no two are alike.
     pub last_record: u64,
+    /// Numbers assignments and commits.
+    pub last_mark: u64,
 }
 
 impl Board {
@@ -78,8 +118,10 @@ impl Board {
         Board {
             topics: Vec::new(),
             phase: Phase::Faulty,
-            busy_producers: 0,
+            busy_clients: 0,
+            last_readers: 0,
             last_record: 0,
+            last_mark: 0,
         }
     }
 

@@ -140,9 +140,9 @@ impl Producer {
         if is_busy != self.is_counted {
             self.is_counted = is_busy;
             if is_busy {
-                context.board.busy_producers += 1;
+                context.board.busy_clients += 1;
             } else {
-                context.board.busy_producers -= 1;
+                context.board.busy_clients -= 1;
             }
         }
     }

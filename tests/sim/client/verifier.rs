@@ -21,7 +21,7 @@ use super::admin::all_topics;
 use super::consumer::fetch_fact;
 use super::link::{Answer, Link, decode};
 use super::payload::{Sizes, make};
-use super::{Client, ClientEffect, Context, Phase};
+use super::{Client, ClientEffect, Context, Phase, is_private};
 use crate::history::{BatchFact, Entry, Place};
 
 /// `NOT_LEADER_OR_FOLLOWER`: the partition is not open yet.
@@ -67,7 +67,7 @@ impl Verifier {
     }
 
     fn work(&mut self, context: &mut Context<'_>) {
-        if context.board.phase == Phase::Healed && context.board.busy_producers == 0 {
+        if context.board.phase == Phase::Healed && context.board.busy_clients == 0 {
             context.board.phase = Phase::LastReads;
         }
         if context.board.phase != Phase::LastReads || !self.link.connect(context) {
@@ -92,6 +92,7 @@ impl Verifier {
             Some((place, Left::Read(offset))) => self.read(context, place, offset),
             None => match self.configs.first().copied() {
                 Some(topic) => self.describe(context, topic),
+                None if context.board.last_readers > 0 => {}
                 None => context.board.phase = Phase::Done,
             },
         }
@@ -221,7 +222,8 @@ impl Verifier {
                 Uuid::ZERO
             };
             self.ids.insert(topic, id);
-            for partition in &answer.partitions {
+            let is_private = is_private(&name);
+            for partition in answer.partitions.iter().filter(|_| !is_private) {
                 let place = Place {
                     topic,
                     partition: partition.partition_index,

@@ -4,10 +4,12 @@
 //! Invariants: the draws are of a stream of their own; what was asked of a process dies with it.
 
 use furlong::control::request::{ControlAnswer, ControlRequest};
+use furlong::group::OFFSETS_TOPIC;
 use furlong::model::ids::ShardId;
 use furlong::shard::mesh_message::MeshMessage;
 
 use super::{Happening, World};
+use crate::boot::GROUP_PARTITIONS;
 
 /// Longest time between two moves in microseconds.
 const PAUSE_US_MAX: u64 = 1_000_000;
@@ -16,8 +18,8 @@ const PAUSE_US_MAX: u64 = 1_000_000;
 #[derive(Default)]
 pub(super) struct Moves {
     asked: u64,
-    /// Number and new shard of the one that is not answered.
-    under_way: Option<(u64, ShardId)>,
+    /// Number and new shard of the one that is not answered, and whether it keeps groups.
+    under_way: Option<(u64, ShardId, bool)>,
 }
 
 impl World {
@@ -34,23 +36,22 @@ impl World {
         if self.healed || !serves {
             return;
         }
-        let moves = &mut self.streams.moves;
-        let Some(topic) = self.board.pick_topic(moves) else {
+        let Some((topic, partition)) = self.draw_moved() else {
             return;
         };
-        let partitions = u64::try_from(topic.partitions.max(1)).expect("not negative");
-        let partition = i32::try_from(moves.below(partitions)).expect("few partitions");
+        let moves = &mut self.streams.moves;
         // One in a while is to a shard that is not there.
         let shards = u64::from(self.plan.shards) + u64::from(moves.chance(20));
         let to = ShardId(u16::try_from(moves.below(shards)).expect("few shards"));
         let body = ControlRequest::MovePartition {
-            topic: topic.name.as_str().into(),
+            topic: topic.as_str().into(),
             partition,
             to,
         };
         self.moves.asked += 1;
         let request = self.moves.asked;
-        self.moves.under_way = Some((request, to));
+        let keeps_groups = topic == OFFSETS_TOPIC;
+        self.moves.under_way = Some((request, to, keeps_groups));
         let happening = Happening::Mesh {
             incarnation: self.incarnation,
             to: self.machine_of(ShardId::CONTROL),
@@ -61,6 +62,19 @@ impl World {
         self.after(1, happening);
     }
 
+    /// Some partition; where there are groups, half of the time one that keeps them.
+    fn draw_moved(&mut self) -> Option<(String, i32)> {
+        let moves = &mut self.streams.moves;
+        if !self.plan.members.is_empty() && moves.chance(500) {
+            let partition = i32::try_from(moves.below(GROUP_PARTITIONS)).expect("few");
+            return Some((OFFSETS_TOPIC.to_owned(), partition));
+        }
+        let topic = self.board.pick_topic(moves)?;
+        let partitions = u64::try_from(topic.partitions.max(1)).expect("not negative");
+        let partition = i32::try_from(moves.below(partitions)).expect("few partitions");
+        Some((topic.name.clone(), partition))
+    }
+
     /// A machine says something to the main thread.
     pub(super) fn take_told(&mut self, message: MeshMessage) {
         let MeshMessage::ControlAnswer { request, body } = message else {
@@ -69,10 +83,11 @@ impl World {
         let asked = self
             .moves
             .under_way
-            .take_if(|(number, _)| *number == request);
+            .take_if(|(number, ..)| *number == request);
         match (asked, body) {
-            (Some((_, to)), ControlAnswer::MovePartition(Ok(from))) if from != to => {
+            (Some((_, to, keeps_groups)), ControlAnswer::MovePartition(Ok(from))) if from != to => {
                 self.stats.moves += 1;
+                self.stats.group_moves += u64::from(keeps_groups);
             }
             (_, ControlAnswer::MovePartition(Ok(_))) => {}
             _ => self.stats.moves_refused += 1,

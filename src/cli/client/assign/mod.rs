@@ -29,7 +29,7 @@ pub enum Assignor {
     RoundRobin,
     /// Even, and as before where possible
     Sticky,
-    /// The same; what moves is given up first, and all else is read meanwhile (KIP-429)
+    /// The same; what moves is given up first, and all else stays where it is (KIP-429)
     CooperativeSticky,
 }
 

@@ -33,7 +33,7 @@
 //! * `group/`: consumer groups: members, generations, assignments, committed offsets. *No partition
 //!   has two owners in one generation, and whatever a client is told of a group is in the log.*
 //! * `quota/`: who may use how much: which quota is whose, what was used, how long to wait. *A wait
-//!   is never longer than what brings the rate back within its quota.*
+//!   is never longer than what was used takes at the pace of its quota.*
 //! * `control/`: the metadata machine: requests become records, replayed records become the image.
 //!   *State changes only by replaying a committed record.*
 //!

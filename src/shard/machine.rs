@@ -283,12 +283,9 @@ impl Shard {
                     self.handle_image(now, image, effects);
                 }
             }
-            MeshMessage::Admitted { connection, result } => match result {
-                Ok(()) => self
-                    .connections
-                    .handle_admitted(connection, &mut effects.network),
-                Err(refusal) => self.take_refusal(connection, refusal, effects),
-            },
+            MeshMessage::Admitted { connection, result } => {
+                self.take_verdict(connection, result, effects);
+            }
             MeshMessage::Serve => {
                 if self.phase == Phase::Running {
                     effects.network.push(NetworkEffect::Listen);
@@ -298,7 +295,6 @@ impl Shard {
                 self.handle_control_answer(request, body, effects);
             }
             MeshMessage::Produce { request, body } => {
-                self.quotas.charge(from, body.connection);
                 self.handle_produce(now, origin, request, body, effects);
             }
             MeshMessage::Produced {
@@ -310,7 +306,6 @@ impl Shard {
                 self.finish_produce(request, batches, way, effects);
             }
             MeshMessage::Fetch { request, body } => {
-                self.quotas.charge(from, body.connection);
                 self.handle_fetch(origin, request, body, effects);
             }
             MeshMessage::FetchFinish { request } => {
@@ -341,11 +336,9 @@ impl Shard {
             MeshMessage::GroupsSaid { request, answers } => {
                 self.take_group_answers(request, answers, effects);
             }
-            MeshMessage::TimeSpent {
-                connection,
-                took_us,
-            } => self.count_time(connection, took_us, effects),
-            MeshMessage::QuotaUses { uses } => self.handle_quota_uses(&uses),
+            message @ (MeshMessage::TimeSpent { .. } | MeshMessage::QuotaUses { .. }) => {
+                self.handle_quota_message(message, effects);
+            }
             MeshMessage::Drain { version } => self.handle_drain(from, version, effects),
             MeshMessage::Drained => self.handle_drained(from, effects),
             MeshMessage::Handover { at, refused } => {

@@ -35,7 +35,7 @@
 //! * `txn/`: transactions: who may produce in which, and how they end. *What a client was told of a
 //!   transaction is in the log, and once its outcome is there, it ends so everywhere.*
 //! * `quota/`: who may use how much: which quota is whose, what was used, how long to wait. *A wait
-//!   is never longer than what brings the rate back within its quota.*
+//!   is never longer than what was used takes at the pace of its quota.*
 //! * `control/`: the metadata machine: requests become records, replayed records become the image.
 //!   *State changes only by replaying a committed record.*
 //!

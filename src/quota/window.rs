@@ -5,7 +5,8 @@
 //! them hold divided by the time from the begin of the oldest one to now (Kafka's rule), so a
 //! client that comes anew may use what its quota allows in all windows but one before it waits.
 //! Invariants: windows begin at multiples of their length on the monotonic clock, which is one for
-//! all cores; after the wait that is told nothing is over the quota.
+//! all cores; the wait for a pace (`wait_us`, Kafka's formula) is what is missing of the time that
+//! the use takes at it, the wait for room (`wait_for_us`) the shortest behind which there is some.
 //! Runs on: any core. Bounded by: `QUOTA_WINDOWS_MAX`.
 
 use crate::config::quotas::QuotaWindows;

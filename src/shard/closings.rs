@@ -142,13 +142,23 @@ impl Closings {
 }
 
 impl Shard {
-    /// A connection was not admitted.
-    pub(super) fn take_refusal(
+    /// A connection is admitted or not.
+    pub(super) fn take_verdict(
         &mut self,
         connection: ConnectionId,
-        refusal: Refusal,
+        result: Result<(), Refusal>,
         effects: &mut Effects,
     ) {
+        match result {
+            Ok(()) => self
+                .connections
+                .handle_admitted(connection, &mut effects.network),
+            Err(refusal) => self.take_refusal(connection, refusal, effects),
+        }
+    }
+
+    /// A connection was not admitted.
+    fn take_refusal(&mut self, connection: ConnectionId, refusal: Refusal, effects: &mut Effects) {
         let network = &mut effects.network;
         if self.connections.handle_refused(connection, network) {
             self.closings.note(refusal.into());

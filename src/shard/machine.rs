@@ -307,7 +307,7 @@ impl Shard {
                 }
             }
             MeshMessage::Admitted { connection, result } => {
-                self.take_admission(connection, result, effects);
+                self.take_verdict(connection, result, effects);
             }
             MeshMessage::Serve => {
                 if self.phase == Phase::Running {
@@ -318,7 +318,6 @@ impl Shard {
                 self.handle_control_answer(now, request, body, effects);
             }
             MeshMessage::Produce { request, body } => {
-                self.quotas.charge(from, body.connection);
                 self.handle_produce(now, origin, request, body, effects);
             }
             MeshMessage::Produced {
@@ -330,7 +329,6 @@ impl Shard {
                 self.finish_produce(request, batches, way, effects);
             }
             MeshMessage::Fetch { request, body } => {
-                self.quotas.charge(from, body.connection);
                 self.handle_fetch(origin, request, body, effects);
             }
             MeshMessage::FetchFinish { request } => {
@@ -357,11 +355,9 @@ impl Shard {
             MeshMessage::Said { request, results } => {
                 self.finish_asks(now, request, results, effects);
             }
-            MeshMessage::TimeSpent {
-                connection,
-                took_us,
-            } => self.count_time(connection, took_us, effects),
-            MeshMessage::QuotaUses { uses } => self.handle_quota_uses(&uses),
+            message @ (MeshMessage::TimeSpent { .. } | MeshMessage::QuotaUses { .. }) => {
+                self.handle_quota_message(message, effects);
+            }
             MeshMessage::Drain { version } => self.handle_drain(from, version, effects),
             MeshMessage::Drained => self.handle_drained(from, effects),
             MeshMessage::Handover { at, refused } => {

@@ -261,10 +261,17 @@ impl Shard {
         }
     }
 
-    /// Another shard tells what its clients have used.
-    pub(super) fn handle_quota_uses(&mut self, uses: &[MeterUse]) {
-        if self.quotas.is_active {
-            self.quotas.meters.handle_told(self.now_us, uses);
+    /// Another shard tells what its clients have used, or what this one's have used there.
+    pub(super) fn handle_quota_message(&mut self, message: MeshMessage, effects: &mut Effects) {
+        match message {
+            MeshMessage::QuotaUses { uses } if self.quotas.is_active => {
+                self.quotas.meters.handle_told(self.now_us, &uses);
+            }
+            MeshMessage::TimeSpent {
+                connection,
+                took_us,
+            } => self.count_time(connection, took_us, effects),
+            _ => {}
         }
     }
 

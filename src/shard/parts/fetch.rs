@@ -242,6 +242,7 @@ impl Shard {
         mut body: FetchParts,
         effects: &mut Effects,
     ) {
+        self.quotas.charge(origin.shard, body.connection);
         let number = self.parts.next_number();
         if body.wait {
             body.wait = self.park(number, &body.reads, effects);

@@ -103,6 +103,7 @@ impl Shard {
         body: ProduceParts,
         effects: &mut Effects,
     ) {
+        self.quotas.charge(origin.shard, body.connection);
         let number = self.parts.next_number();
         let count = body.batches.len();
         let mut part = ProducePart {

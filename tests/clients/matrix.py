@@ -200,8 +200,8 @@ def judged(options):
         print(f"SKIPPED: {name}: this machine has no {what}", flush=True)
     clients = [name for name in asked if name not in missing]
     folder = Path(tempfile.mkdtemp(prefix="matrix-", dir=TARGET))
-    # kafkajs reads through a group, and every tool that joins one is alone.
-    settings = ["group.initial.rebalance.delay.ms=0"]
+    # kafkajs reads through a group, every tool that joins one is alone, and an actor is given up soon.
+    settings = ["group.initial.rebalance.delay.ms=0", "group.min.session.timeout.ms=1000"]
     broker = Broker(options.furlong, folder / "data", folder / "broker.log", settings)
     try:
         matrix, versions = measure(options, folder, broker, clients)

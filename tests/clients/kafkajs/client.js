@@ -65,7 +65,7 @@ class Client {
       // Others do not say in the frame how much it holds.
       decompress: async (buffer) => Buffer.from(zstd.streaming.decompress(buffer)),
     });
-    this.groups = 0;
+    this.readers = 0;
     this.kafka = new Kafka({
       brokers: [server],
       logLevel: logLevel.NOTHING,
@@ -99,8 +99,8 @@ class Client {
   }
 
   async consume({ topic, from, count }) {
-    this.groups += 1;
-    const groupId = `kafkajs-reader-${process.pid}-${this.groups}`;
+    this.readers += 1;
+    const groupId = `kafkajs-reader-${process.pid}-${this.readers}`;
     const consumer = this.kafka.consumer({ groupId, maxWaitTimeInMs: 100, allowAutoTopicCreation: false });
     // What was on its way before the seek may come as well, so each place counts once.
     const found = new Map();

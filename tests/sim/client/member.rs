@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Members of groups (classic protocol): they join late, pause longer than their session, die, leave
-//! and return, some of them as static members; what they sent may arrive twice and late.
+//! Members of groups (classic protocol): they join late, pause longer than their session, die,
+//! leave and return, some of them as static members; what they sent may arrive twice and late.
 //!
 //! Invariants: a member acts on an answer only if it is still what it was when it asked, but notes
 //! everything that it is told; a leader notes an assignment before it sends it. Two assignments of

@@ -15,7 +15,6 @@ use super::api::init_producer_id::ProducerIds;
 use super::closings::{ClosedFor, Closings};
 use super::connection::ConnectionTable;
 use super::contract::{Effects, Event, Machine, MeshEffect, NetworkEffect, ProcessEffect};
-use super::control_shard::admission::Refusal;
 use super::fetch_sessions::FetchSessions;
 use super::groups::Groups;
 use super::handover::Handovers;
@@ -364,19 +363,6 @@ impl Shard {
                 self.handle_handover(now, at, refused, effects);
             }
             other => self.handle_seat_message(now, from, other, effects),
-        }
-    }
-
-    fn take_admission(
-        &mut self,
-        connection: ConnectionId,
-        result: Result<(), Refusal>,
-        effects: &mut Effects,
-    ) {
-        let network = &mut effects.network;
-        match result {
-            Ok(()) => self.connections.handle_admitted(connection, network),
-            Err(refusal) => self.take_refusal(connection, refusal, effects),
         }
     }
 

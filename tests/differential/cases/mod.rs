@@ -17,6 +17,7 @@ mod produce;
 mod producers;
 mod records;
 mod topics;
+mod transactions;
 
 use crate::side::Side;
 
@@ -54,6 +55,7 @@ pub fn all() -> Vec<(String, Case, i16)> {
         changes::CASES,
         cluster::CASES,
         odd::CASES,
+        transactions::CASES,
     ];
     let mut all = Vec::new();
     for case in groups.into_iter().flatten() {

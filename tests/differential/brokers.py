@@ -18,7 +18,13 @@ import broker  # noqa: E402
 # A partition of Kafka takes most of a megabyte, and every case makes some.
 HEAP_MB = 800
 # The records of the cases are years old, and retention must not take them in the middle of a case.
-KAFKA_SETTINGS = ["log.initial.task.delay.ms=3600000"]
+# Its topic of transactions would wait for three brokers.
+KAFKA_SETTINGS = [
+    "log.initial.task.delay.ms=3600000",
+    "transaction.state.log.replication.factor=1",
+    "transaction.state.log.min.isr=1",
+    "transaction.state.log.num.partitions=5",
+]
 COMPARISON = ["cargo", "test", "-q", "--locked", "--test", "differential", "--", "--include-ignored", "--nocapture"]
 
 

@@ -53,6 +53,7 @@ pub const RULES: &[Rule] = &[
     Rule("*", "log_append_time_ms", Time),
     Rule("*", "timestamp", Time),
     Rule("ProducerState", "last_timestamp", Time),
+    Rule("TransactionState", "transaction_start_time_ms", Time),
     Rule("ReplicaState", "last_fetch_timestamp", Time),
     Rule("ReplicaState", "last_caught_up_timestamp", Time),
     // How much metadata there is, and how files lie on the disk.
@@ -89,6 +90,9 @@ pub const RULES: &[Rule] = &[
     Rule("DescribeClientQuotasResponse", "entries", KeyedBy("entity")),
     Rule("EntryData", "entity", KeyedBy("entity_type")),
     Rule("EntryData", "values", KeyedBy("key")),
+    Rule("AddPartitionsToTxnResponse", "results_by_topic_v3_and_below", KeyedBy("name")),
+    Rule("AddPartitionsToTxnResult", "topic_results", KeyedBy("name")),
+    Rule("AddPartitionsToTxnTopicResult", "results_by_partition", KeyedBy("partition_index")),
     Rule("UpdateFeaturesResponse", "results", KeyedBy("feature")),
 ];
 

@@ -18,6 +18,7 @@ mod producers;
 mod quotas;
 mod records;
 mod topics;
+mod transactions;
 
 use crate::side::Side;
 
@@ -56,6 +57,7 @@ pub fn all() -> Vec<(String, Case, i16)> {
         quotas::CASES,
         cluster::CASES,
         odd::CASES,
+        transactions::CASES,
     ];
     let mut all = Vec::new();
     for case in groups.into_iter().flatten() {

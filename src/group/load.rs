@@ -11,6 +11,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::classic::Group;
+use super::consumer::{Change, ConsumerGroup};
 use super::member::{Member, own};
 use super::offsets::Committed;
 use super::state::State;
@@ -25,6 +26,7 @@ use crate::wire::record::{records, split_batches};
 #[derive(Debug, Default)]
 pub(super) struct Loading {
     groups: BTreeMap<ByteString, GroupMetadataValue>,
+    consumers: BTreeMap<ByteString, ConsumerGroup>,
     offsets: BTreeMap<ByteString, BTreeMap<(ByteString, i32), Committed>>,
     /// Records that could not be read.
     unreadable: usize,
@@ -63,6 +65,14 @@ impl Loading {
             OffsetsKey::Group(key) => {
                 let value = value.map(GroupMetadataValue::decode).transpose().ok()?;
                 self.take_group(key, value);
+            }
+            OffsetsKey::Consumer(group, key) => {
+                let change = Change::decode(key, value).ok()?;
+                let group = own(&group);
+                let consumer = self.consumers.entry(group.clone());
+                consumer
+                    .or_insert_with(|| ConsumerGroup::new(group))
+                    .apply(change);
             }
             OffsetsKey::Unknown(_) => {}
         }
@@ -103,6 +113,14 @@ impl Loading {
         let mut groups: BTreeMap<ByteString, Group> = groups
             .map(|(id, value)| (id.clone(), group(id, value, now)))
             .collect();
+        for (id, mut consumer) in self.consumers {
+            if !consumer.is_blank() {
+                consumer.settle_owners();
+                let mut group = Group::new(id.clone(), now);
+                group.consumer = Some(Box::new(consumer));
+                groups.insert(id, group);
+            }
+        }
         for (id, offsets) in self.offsets {
             let group = groups
                 .entry(id.clone())

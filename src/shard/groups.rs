@@ -10,6 +10,7 @@
 mod load;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -174,11 +175,12 @@ impl Shard {
         let max_bytes = topic.map_or(0, |topic| topic.config.max_message_bytes);
         self.groups.made += 1;
         let seed = self.group_seed(partition);
-        let coordinator = Coordinator::new(
+        let mut coordinator = Coordinator::new(
             self.groups.settings.clone(),
             seed,
             usize::try_from(max_bytes).unwrap_or(0),
         );
+        coordinator.handle_image(Arc::clone(&self.image));
         let seat = Seat {
             at,
             leader_epoch,
@@ -239,8 +241,8 @@ impl Shard {
                 request,
                 place: ask.place,
             };
-            if let GroupCall::List { states } = &ask.call {
-                let answer = GroupAnswer::Listed(self.list_groups(states));
+            if let GroupCall::List { states, types } = &ask.call {
+                let answer = GroupAnswer::Listed(self.list_groups(states, types));
                 self.groups.effects.answers.push((caller, answer));
                 continue;
             }
@@ -250,6 +252,7 @@ impl Shard {
                     seat.coordinator.handle_call(now, caller, ask.call, out);
                     self.append_group_batches(now, ask.partition, effects);
                     self.settle_group_timer(ask.partition);
+                    self.reload_groups(now, ask.partition, effects);
                 }
                 None => {
                     let answer = self.refuse_group(ask.partition, &ask.call);
@@ -260,13 +263,17 @@ impl Shard {
         self.send_group_answers(effects);
     }
 
-    fn list_groups(&self, states: &[ByteString]) -> Result<Vec<ListedGroup>, ErrorCode> {
+    fn list_groups(
+        &self,
+        states: &[ByteString],
+        types: &[ByteString],
+    ) -> Result<Vec<ListedGroup>, ErrorCode> {
         let mut all = Vec::new();
         for seat in self.groups.seats.values() {
             if seat.coordinator.is_loading() {
                 return Err(ErrorCode::CoordinatorLoadInProgress);
             }
-            all.extend(seat.coordinator.list(states));
+            all.extend(seat.coordinator.list(states, types));
         }
         Ok(all)
     }
@@ -290,6 +297,16 @@ impl Shard {
         self.append_group_batches(now, partition, effects);
         self.send_group_answers(effects);
         self.settle_group_timer(partition);
+        self.reload_groups(now, partition, effects);
+    }
+
+    /// Makes a coordinator anew whose log has lost what its groups build on.
+    fn reload_groups(&mut self, now: Now, partition: i32, effects: &mut Effects) {
+        let seat = self.groups.seats.get(&partition);
+        if seat.is_some_and(|seat| seat.coordinator.wants_reload()) {
+            self.unload_groups(now, partition, effects);
+            self.settle_coordinators(now, effects);
+        }
     }
 
     fn append_group_batches(&mut self, now: Now, partition: i32, effects: &mut Effects) {
@@ -435,13 +452,16 @@ impl Shard {
         }
     }
 
-    /// Topics that an image took away lose their offsets.
-    pub(super) fn forget_deleted_topics(
+    /// Coordinators get the new image; topics that it took away lose their offsets.
+    pub(super) fn tell_coordinators(
         &mut self,
         now: Now,
         before: &MetadataImage,
         effects: &mut Effects,
     ) {
+        for seat in self.groups.seats.values_mut() {
+            seat.coordinator.handle_image(Arc::clone(&self.image));
+        }
         if self.groups.seats.is_empty() {
             return;
         }

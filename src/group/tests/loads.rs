@@ -77,6 +77,7 @@ fn nothing_is_answered_before_the_log_is_read() {
     let fetch = GroupCall::Fetch {
         group: GROUP.into(),
         topics: None,
+        member: (None, -1),
     };
     assert_eq!(bench.ask(fetch), GroupAnswer::Fetched(Err(loading)));
     let list = GroupCall::List { states: Vec::new() };

@@ -329,6 +329,7 @@ impl Bench {
         let call = GroupCall::Fetch {
             group: GROUP.into(),
             topics: Some(topics),
+            member: (None, -1),
         };
         match self.ask(call) {
             GroupAnswer::Fetched(Ok(topics)) => topics[0].partitions[0].committed_offset,

@@ -11,7 +11,7 @@ use bytestring::ByteString;
 
 use super::{ApiError, Arrival, Reply};
 use crate::control::request::NewTopic;
-use crate::group::{GroupAnswer, GroupCall, OFFSETS_TOPIC, partition_of};
+use crate::group::{GroupAnswer, GroupCall, OFFSETS_TOPIC, Origin, partition_of};
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::ShardId;
 use crate::shard::contract::Effects;
@@ -90,6 +90,17 @@ impl GroupPlan {
         let pending = Pending::Groups(pending);
         shard.requests.insert(request, call, pending);
         Ok(Reply::Pending)
+    }
+}
+
+/// Where a member speaks from.
+pub fn origin(shard: &Shard, arrival: &Arrival<'_>) -> Origin {
+    let connection = arrival.call.slot.connection;
+    let client = shard.connections.client_of(connection);
+    Origin {
+        client_id: ByteString::from(client.unwrap_or_default()),
+        // Java's way to write an address, which tools expect.
+        client_host: format!("/{}", shard.connections.peer_of(connection)).into(),
     }
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Consumer groups of the classic protocol: who is a member, who consumes what, how far it came.
+//! Groups of consumers: who is a member, who consumes what, how far it came. `consumer/` has those of
+//! the new protocol (KIP-848), the rest those of the classic one and what both have in common.
 //!
 //! Owns: the machine of one coordinator, [`Coordinator`]. Invariants: no partition has two owners
 //! in one generation; a committed offset goes back only if somebody asks for it; whatever a client
@@ -7,8 +8,10 @@
 //! keeps the groups. Bounded by: `GROUPS_PER_COORDINATOR_MAX`, `GROUP_MEMBERS_MAX`.
 
 mod alarm;
+mod beats;
 mod classic;
 mod commit;
+mod consumer;
 mod coordinator;
 mod describe;
 mod join;

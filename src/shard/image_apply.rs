@@ -78,7 +78,7 @@ impl Shard {
         self.settle_slow_bound();
         self.waits_for_admission = ConnectionLimits::of(self.broker_layers()).is_limited();
         self.counts.forget_topics(&image);
-        self.forget_deleted_topics(now, &before, effects);
+        self.tell_coordinators(now, &before, effects);
         self.settle_coordinators(now, effects);
         let strays = self.start_strays(effects);
         self.progress.busy.extend(strays);

@@ -12,9 +12,10 @@ use furlong::wire::protocol::{
     ApiKey, Message, Request, decode_request, decode_response, encode_request, encode_response,
 };
 use furlong::wire::protocol::{
-    add_offsets_to_txn, add_partitions_to_txn, alter_configs, api_versions, create_partitions,
-    create_topics, delete_groups, delete_records, delete_topics, describe_cluster,
-    describe_configs, describe_groups, describe_log_dirs, describe_producers, describe_quorum,
+    add_offsets_to_txn, add_partitions_to_txn, alter_configs, api_versions,
+    consumer_group_describe, consumer_group_heartbeat, create_partitions, create_topics,
+    delete_groups, delete_records, delete_topics, describe_cluster, describe_configs,
+    describe_groups, describe_log_dirs, describe_producers, describe_quorum,
     describe_topic_partitions, describe_transactions, end_txn, fetch, find_coordinator, heartbeat,
     incremental_alter_configs, init_producer_id, join_group, leave_group, list_config_resources,
     list_groups, list_offsets, list_transactions, metadata, offset_commit, offset_delete,
@@ -218,6 +219,12 @@ cases! {
     ListGroups: list_groups::{ListGroupsRequest, ListGroupsResponse};
     DeleteGroups: delete_groups::{DeleteGroupsRequest, DeleteGroupsResponse};
     OffsetDelete: offset_delete::{OffsetDeleteRequest, OffsetDeleteResponse};
+    ConsumerGroupHeartbeat: consumer_group_heartbeat::{
+        ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse
+    };
+    ConsumerGroupDescribe: consumer_group_describe::{
+        ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse
+    };
     AddPartitionsToTxn: add_partitions_to_txn::{
         AddPartitionsToTxnRequest, AddPartitionsToTxnResponse
     };

@@ -330,6 +330,7 @@ impl Bench {
         let call = GroupCall::Fetch {
             group: GROUP.into(),
             topics: Some(topics),
+            member: (None, -1),
             only_stable: false,
         };
         match self.ask(call) {

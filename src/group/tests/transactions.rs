@@ -57,6 +57,7 @@ impl Bench {
         let call = GroupCall::Fetch {
             group: GROUP.into(),
             topics: Some(topics),
+            member: (None, -1),
             only_stable: true,
         };
         match self.ask(call) {

@@ -14,6 +14,8 @@ pub mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
 pub mod alter_configs;
 pub mod api_versions;
+pub mod consumer_group_describe;
+pub mod consumer_group_heartbeat;
 pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_groups;
@@ -210,6 +212,10 @@ api_keys! {
     DescribeTransactions = 65: describe_transactions::DescribeTransactionsRequest,
     /// Lists transactions.
     ListTransactions = 66: list_transactions::ListTransactionsRequest,
+    /// Makes and keeps a client a member of a group of the new protocol.
+    ConsumerGroupHeartbeat = 68: consumer_group_heartbeat::ConsumerGroupHeartbeatRequest,
+    /// Describes groups of the new protocol.
+    ConsumerGroupDescribe = 69: consumer_group_describe::ConsumerGroupDescribeRequest,
     /// Names the resources that have settings.
     ListConfigResources = 74: list_config_resources::ListConfigResourcesRequest,
     /// Describes topics page by page.

@@ -54,13 +54,8 @@ impl Coordinator {
         let Some(id) = group_of(&write) else { return };
         let Some(group) = groups.get_mut(&id) else {
             // Its last offset was ended twice, and it went with the first of the two.
-            if let Write::Forget {
-                caller: Some((caller, codes)),
-                ..
-            } = write
-            {
-                let answer = result.map(|()| codes).map_err(group_code);
-                turn.answer(caller, GroupAnswer::Forgotten(answer));
+            if let Write::Forget { caller, .. } = write {
+                answer_forgotten(caller, result, &mut turn);
             }
             return;
         };
@@ -102,10 +97,7 @@ impl Coordinator {
                 caller, partitions, ..
             } => {
                 group.finish_forget(&partitions, result.is_ok());
-                if let Some((caller, codes)) = caller {
-                    let answer = result.map(|()| codes).map_err(group_code);
-                    turn.answer(caller, GroupAnswer::Forgotten(answer));
-                }
+                answer_forgotten(caller, result, &mut turn);
             }
             Write::Remove { caller, .. } => {
                 let outcome = group.finish_removal(result.map_err(group_code), now);
@@ -140,6 +132,18 @@ impl Coordinator {
             };
             effects.answers.push((caller, answer));
         }
+    }
+}
+
+/// Tells whoever asked to forget offsets what became of it.
+fn answer_forgotten(
+    caller: Option<(Caller, Vec<ErrorCode>)>,
+    result: Result<(), WriteError>,
+    turn: &mut Turn<'_>,
+) {
+    if let Some((caller, codes)) = caller {
+        let answer = result.map(|()| codes).map_err(group_code);
+        turn.answer(caller, GroupAnswer::Forgotten(answer));
     }
 }
 

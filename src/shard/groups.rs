@@ -2,9 +2,9 @@
 //! The coordinators of groups of this shard: one for each partition of `__consumer_offsets` that it
 //! leads.
 //!
-//! Owns: [`Groups`], what is particular to groups among coordinators (`seats`). Invariants: those of
-//! `seats`; a heartbeat is well while its group is loading, so that nobody thinks that it was thrown
-//! out. Runs on: its shard. Bounded by: the partitions of the topic.
+//! Owns: [`Groups`], what is particular to groups among coordinators (`seats`). Invariants: those
+//! of `seats`; a heartbeat is well while its group is loading, so that nobody thinks that it was
+//! thrown out. Runs on: its shard. Bounded by: the partitions of the topic.
 
 mod transactional;
 

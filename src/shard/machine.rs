@@ -15,6 +15,7 @@ use super::api::init_producer_id::ProducerIds;
 use super::closings::{ClosedFor, Closings};
 use super::connection::ConnectionTable;
 use super::contract::{Effects, Event, Machine, MeshEffect, NetworkEffect, ProcessEffect};
+use super::control_shard::admission::Refusal;
 use super::fetch_sessions::FetchSessions;
 use super::groups::Groups;
 use super::handover::Handovers;
@@ -338,12 +339,9 @@ impl Shard {
                     self.handle_image(now, image, effects);
                 }
             }
-            MeshMessage::Admitted { connection, result } => match result {
-                Ok(()) => self
-                    .connections
-                    .handle_admitted(connection, &mut effects.network),
-                Err(refusal) => self.take_refusal(connection, refusal, effects),
-            },
+            MeshMessage::Admitted { connection, result } => {
+                self.take_admission(connection, result, effects);
+            }
             MeshMessage::Serve => {
                 if self.phase == Phase::Running {
                     effects.network.push(NetworkEffect::Listen);
@@ -390,29 +388,25 @@ impl Shard {
             MeshMessage::Said { request, results } => {
                 self.finish_asks(now, request, results, effects);
             }
-            MeshMessage::GroupAsks { request, asks } => {
-                self.handle_seat_asks::<group::Coordinator>(now, from, request, asks, effects);
-            }
-            MeshMessage::GroupsSaid { request, answers } => {
-                self.take_call_answers::<group::Coordinator>(now, request, answers, effects);
-            }
-            MeshMessage::TxnAsks { request, asks } => {
-                self.handle_seat_asks::<txn::Coordinator>(now, from, request, asks, effects);
-            }
-            MeshMessage::TxnsSaid { request, answers } => {
-                self.take_txn_answers(now, request, answers, effects);
-            }
             MeshMessage::Drain { version } => self.handle_drain(from, version, effects),
             MeshMessage::Drained => self.handle_drained(from, effects),
             MeshMessage::Handover { at, refused } => {
                 self.handle_handover(now, at, refused, effects);
             }
-            MeshMessage::ControlRequest { .. }
-            | MeshMessage::ImageApplied { .. }
-            | MeshMessage::Arrived { .. }
-            | MeshMessage::Left { .. } => {
-                debug_assert!(false, "meant for the control shard");
-            }
+            other => self.handle_seat_message(now, from, other, effects),
+        }
+    }
+
+    fn take_admission(
+        &mut self,
+        connection: ConnectionId,
+        result: Result<(), Refusal>,
+        effects: &mut Effects,
+    ) {
+        let network = &mut effects.network;
+        match result {
+            Ok(()) => self.connections.handle_admitted(connection, network),
+            Err(refusal) => self.take_refusal(connection, refusal, effects),
         }
     }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Coordinators of this shard: one for each partition that it leads of a topic in which coordinators
-//! keep their state. Groups and transactions differ in what they decide; what is the same stands
-//! here.
+//! Coordinators of this shard: one for each partition that it leads of a topic in which
+//! coordinators keep their state. Groups and transactions differ in what they decide; what is the
+//! same stands here.
 //!
 //! Owns: [`Seats`], [`Coordinates`]; the way from a coordinator to its partition and back.
 //! Invariants: a coordinator begins with its partition's leadership and ends with it, and answers
@@ -10,6 +10,7 @@
 //! the topics; `GROUP_LOADS_MAX` of each are read at a time.
 
 mod load;
+mod messages;
 
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a request does to a transactional id: the rules of KIP-98, KIP-360 and KIP-890.
 //!
-//! Owns: the decisions. Invariants: a producer with an old epoch changes nothing; a request that was
-//! answered and comes again gets the same answer and changes nothing; an outcome is never taken
+//! Owns: the decisions. Invariants: a producer with an old epoch changes nothing; a request that
+//! was answered and comes again gets the same answer and changes nothing; an outcome is never taken
 //! back. Runs on: the shard that coordinates. Bounded by: nothing to bound.
 
 use super::facts::{EPOCH_PER_TRANSACTION, Facts, LAST_EPOCH, NO_EPOCH};
@@ -78,8 +78,8 @@ pub(super) fn init(
     }
 }
 
-/// Whether the producer that a client goes on with may be the one that is there: a new transactional
-/// id takes any; one that got another id for want of epochs may not have heard of it.
+/// Whether the producer that a client goes on with may be the one that is there: a new
+/// transactional id takes any; one that got another id for want of epochs may not have heard of it.
 fn is_known(facts: &Facts, given: Producer) -> bool {
     facts.producer.epoch == NO_EPOCH
         || given.id == facts.producer.id

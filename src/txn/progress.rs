@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What goes on by itself: records that are committed or lost, markers, time.
 //!
-//! Owns: the completions of [`Coordinator`]. Invariants: markers are asked for when their outcome is
-//! committed and not before, and until every partition has one, or is gone; only then the
+//! Owns: the completions of [`Coordinator`]. Invariants: markers are asked for when their outcome
+//! is committed and not before, and until every partition has one, or is gone; only then the
 //! transaction is complete. Runs on: the shard that coordinates. Bounded by: the transactions; in
 //! one turn `TRANSACTIONS_PER_TURN`.
 

@@ -3,7 +3,7 @@
 //! visible entirely or not at all, and as its client was told.
 
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use furlong::txn::Producer;
@@ -72,7 +72,12 @@ fn write(client: &mut Client, producer: Producer, partition: i32, value: &str) {
     builder
         .producer(producer.id, producer.epoch, 0)
         .transactional();
-    builder.append(1_700_000_000_000, None, Some(value.as_bytes()), &[]);
+    // Markers have the time of the broker: records from long ago would be rolled away from them,
+    // and removed.
+    let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now_ms = since_1970.expect("after 1970").as_millis();
+    let now_ms = i64::try_from(now_ms).expect("soon enough");
+    builder.append(now_ms, None, Some(value.as_bytes()), &[]);
     let request = ProduceRequest {
         transactional_id: Some("tx".into()),
         ..produce_request("furrow", partition, builder.build())

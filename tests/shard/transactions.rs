@@ -6,6 +6,7 @@
 //! Bounded by: the test.
 
 use bytes::Bytes;
+use furlong::group::OFFSETS_TOPIC;
 use furlong::limits::DECOMPRESSED_BYTES_MAX;
 use furlong::model::ids::ConnectionId;
 use furlong::shard::contract::Event;
@@ -14,7 +15,9 @@ use furlong::wire::protocol::add_offsets_to_txn::AddOffsetsToTxnRequest;
 use furlong::wire::protocol::add_partitions_to_txn::{
     AddPartitionsToTxnRequest, AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
 };
-use furlong::wire::protocol::describe_transactions::DescribeTransactionsRequest;
+use furlong::wire::protocol::describe_transactions::{
+    DescribeTransactionsRequest, TransactionState,
+};
 use furlong::wire::protocol::end_txn::{EndTxnRequest, EndTxnResponse};
 use furlong::wire::protocol::fetch::FetchRequest;
 use furlong::wire::protocol::find_coordinator::FindCoordinatorRequest;
@@ -169,15 +172,18 @@ fn seen(broker: &mut Broker, client: ConnectionId, partition: i32) -> (i64, Vec<
     (partition.high_watermark, values)
 }
 
-fn state(broker: &mut Broker, client: ConnectionId) -> String {
+fn describe(broker: &mut Broker, client: ConnectionId) -> TransactionState {
     let request = DescribeTransactionsRequest {
         transactional_ids: vec!["tx".into()],
     };
-    let state = call(broker, client, 0, &request)
-        .transaction_states
-        .remove(0);
+    let mut answer = call(broker, client, 0, &request);
+    let state = answer.transaction_states.remove(0);
     assert_eq!(state.error_code, 0);
-    state.transaction_state.to_string()
+    state
+}
+
+fn state(broker: &mut Broker, client: ConnectionId) -> String {
+    describe(broker, client).transaction_state.to_string()
 }
 
 fn stop_and_restart(broker: &mut Broker) {
@@ -428,12 +434,39 @@ fn the_topic_of_transactions_is_the_brokers_own() {
     let answer = call(&mut broker, client, 3, &request);
     let result = &answer.results_by_topic_v3_and_below[0].results_by_partition[0];
     assert_eq!(result.partition_error_code, 29);
-    // The topic of groups is not there, so no group can be added.
+    // The topic of groups is not there, and made for the next time.
     let offsets = AddOffsetsToTxnRequest {
         transactional_id: "tx".into(),
         producer_id: one.id,
         producer_epoch: one.epoch,
         group_id: "g".into(),
     };
-    assert_eq!(call(&mut broker, client, 4, &offsets).error_code, 15);
+    assert_eq!(call(&mut broker, client, 4, &offsets).error_code, 14);
+    assert_eq!(call(&mut broker, client, 4, &offsets).error_code, 0);
+    let described = describe(&mut broker, client);
+    assert_eq!(described.topics[0].topic, OFFSETS_TOPIC);
+}
+
+#[test]
+fn a_partition_that_was_not_added_is_told_as_the_asker_knows_it() {
+    let (mut broker, client) = ready();
+    let one = init(&mut broker, client, 60_000).expect("the first");
+    let request = AddPartitionsToTxnRequest {
+        transactions: vec![AddPartitionsToTxnTransaction {
+            transactional_id: "tx".into(),
+            producer_id: one.id,
+            producer_epoch: one.epoch,
+            verify_only: true,
+            topics: vec![AddPartitionsToTxnTopic {
+                name: "t".into(),
+                partitions: vec![0],
+            }],
+        }],
+        ..AddPartitionsToTxnRequest::default()
+    };
+    for (version, code) in [(4, 48), (5, 120)] {
+        let answer = call(&mut broker, client, version, &request);
+        let result = &answer.results_by_transaction[0].topic_results[0];
+        assert_eq!(result.results_by_partition[0].partition_error_code, code);
+    }
 }

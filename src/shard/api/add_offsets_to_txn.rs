@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 //! AddOffsetsToTxn (25): a transaction is going to commit offsets of a group.
 //!
-//! Owns: its handler. Invariants: what is added is the partition that keeps the group. Runs on: the
-//! shard that accepted the connection. Bounded by: the frame.
+//! Owns: its handler. Invariants: what is added is the partition that keeps the group; its topic is
+//! made where it is missing. Runs on: the shard that accepted the connection. Bounded by: the
+//! frame.
 
 use std::ops::RangeInclusive;
 
 use bytestring::ByteString;
 
+use super::groups::offsets_topic;
 use super::transactions::{TxnPlan, fenced_code};
 use super::{ApiError, Arrival, Reply};
+use crate::control::request::ControlRequest;
 use crate::group::OFFSETS_TOPIC;
 use crate::model::coordinator::partition_of;
 use crate::model::error_code::ErrorCode;
 use crate::shard::machine::Shard;
+use crate::shard::request_table::Call;
 use crate::txn::{AddPartitions, Producer, TxnAnswer, TxnCall, TxnPartition};
 use crate::wire::protocol::add_offsets_to_txn::{AddOffsetsToTxnRequest, AddOffsetsToTxnResponse};
 
@@ -31,9 +35,7 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
         return arrival.call.reply(&answer(ErrorCode::InvalidRequest));
     }
     let Some(partition) = shard.partition_of_group(&request.group_id) else {
-        return arrival
-            .call
-            .reply(&answer(ErrorCode::CoordinatorNotAvailable));
+        return make_topic(shard, arrival);
     };
     let call = TxnCall::AddPartitions(AddPartitions {
         transactional_id: id.clone(),
@@ -58,6 +60,19 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
             _ => Ok(Reply::Close),
         }
     })
+}
+
+/// The topic of groups is not there, as before the first group: it is made, and the client, which
+/// may never have looked for a group, asks again.
+fn make_topic(shard: &mut Shard, arrival: Arrival<'_>) -> Result<Reply, ApiError> {
+    let create = ControlRequest::CreateTopics {
+        topics: vec![offsets_topic(shard)],
+        validate_only: false,
+    };
+    let again =
+        |_: &Shard, call: &Call, _| call.reply(&answer(ErrorCode::CoordinatorLoadInProgress));
+    shard.ask_control(arrival.call, create, Box::new(again), arrival.effects);
+    Ok(Reply::Pending)
 }
 
 fn answer(code: ErrorCode) -> AddOffsetsToTxnResponse {

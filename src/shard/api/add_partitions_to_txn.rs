@@ -31,7 +31,8 @@ const FENCED_FROM: i16 = 2;
 /// First version with many transactions, and the question whether partitions belong to one.
 const BATCHED_FROM: i16 = 4;
 
-/// First version that is asked on behalf of clients that expect an epoch for each transaction.
+/// First version that is asked on behalf of clients that expect an epoch for each transaction, and
+/// that knows TRANSACTION_ABORTABLE.
 const EPOCH_FROM: i16 = 5;
 
 /// Asks the coordinators.
@@ -61,7 +62,7 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
             let codes = codes.into_iter();
             fill(
                 &mut frame.result,
-                codes.map(|code| fenced_code(code, call.version, FENCED_FROM)),
+                codes.map(|code| told(call.version, code)),
             );
         }
         let mut results = frames.into_iter().map(|frame| frame.result);
@@ -75,6 +76,14 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
         }
         call.reply(&response)
     })
+}
+
+/// The code that a client of this age understands.
+fn told(version: i16, code: ErrorCode) -> ErrorCode {
+    match code {
+        ErrorCode::TransactionAbortable if version < EPOCH_FROM => ErrorCode::InvalidTxnState,
+        code => fenced_code(code, version, FENCED_FROM),
+    }
 }
 
 /// The answer to one transaction, whose codes may be missing yet.

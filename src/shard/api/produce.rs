@@ -455,13 +455,14 @@ fn take_error(answer: &mut PartitionProduceResponse, error: &ProduceError) {
     answer.error_message = Some(ByteString::from(error.to_string()));
 }
 
-/// The coordinator of the transaction did not confirm it. What may pass is a code on which producers
-/// of every age send again, and look for no leader (as in Kafka).
+/// The coordinator of the transaction did not confirm it. What may pass is a code on which
+/// producers of every age send again, and look for no leader (as in Kafka).
 fn take_unverified(answer: &mut PartitionProduceResponse, version: i16, code: ErrorCode) {
     let (told, why) = match code {
         code if may_pass(code) => (
             ErrorCode::NotEnoughReplicas,
-            "the coordinator of the transaction could not say yet whether the partition belongs to it",
+            "the coordinator of the transaction could not say yet whether the partition belongs \
+             to it",
         ),
         ErrorCode::ProducerFenced => (
             ErrorCode::InvalidProducerEpoch,

@@ -47,7 +47,7 @@ impl Shard {
         let held = Held::Group {
             asker,
             request,
-            ask,
+            ask: Box::new(ask),
         };
         let question = self.verifications.hold(at, claim, held);
         self.ask_for_transactions(question.into_iter().collect(), effects);

@@ -6,10 +6,10 @@
 //! first one does: without it, a batch that comes late, when its transaction has ended everywhere,
 //! would open one that nobody ends.
 //!
-//! Owns: [`Verifications`]. Invariants: what one producer sends to one partition leaves in the order
-//! in which it came; a word that a marker has overtaken counts for nothing, since the batch may be
-//! of the transaction that has ended. Runs on: the shard that owns the partitions. Bounded by: the
-//! requests in flight of all shards.
+//! Owns: [`Verifications`]. Invariants: what one producer sends to one partition leaves in the
+//! order in which it came; a word that a marker has overtaken counts for nothing, since the batch
+//! may be of the transaction that has ended. Runs on: the shard that owns the partitions. Bounded
+//! by: the requests in flight of all shards.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -51,7 +51,7 @@ pub enum Held {
         /// The request.
         request: u64,
         /// The commit.
-        ask: GroupAsk,
+        ask: Box<GroupAsk>,
     },
 }
 

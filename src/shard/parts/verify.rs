@@ -2,8 +2,8 @@
 //! The coordinator of a transaction is asked before its first batch enters a partition.
 //!
 //! Owns: the way from a batch that waits to its coordinator and back. Invariants: a batch that goes
-//! on with an open transaction waits for nobody; one message asks for all partitions of a request on
-//! this shard; what is refused and may be sent again is remembered, so that nothing behind it is
+//! on with an open transaction waits for nobody; one message asks for all partitions of a request
+//! on this shard; what is refused and may be sent again is remembered, so that nothing behind it is
 //! taken first. Runs on: the shard that owns the partitions. Bounded by: the requests in flight.
 
 use super::markers::TxnMarker;
@@ -126,7 +126,8 @@ impl Shard {
         }
     }
 
-    /// Takes the answer of a coordinator, if it was asked for batches that wait; else gives it back.
+    /// Takes the answer of a coordinator, if it was asked for batches that wait; else gives it
+    /// back.
     pub(in crate::shard) fn take_verified(
         &mut self,
         now: Now,
@@ -182,7 +183,7 @@ impl Shard {
                 },
                 ErrorCode::None,
             ) => {
-                self.handle_group_ask(now, asker, request, ask, effects);
+                self.handle_group_ask(now, asker, request, *ask, effects);
             }
             (
                 Held::Group {

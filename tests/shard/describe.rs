@@ -446,7 +446,8 @@ fn finalized_features_are_told_and_level_0_only_to_those_who_can_read_it() {
             .iter()
             .map(|one| (one.name.clone(), one.max_version_level))
             .collect();
-        assert_eq!(finalized, [("metadata.version".into(), 30)]);
+        let expected = [("group.version".into(), 1), ("metadata.version".into(), 30)];
+        assert_eq!(finalized, expected);
         assert!(response.finalized_features_epoch >= 0);
         let has_zero = response
             .supported_features

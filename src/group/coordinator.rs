@@ -16,7 +16,6 @@ use bytestring::ByteString;
 use super::alarm::{Alarm, AlarmOwner, AlarmQueue};
 use super::classic::Group;
 use super::commit::told;
-use super::describe::dead;
 use super::join::Join;
 use super::load::Loading;
 use super::member::own;
@@ -210,10 +209,6 @@ impl Coordinator {
             GroupCall::Beat(request, version, origin) => {
                 self.beat(now, caller, &request, version, &origin, effects);
             }
-            GroupCall::DescribeConsumer { group } => {
-                let answer = self.describe_consumer(&group);
-                effects.answers.push((caller, answer));
-            }
             GroupCall::Sync(request) => self.sync(now, caller, &request, effects),
             GroupCall::Heartbeat(request) => self.heartbeat(now, caller, &request, effects),
             GroupCall::Leave { group, members } => {
@@ -225,47 +220,11 @@ impl Coordinator {
             GroupCall::CommitInTransaction(commit) => {
                 self.commit_in_transaction(now, caller, &commit, effects);
             }
-            GroupCall::Fetch {
-                group,
-                topics,
-                member,
-                only_stable,
-            } => {
-                let told = self.fetch(&group, topics.as_deref(), &member, only_stable);
-                let answer = GroupAnswer::Fetched(told);
-                effects.answers.push((caller, answer));
-            }
             GroupCall::Forget { group, topics } => {
-                let (groups, mut turn) = self.split(now, effects);
-                match groups.get_mut(&group) {
-                    Some(group) => group.handle_forget(caller, &topics, &mut turn),
-                    None => {
-                        let answer = GroupAnswer::Forgotten(Err(ErrorCode::GroupIdNotFound));
-                        turn.answer(caller, answer);
-                    }
-                }
+                self.forget(now, caller, &group, &topics, effects);
             }
-            GroupCall::Describe { group } => {
-                let described = self.groups.get(&group).map(Group::described);
-                let answer = described.unwrap_or_else(|| dead(&group));
-                effects
-                    .answers
-                    .push((caller, GroupAnswer::Described(answer)));
-            }
-            GroupCall::List { states, types } => {
-                let answer = GroupAnswer::Listed(Ok(self.list(&states, &types)));
-                effects.answers.push((caller, answer));
-            }
-            GroupCall::Delete { group } => {
-                let (groups, mut turn) = self.split(now, effects);
-                match groups.get_mut(&group) {
-                    Some(group) => group.handle_delete(caller, &mut turn),
-                    None => {
-                        let answer = GroupAnswer::Deleted(ErrorCode::GroupIdNotFound);
-                        turn.answer(caller, answer);
-                    }
-                }
-            }
+            GroupCall::Delete { group } => self.delete(now, caller, &group, effects),
+            call => effects.answers.push((caller, self.look(&call))),
         }
         self.settle(now, effects);
     }
@@ -435,7 +394,7 @@ impl Coordinator {
     }
 
     /// A group that is not there has committed nothing, which is no error.
-    fn fetch(
+    pub(super) fn fetch(
         &self,
         group: &ByteString,
         topics: Option<&[OffsetFetchRequestTopics]>,

@@ -43,13 +43,9 @@ impl Coordinator {
         result: Result<(), WriteError>,
         effects: &mut GroupEffects,
     ) {
-        let write = match write {
-            Write::Consumer { answers, .. } => {
-                self.finish_changes(answers, result, effects);
-                return;
-            }
-            write => write,
-        };
+        if let Write::Consumer { answers, .. } = write {
+            return self.finish_changes(answers, result, effects);
+        }
         let (groups, mut turn) = self.split(now, effects);
         let Some(id) = group_of(&write) else { return };
         let Some(group) = groups.get_mut(&id) else {
@@ -114,8 +110,8 @@ impl Coordinator {
         drop_blank(groups, &id);
     }
 
-    /// Changes of a group of the new protocol are committed, or lost. Once something is lost, nobody
-    /// is told of what builds on it, and the log is read again.
+    /// Changes of a group of the new protocol are committed, or lost. Once something is lost,
+    /// nobody is told of what builds on it, and the log is read again.
     fn finish_changes(
         &mut self,
         answers: Vec<(Caller, GroupAnswer)>,

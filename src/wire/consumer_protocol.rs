@@ -3,8 +3,8 @@
 //! topics a consumer wants, and which partitions it got (`consumer` protocol).
 //!
 //! Owns: the layouts of both. Invariants: a version that is newer than those that are known is read
-//! as the newest one that is, and what follows is left alone, as Kafka does it. Runs on: every core.
-//! Bounded by: the `max` of each array, the bytes.
+//! as the newest one that is, and what follows is left alone, as Kafka does it. Runs on: every
+//! core. Bounded by: the `max` of each array, the bytes.
 
 use bytes::Bytes;
 use bytestring::ByteString;

@@ -47,9 +47,8 @@ class Log:
 class Member:
     """One member, a process of its own: it can be asked to leave, and it can be killed."""
 
-    def __init__(self, client, name, address, group, topic, log, assignor):
+    def __init__(self, name, log, command):
         self.name, self.log, self.assigned = name, log, []
-        command = [sys.executable, __file__, "--member", client, name, address, group, topic, assignor]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         self.reader = threading.Thread(target=self.read, daemon=True)
         self.reader.start()
@@ -182,9 +181,12 @@ class Story:
             raise Failure("records were not acknowledged within 30 s")
         self.produced += RECORDS_PER_ROUND
 
-    def add(self, name):
+    def command(self, name):
         place = (self.broker.address, self.group, self.topic)
-        member = Member(self.kind, name, *place, self.log, self.assignor)
+        return [sys.executable, __file__, "--member", self.kind, name, *place, self.assignor]
+
+    def add(self, name):
+        member = Member(name, self.log, self.command(name))
         self.members.append(member)
         return member
 

@@ -18,7 +18,7 @@ pub(super) const GROUP_SETTINGS: &[BrokerSetting] = &[
         Some("uniform,range"),
         Check::SomeOf(&["uniform", "range"]),
         Engine,
-        "Assignors of the new group protocol; the first one is used unless members ask for another.",
+        "Assignors of the new group protocol; the first one is used unless members like another.",
     ),
     fixed(
         "group.consumer.heartbeat.interval.ms",
@@ -42,8 +42,8 @@ pub(super) const GROUP_SETTINGS: &[BrokerSetting] = &[
         Some("bidirectional"),
         Check::OneOf(MigrationPolicy::NAMES),
         Engine,
-        "Whether a group goes over to the new protocol with the first member that speaks it, and back \
-         with the last one.",
+        "Whether a group goes over to the new protocol with its first member that speaks it, and \
+         back with the last one.",
     ),
     fixed(
         "group.consumer.session.timeout.ms",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Members of the classic protocol in a group of the new one: the coordinator assigns for them, too,
-//! and their generation is their epoch.
+//! Members of the classic protocol in a group of the new one: the coordinator assigns for them,
+//! too, and their generation is their epoch.
 //!
 //! A JoinGroup says what the member wants and still owns, so it is a heartbeat of the new protocol;
 //! SyncGroup tells it what it may own; its Heartbeat tells it when to join again.

@@ -299,7 +299,11 @@ impl ConsumerGroup {
         steps: &mut Steps,
         turn: &mut Turn<'_>,
     ) -> Result<bool, Refusal> {
-        let before = self.members.get(id).map(|member| member.profile.clone());
+        let member = self.members.get(id);
+        if member.is_some_and(|member| says_nothing_new(&member.profile, beat)) {
+            return Ok(false); // Most heartbeats.
+        }
+        let before = member.map(|member| member.profile.clone());
         let base = before.clone().unwrap_or_default();
         let mut profile = updated(&base, beat.request);
         profile.client_id = own(&beat.origin.client_id);
@@ -335,6 +339,20 @@ impl ConsumerGroup {
             self.drop_pattern(before, steps);
         }
     }
+}
+
+/// True if a heartbeat says nothing of its member but that it is there.
+fn says_nothing_new(profile: &MemberProfile, beat: &Beat<'_>) -> bool {
+    let (request, origin) = (beat.request, beat.origin);
+    profile.classic.is_none()
+        && request.instance_id.is_none()
+        && request.rack_id.is_none()
+        && request.rebalance_timeout_ms < 0
+        && request.server_assignor.is_none()
+        && request.subscribed_topic_names.is_none()
+        && request.subscribed_topic_regex.is_none()
+        && profile.client_id == origin.client_id
+        && profile.client_host == origin.client_host
 }
 
 /// A member that is not there.

@@ -57,7 +57,7 @@ impl Group {
         for change in group.1 {
             records.push(Record::Consumer(self.id.clone(), change));
         }
-        if !self.is_blank() {
+        if self.generation > 0 || self.protocol_type.is_some() {
             let group = self.id.clone();
             records.push(Record::Group(GroupMetadataKey { group }, None));
         }
@@ -279,10 +279,13 @@ impl Group {
         }
     }
 
-    /// Forgets a group of the new protocol of which nothing was ever written.
+    /// Forgets a group of the new protocol that nobody has got into.
     pub(super) fn drop_blank_consumer_group(&mut self) {
-        let is_blank = |group: &ConsumerGroup| group.is_blank() && group.last_write.is_none();
-        if self.consumer.as_deref().is_some_and(is_blank) {
+        if self
+            .consumer
+            .as_deref()
+            .is_some_and(ConsumerGroup::is_blank)
+        {
             self.consumer = None;
         }
     }

@@ -9,8 +9,8 @@
 //! A handler makes changes, which hold in memory at once, and become records; answers leave once
 //! the records are committed. If the log loses one, the coordinator forgets all and reads it anew.
 //!
-//! Owns: [`ConsumerGroup`]. Invariants: no partition has two owners; whatever a member is told is in
-//! the log. Runs on: the shard that coordinates. Bounded by: `GROUP_MEMBERS_MAX`.
+//! Owns: [`ConsumerGroup`]. Invariants: no partition has two owners; whatever a member is told is
+//! in the log. Runs on: the shard that coordinates. Bounded by: `GROUP_MEMBERS_MAX`.
 
 mod assignment;
 mod assignor;

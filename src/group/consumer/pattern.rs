@@ -2,9 +2,9 @@
 //! Patterns of topics: a regular expression that has to fit the whole name.
 //!
 //! Owns: [`Pattern`]. Invariants: the syntax is that of RE2, as far as both it and the crate
-//! `regex` know it (nothing that looks back or ahead), with `\Q...\E`; a name is looked at in linear
-//! time; no pattern stands for an internal topic. Runs on: the shard that coordinates. Bounded by:
-//! `PATTERN_BYTES_MAX`, `PATTERN_COMPILED_BYTES_MAX`.
+//! `regex` know it (nothing that looks back or ahead), with `\Q...\E`; a name is looked at in
+//! linear time; no pattern stands for an internal topic. Runs on: the shard that coordinates.
+//! Bounded by: `PATTERN_BYTES_MAX`, `PATTERN_COMPILED_BYTES_MAX`.
 
 use bytestring::ByteString;
 use regex::{Regex, RegexBuilder};

@@ -13,6 +13,7 @@ use bytestring::ByteString;
 use super::assignment::Assignment;
 use super::assignor::{Assignor, Candidate, Question};
 use super::change::Change;
+use super::member::Progress;
 use super::reconcile::{Goal, next_part};
 use super::state::{ConsumerGroup, target_record};
 use super::steps::Steps;
@@ -129,6 +130,10 @@ impl ConsumerGroup {
         let Some(member) = self.members.get(id) else {
             return Lead::default();
         };
+        let part = &member.part;
+        if part.progress == Progress::Stable && part.epoch == self.target_epoch {
+            return Lead::default(); // Most of the time.
+        }
         let nothing = Assignment::default();
         let goal = Goal {
             epoch: self.target_epoch,

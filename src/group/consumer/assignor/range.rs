@@ -4,8 +4,8 @@
 //! Owns: the rule. Invariants: the shares of one topic differ by one at most, the larger ones come
 //! first; members that want the same topics own the same indexes of topics of the same size (what
 //! joins need). Static members come first, in the order of the names that their operators gave
-//! them, so that they keep their place when they come back under another id. Runs on: the shard that
-//! coordinates. Bounded by: members times the topics that they want.
+//! them, so that they keep their place when they come back under another id. Runs on: the shard
+//! that coordinates. Bounded by: members times the topics that they want.
 
 use bytestring::ByteString;
 

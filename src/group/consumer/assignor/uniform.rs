@@ -2,9 +2,9 @@
 //! The assignor `uniform`: everybody owns as many partitions as everybody else, as far as wishes
 //! allow, and keeps what it was to own before.
 //!
-//! First everybody keeps what it had and still wants. Then what nobody has is dealt, topics that few
-//! want first, each partition to the member that has least. Then the one that has most gives to the
-//! one that has least among those who want a topic of its own, as long as they are two or more
+//! First everybody keeps what it had and still wants. Then what nobody has is dealt, topics that
+//! few want first, each partition to the member that has least. Then the one that has most gives to
+//! the one that has least among those who want a topic of its own, as long as they are two or more
 //! apart. A gift never makes a giver of its receiver, so where all want the same no smaller number
 //! of partitions could have moved.
 //!

@@ -314,6 +314,21 @@ pub const GROUP_ID_BYTES_MAX: usize = 32_767;
 /// milliseconds (Kafka's value): its session begins with the generation.
 pub const GROUP_NEW_MEMBER_MS: u64 = 300_000;
 
+/// How often a partition may change hands while one target assignment is made; more is never needed
+/// where all members want the same, and where they do not an assignment that is less even is still
+/// whole.
+pub const ASSIGNOR_MOVES_PER_PARTITION_MAX: usize = 16;
+
+/// Bytes of the pattern by which a member of a group names topics.
+pub const PATTERN_BYTES_MAX: usize = 4_096;
+
+/// Memory that one such pattern may take once it is read.
+pub const PATTERN_COMPILED_BYTES_MAX: usize = 1024 * 1024;
+
+/// How long the topics of a group's patterns are not looked for again, in milliseconds, however
+/// often topics come and go.
+pub const PATTERN_REFRESH_MS_MIN: u64 = 1_000;
+
 /// Partitions of the offsets topic that one shard reads at a time to load their groups.
 pub const GROUP_LOADS_MAX: usize = 4;
 

@@ -6,10 +6,57 @@
 
 use std::ops::RangeInclusive;
 
-use super::broker::whole as number;
+use bytestring::ByteString;
+
+use super::broker::{self, whole as number};
 use super::definition::ConfigError;
 use super::layers::Settings;
 use crate::limits::GROUP_MEMBERS_MAX;
+
+/// Whether a group may go from one protocol to the other while it lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MigrationPolicy {
+    /// Neither way.
+    Disabled,
+    /// From the classic protocol to the new one.
+    Upgrade,
+    /// Back.
+    Downgrade,
+    /// Both ways.
+    Bidirectional,
+}
+
+impl MigrationPolicy {
+    /// The names of all, in their order.
+    pub const NAMES: &[&str] = &["bidirectional", "disabled", "downgrade", "upgrade"];
+
+    fn by_name(name: &str) -> MigrationPolicy {
+        match name {
+            "disabled" => MigrationPolicy::Disabled,
+            "upgrade" => MigrationPolicy::Upgrade,
+            "downgrade" => MigrationPolicy::Downgrade,
+            _ => MigrationPolicy::Bidirectional,
+        }
+    }
+
+    /// True if a group may go over to the new protocol.
+    #[must_use]
+    pub const fn may_upgrade(self) -> bool {
+        matches!(
+            self,
+            MigrationPolicy::Upgrade | MigrationPolicy::Bidirectional
+        )
+    }
+
+    /// True if a group may go back to the classic protocol.
+    #[must_use]
+    pub const fn may_downgrade(self) -> bool {
+        matches!(
+            self,
+            MigrationPolicy::Downgrade | MigrationPolicy::Bidirectional
+        )
+    }
+}
 
 /// The settings of groups and of the topic that keeps them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +67,16 @@ pub struct GroupSettings {
     pub session_ms: RangeInclusive<i32>,
     /// `group.max.size`, and never more than a coordinator holds.
     pub members_max: usize,
+    /// `group.consumer.session.timeout.ms`.
+    pub consumer_session_ms: u64,
+    /// `group.consumer.heartbeat.interval.ms`.
+    pub consumer_heartbeat_ms: i32,
+    /// `group.consumer.max.size`, and never more than a coordinator holds.
+    pub consumer_members_max: usize,
+    /// `group.consumer.assignors`, the one that is used unless members ask for another in front.
+    pub assignors: Vec<ByteString>,
+    /// `group.consumer.migration.policy`.
+    pub migration: MigrationPolicy,
     /// `offset.metadata.max.bytes`.
     pub offset_metadata_bytes_max: usize,
     /// `offsets.retention.minutes`, in milliseconds.
@@ -44,6 +101,12 @@ impl GroupSettings {
             initial_rebalance_delay_ms: number(settings, "group.initial.rebalance.delay.ms"),
             session_ms: session_min..=session_max,
             members_max: number::<usize>(settings, "group.max.size").min(GROUP_MEMBERS_MAX),
+            consumer_session_ms: number(settings, "group.consumer.session.timeout.ms"),
+            consumer_heartbeat_ms: number(settings, "group.consumer.heartbeat.interval.ms"),
+            consumer_members_max: number::<usize>(settings, "group.consumer.max.size")
+                .min(GROUP_MEMBERS_MAX),
+            assignors: words(settings, "group.consumer.assignors"),
+            migration: MigrationPolicy::by_name(&text(settings, "group.consumer.migration.policy")),
             offset_metadata_bytes_max: number(settings, "offset.metadata.max.bytes"),
             offsets_retention_ms: number::<i64>(settings, "offsets.retention.minutes") * 60_000,
             retention_check_ms: number(settings, "offsets.retention.check.interval.ms"),
@@ -72,6 +135,29 @@ pub fn judge(settings: &Settings) -> Result<(), ConfigError> {
     Err(ConfigError::Conflict { sentence })
 }
 
+/// The text of a setting, or its default.
+fn text(settings: &Settings, name: &'static str) -> ByteString {
+    let given = settings.get(name).map(|value| value.trim());
+    let default = broker::default_of(name).unwrap_or("");
+    ByteString::from(given.unwrap_or(default))
+}
+
+/// The words of a setting; an empty list is the default.
+fn words(settings: &Settings, name: &'static str) -> Vec<ByteString> {
+    let default = broker::default_of(name).unwrap_or("");
+    for list in [&*text(settings, name), default] {
+        let words = list.split(',').map(str::trim);
+        let words: Vec<ByteString> = words
+            .filter(|word| !word.is_empty())
+            .map(ByteString::from)
+            .collect();
+        if !words.is_empty() {
+            return words;
+        }
+    }
+    Vec::new()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -82,6 +168,12 @@ mod tests {
         assert_eq!(settings.initial_rebalance_delay_ms, 3_000);
         assert_eq!(settings.session_ms, 6_000..=1_800_000);
         assert_eq!(settings.members_max, GROUP_MEMBERS_MAX);
+        assert_eq!(settings.consumer_session_ms, 45_000);
+        assert_eq!(settings.consumer_heartbeat_ms, 5_000);
+        assert_eq!(settings.consumer_members_max, GROUP_MEMBERS_MAX);
+        assert_eq!(settings.assignors, ["uniform", "range"]);
+        assert_eq!(settings.migration, MigrationPolicy::Bidirectional);
+        assert!(settings.migration.may_upgrade() && settings.migration.may_downgrade());
         assert_eq!(settings.offset_metadata_bytes_max, 4_096);
         assert_eq!(settings.offsets_retention_ms, 7 * 24 * 3_600_000);
         assert_eq!(settings.retention_check_ms, 600_000);
@@ -96,12 +188,16 @@ mod tests {
             ("group.initial.rebalance.delay.ms", "0"),
             ("group.max.size", "3"),
             ("offsets.retention.minutes", "1"),
+            ("group.consumer.assignors", " range "),
+            ("group.consumer.migration.policy", "upgrade"),
         ];
         let set = set.map(|(name, value)| (name.into(), value.into()));
         let settings = GroupSettings::of(&Settings::from(set));
         assert_eq!(settings.initial_rebalance_delay_ms, 0);
         assert_eq!(settings.members_max, 3);
         assert_eq!(settings.offsets_retention_ms, 60_000);
+        assert_eq!(settings.assignors, ["range"]);
+        assert!(settings.migration.may_upgrade() && !settings.migration.may_downgrade());
     }
 
     #[test]

@@ -22,6 +22,10 @@ pub(super) enum AlarmOwner {
     Session(ByteString, ByteString),
     /// An id that was given and not used yet (group, member).
     Pending(ByteString, ByteString),
+    /// A member gives partitions up (group, member).
+    Revoke(ByteString, ByteString),
+    /// A classic member of a group of the new protocol joins or syncs (group, member).
+    Step(ByteString, ByteString),
     /// Old offsets are looked for.
     Retention,
 }
@@ -68,6 +72,11 @@ pub(super) struct Alarm {
 }
 
 impl Alarm {
+    /// True if there is a moment.
+    pub(super) fn is_set(&self) -> bool {
+        self.at.is_some()
+    }
+
     /// Sets the moment; `owner` names who it belongs to.
     pub(super) fn set(
         &mut self,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One group of the classic protocol: its members and what they have in common.
+//! One group, most of it for the classic protocol: its members and what they have in common.
 //!
 //! Owns: [`Group`]. Invariants: the counts of members that join and of protocols are those of the
 //! members; a static member has one id; the leader is a member; every caller that is dropped is
@@ -12,6 +12,7 @@ use bytes::{Buf, Bytes};
 use bytestring::ByteString;
 
 use super::alarm::{Alarm, AlarmOwner};
+use super::consumer::ConsumerGroup;
 use super::member::{Member, millis};
 use super::offsets::OffsetTable;
 use super::request::{Caller, GroupAnswer};
@@ -24,7 +25,7 @@ use crate::wire::protocol::join_group::{JoinGroupResponse, JoinGroupResponseMemb
 use crate::wire::protocol::sync_group::SyncGroupResponse;
 
 /// The kind of group whose members say which topics they want.
-const CONSUMER: &str = "consumer";
+pub(super) const CONSUMER: &str = "consumer";
 
 /// What the end of a wait for members to join means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +67,9 @@ pub(super) struct Group {
     /// Topics that its members want, where that is known.
     pub(super) topics: Option<BTreeSet<ByteString>>,
     pub(super) offsets: OffsetTable,
+    /// The rest of it, if it is one of the new protocol; then there is nothing else here but its
+    /// offsets, and it is empty or dead.
+    pub(super) consumer: Option<Box<ConsumerGroup>>,
 }
 
 impl Group {
@@ -92,6 +96,7 @@ impl Group {
             has_newcomer: false,
             topics: None,
             offsets: OffsetTable::default(),
+            consumer: None,
         }
     }
 
@@ -106,11 +111,18 @@ impl Group {
         self.since_ms = now.wall_ms;
     }
 
+    /// True if it has members of the new protocol.
+    pub(super) fn has_consumers(&self) -> bool {
+        let group = self.consumer.as_ref().filter(|_| self.state != State::Dead);
+        group.is_some_and(|group| !group.members.is_empty())
+    }
+
     /// True if nothing would be lost with it.
     pub(super) fn is_blank(&self) -> bool {
         self.state == State::Empty
             && self.generation == 0
             && self.pending.is_empty()
+            && self.consumer.is_none()
             && self.offsets.is_empty()
     }
 
@@ -309,7 +321,10 @@ impl Group {
     }
 
     /// True if its members consume and want this topic.
-    pub(super) fn is_subscribed_to(&self, topic: &str) -> bool {
+    pub(super) fn is_subscribed_to(&self, topic: &ByteString) -> bool {
+        if let Some(group) = &self.consumer {
+            return group.wants(topic);
+        }
         let topics = self.topics.as_ref();
         topics.is_some_and(|topics| topics.contains(topic))
     }

@@ -5,6 +5,8 @@
 //! nothing; an offset is told once its record is committed; nothing expires while its topic is
 //! consumed. Runs on: the shard that coordinates. Bounded by: the request, `PARTITIONS_MAX`.
 
+use std::collections::BTreeSet;
+
 use bytestring::ByteString;
 
 use super::classic::Group;
@@ -31,9 +33,10 @@ impl Group {
         &mut self,
         caller: Caller,
         request: &OffsetCommitRequest,
+        version: i16,
         turn: &mut Turn<'_>,
     ) {
-        if let Err(code) = self.check_commit(request) {
+        if let Err(code) = self.check_commit(request, version) {
             let count = request.topics.iter().map(|topic| topic.partitions.len());
             let codes = vec![code; count.sum()];
             turn.answer(caller, GroupAnswer::Committed(codes));
@@ -75,9 +78,12 @@ impl Group {
 
     /// Who may commit. Without a generation only to a group without members: an administrator, or
     /// a consumer that does without groups.
-    fn check_commit(&self, request: &OffsetCommitRequest) -> Result<(), ErrorCode> {
+    fn check_commit(&self, request: &OffsetCommitRequest, version: i16) -> Result<(), ErrorCode> {
         if self.state == State::Dead {
             return Err(ErrorCode::CoordinatorNotAvailable);
+        }
+        if let Some(group) = &self.consumer {
+            return group.check_commit(request, version);
         }
         let generation = request.generation_id_or_member_epoch;
         let is_empty = self.state == State::Empty;
@@ -260,6 +266,8 @@ impl Group {
         };
         let may_expire = match (self.state, &self.protocol_type) {
             (State::Dead, _) => false,
+            // Each from its commit, but for topics that its members want.
+            _ if self.consumer.is_some() => true,
             (State::Empty, Some(_)) => {
                 age.base_ms = Some(self.since_ms).filter(|since| *since >= 0);
                 true
@@ -271,12 +279,19 @@ impl Group {
         if !may_expire {
             return;
         }
-        if self.state == State::Stable {
+        let wanted = self.consumer.as_ref().map(|group| {
+            let wanted = group.wanted_topics().into_iter();
+            wanted.cloned().collect::<BTreeSet<ByteString>>()
+        });
+        if let Some(wanted) = &wanted {
+            age.used = Some(wanted);
+        } else if self.state == State::Stable {
             age.used = self.topics.as_ref();
         }
         let expired = self.offsets.expired(&age);
         self.end_offsets(&expired, turn);
-        let is_left = self.state == State::Empty && self.pending.is_empty();
+        let is_left =
+            self.state == State::Empty && self.pending.is_empty() && !self.has_consumers();
         if is_left && expired.len() == self.offsets.all().len() {
             self.remove_group(None, turn);
         }
@@ -285,6 +300,7 @@ impl Group {
     /// Deletes the group with all its offsets.
     pub(super) fn handle_delete(&mut self, caller: Caller, turn: &mut Turn<'_>) {
         let code = match self.state {
+            State::Empty if self.has_consumers() => ErrorCode::NonEmptyGroup,
             State::Empty => {
                 let all = self.offsets.all();
                 self.end_offsets(&all, turn);
@@ -307,7 +323,13 @@ impl Group {
         let key = GroupMetadataKey {
             group: group.clone(),
         };
-        turn.append_or_fail(&[Record::Group(key, None)], Write::Remove { caller, group });
+        let mut records = vec![Record::Group(key, None)];
+        if let Some(consumer) = &self.consumer {
+            let ends = consumer.ends().into_iter();
+            records.clear();
+            records.extend(ends.map(|change| Record::Consumer(group.clone(), change)));
+        }
+        turn.append_or_fail(&records, Write::Remove { caller, group });
     }
 }
 

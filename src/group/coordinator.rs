@@ -8,6 +8,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -15,7 +16,6 @@ use bytestring::ByteString;
 use super::alarm::{Alarm, AlarmOwner, AlarmQueue};
 use super::classic::Group;
 use super::commit::told;
-use super::describe::dead;
 use super::join::Join;
 use super::load::Loading;
 use super::member::own;
@@ -29,6 +29,7 @@ use crate::config::groups::GroupSettings;
 use crate::limits::{GROUP_ID_BYTES_MAX, GROUPS_PER_COORDINATOR_MAX};
 use crate::model::error_code::ErrorCode;
 use crate::model::id_source::IdSource;
+use crate::model::image::MetadataImage;
 use crate::model::time::{MonotonicUs, Now};
 use crate::wire::protocol::heartbeat::HeartbeatRequest;
 use crate::wire::protocol::join_group::JoinGroupRequest;
@@ -43,7 +44,7 @@ const RETENTION_GROUPS_PER_TURN: usize = 256;
 
 /// The groups of one partition.
 pub struct Coordinator {
-    settings: GroupSettings,
+    pub(super) settings: GroupSettings,
     pub(super) groups: BTreeMap<ByteString, Group>,
     loading: Option<Loading>,
     /// Groups for which a producer has offsets in its open transaction, and perhaps some more.
@@ -54,6 +55,9 @@ pub struct Coordinator {
     retention: Alarm,
     /// The group behind which old offsets are looked for next, while that is under way.
     looked_at: Option<ByteString>,
+    pub(super) image: Arc<MetadataImage>,
+    /// The log has lost a record that groups in memory build on.
+    pub(super) is_tainted: bool,
 }
 
 impl Coordinator {
@@ -70,6 +74,8 @@ impl Coordinator {
             ids: IdSource::new(seed),
             retention: Alarm::default(),
             looked_at: None,
+            image: Arc::new(MetadataImage::empty()),
+            is_tainted: false,
         }
     }
 
@@ -124,6 +130,9 @@ impl Coordinator {
             for id in ids {
                 group.renew_session(&id, &mut turn);
             }
+            if let Some(group) = group.consumer.as_deref_mut() {
+                group.start_alarms(&mut turn);
+            }
         }
         unreadable
     }
@@ -148,6 +157,7 @@ impl Coordinator {
         self.loading = Some(Loading::default());
         self.looked_at = None;
         self.retention = Alarm::default();
+        self.is_tainted = false;
     }
 
     pub(super) fn split<'a>(
@@ -162,6 +172,7 @@ impl Coordinator {
             writes: &mut self.writes,
             ids: &mut self.ids,
             effects,
+            image: &self.image,
         };
         (&mut self.groups, turn)
     }
@@ -183,9 +194,20 @@ impl Coordinator {
             effects.answers.push((caller, call.refusal(code)));
             return;
         }
+        if self.is_tainted {
+            let code = match call {
+                GroupCall::Heartbeat(_) => ErrorCode::None,
+                _ => ErrorCode::CoordinatorNotAvailable,
+            };
+            effects.answers.push((caller, call.refusal(code)));
+            return;
+        }
         match call {
             GroupCall::Join(request, version, origin) => {
                 self.join(now, caller, &request, version, &origin, effects);
+            }
+            GroupCall::Beat(request, version, origin) => {
+                self.beat(now, caller, &request, version, &origin, effects);
             }
             GroupCall::Sync(request) => self.sync(now, caller, &request, effects),
             GroupCall::Heartbeat(request) => self.heartbeat(now, caller, &request, effects),
@@ -198,46 +220,11 @@ impl Coordinator {
             GroupCall::CommitInTransaction(commit) => {
                 self.commit_in_transaction(now, caller, &commit, effects);
             }
-            GroupCall::Fetch {
-                group,
-                topics,
-                only_stable,
-            } => {
-                let told = self.fetch(&group, topics.as_deref(), only_stable);
-                let answer = GroupAnswer::Fetched(Ok(told));
-                effects.answers.push((caller, answer));
-            }
             GroupCall::Forget { group, topics } => {
-                let (groups, mut turn) = self.split(now, effects);
-                match groups.get_mut(&group) {
-                    Some(group) => group.handle_forget(caller, &topics, &mut turn),
-                    None => {
-                        let answer = GroupAnswer::Forgotten(Err(ErrorCode::GroupIdNotFound));
-                        turn.answer(caller, answer);
-                    }
-                }
+                self.forget(now, caller, &group, &topics, effects);
             }
-            GroupCall::Describe { group } => {
-                let described = self.groups.get(&group).map(Group::described);
-                let answer = described.unwrap_or_else(|| dead(&group));
-                effects
-                    .answers
-                    .push((caller, GroupAnswer::Described(answer)));
-            }
-            GroupCall::List { states } => {
-                let answer = GroupAnswer::Listed(Ok(self.list(&states)));
-                effects.answers.push((caller, answer));
-            }
-            GroupCall::Delete { group } => {
-                let (groups, mut turn) = self.split(now, effects);
-                match groups.get_mut(&group) {
-                    Some(group) => group.handle_delete(caller, &mut turn),
-                    None => {
-                        let answer = GroupAnswer::Deleted(ErrorCode::GroupIdNotFound);
-                        turn.answer(caller, answer);
-                    }
-                }
-            }
+            GroupCall::Delete { group } => self.delete(now, caller, &group, effects),
+            call => effects.answers.push((caller, self.look(&call))),
         }
         self.settle(now, effects);
     }
@@ -282,7 +269,14 @@ impl Coordinator {
             version,
             origin,
         };
-        group.handle_join(&join, &mut turn);
+        if group.has_consumers() {
+            group.handle_classic_join(&join, &mut turn);
+        } else {
+            if group.consumer.is_some() && group.state != State::Dead {
+                group.become_classic_group(&mut turn);
+            }
+            group.handle_join(&join, &mut turn);
+        }
         drop_blank(groups, id);
     }
 
@@ -299,6 +293,9 @@ impl Coordinator {
             return;
         }
         match groups.get_mut(&request.group_id) {
+            Some(group) if group.has_consumers() => {
+                group.handle_classic_sync(caller, request, &mut turn);
+            }
             Some(group) => group.handle_sync(caller, request, &mut turn),
             None => turn.refuse_sync(caller, ErrorCode::UnknownMemberId),
         }
@@ -314,6 +311,10 @@ impl Coordinator {
         let (groups, mut turn) = self.split(now, effects);
         let code = match groups.get_mut(&request.group_id) {
             _ if !is_group_id(&request.group_id) => ErrorCode::InvalidGroupId,
+            Some(group) if group.has_consumers() => {
+                group.handle_classic_heartbeat(caller, request, &mut turn);
+                return;
+            }
             Some(group) => group.handle_heartbeat(request, &mut turn),
             None => ErrorCode::UnknownMemberId,
         };
@@ -331,6 +332,10 @@ impl Coordinator {
         let (groups, mut turn) = self.split(now, effects);
         let outcome = match groups.get_mut(id) {
             _ if !is_group_id(id) => Err(ErrorCode::InvalidGroupId),
+            Some(group) if group.has_consumers() => {
+                group.handle_classic_leave(caller, members, &mut turn);
+                return;
+            }
             Some(group) => group.handle_leave(members, &mut turn),
             None => {
                 let members = members.iter();
@@ -384,20 +389,24 @@ impl Coordinator {
         let group = groups
             .entry(own(id))
             .or_insert_with_key(|id| Group::new(id.clone(), now));
-        group.handle_commit(caller, request, &mut turn);
+        group.handle_commit(caller, request, version, &mut turn);
         drop_blank(groups, id);
     }
 
     /// A group that is not there has committed nothing, which is no error.
-    fn fetch(
+    pub(super) fn fetch(
         &self,
         group: &ByteString,
         topics: Option<&[OffsetFetchRequestTopics]>,
+        (member, epoch): &(Option<ByteString>, i32),
         only_stable: bool,
-    ) -> Vec<OffsetFetchResponseTopics> {
+    ) -> Result<Vec<OffsetFetchResponseTopics>, ErrorCode> {
         let group = self.groups.get(group);
         if let Some(group) = group.filter(|group| group.state != State::Dead) {
-            return group.fetch(topics, only_stable);
+            if let Some(consumer) = &group.consumer {
+                consumer.check_fetch(member.as_ref(), *epoch)?;
+            }
+            return Ok(group.fetch(topics, only_stable));
         }
         let topics = topics.unwrap_or_default().iter();
         let nothing = topics.map(|topic| OffsetFetchResponseTopics {
@@ -409,18 +418,20 @@ impl Coordinator {
                 .map(|index| told(*index, None))
                 .collect(),
         });
-        nothing.collect()
+        Ok(nothing.collect())
     }
 
-    /// The groups in these states (in lower case), or all.
+    /// The groups in these states and of these types (in lower case), or all.
     #[must_use]
-    pub fn list(&self, states: &[ByteString]) -> Vec<ListedGroup> {
-        let is_wanted = |group: &&Group| {
-            let state = group.state.name().to_ascii_lowercase();
-            states.is_empty() || states.iter().any(|wanted| **wanted == *state)
+    pub fn list(&self, states: &[ByteString], types: &[ByteString]) -> Vec<ListedGroup> {
+        let is_among = |value: &ByteString, wanted: &[ByteString]| {
+            let value = value.to_ascii_lowercase();
+            wanted.is_empty() || wanted.iter().any(|one| **one == *value)
         };
-        let groups = self.groups.values();
-        groups.filter(is_wanted).map(Group::listed).collect()
+        let groups = self.groups.values().map(Group::listed);
+        groups
+            .filter(|one| is_among(&one.group_state, states) && is_among(&one.group_type, types))
+            .collect()
     }
 
     /// Topics are gone: their offsets go, too.
@@ -440,11 +451,15 @@ impl Coordinator {
     /// When it wants to be called.
     #[must_use]
     pub fn next_deadline(&self) -> Option<MonotonicUs> {
-        self.queue.next()
+        // What is lost is read again before anything else happens.
+        self.queue.next().filter(|_| !self.is_tainted)
     }
 
     /// Does what has become due.
     pub fn handle_timeout(&mut self, now: Now, effects: &mut GroupEffects) {
+        if self.is_tainted {
+            return;
+        }
         while let Some(owner) = self.queue.pop_due(now) {
             if owner == AlarmOwner::Retention {
                 self.handle_retention(now, effects);
@@ -494,6 +509,8 @@ fn ring(groups: &mut BTreeMap<ByteString, Group>, owner: AlarmOwner, turn: &mut 
     let (AlarmOwner::Join(id)
     | AlarmOwner::Sync(id)
     | AlarmOwner::Session(id, _)
+    | AlarmOwner::Revoke(id, _)
+    | AlarmOwner::Step(id, _)
     | AlarmOwner::Pending(id, _)) = &owner
     else {
         return;
@@ -503,6 +520,8 @@ fn ring(groups: &mut BTreeMap<ByteString, Group>, owner: AlarmOwner, turn: &mut 
     };
     let again = || owner.clone();
     match &owner {
+        owner if group.consumer.is_some() => group.ring_consumer(owner, turn),
+        AlarmOwner::Revoke(..) | AlarmOwner::Step(..) | AlarmOwner::Retention => {}
         AlarmOwner::Join(_) => {
             if group.join_alarm.is_due(turn.now, turn.queue, again) {
                 group.handle_join_alarm(turn);
@@ -525,7 +544,6 @@ fn ring(groups: &mut BTreeMap<ByteString, Group>, owner: AlarmOwner, turn: &mut 
                 group.handle_pending_end(member, turn);
             }
         }
-        AlarmOwner::Retention => {}
     }
     drop_blank(groups, id);
 }

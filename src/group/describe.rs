@@ -16,6 +16,9 @@ use crate::wire::protocol::list_groups::ListedGroup;
 impl Group {
     /// Describes it with its members; what they say and got is told of a stable group only.
     pub(super) fn described(&self) -> DescribedGroup {
+        if self.consumer.is_some() {
+            return dead(&self.id); // As Kafka tells it: there is no classic group of this name.
+        }
         let is_stable = self.state == State::Stable;
         let protocol = self.protocol.clone().filter(|_| is_stable);
         let protocol = protocol.unwrap_or_default();
@@ -46,6 +49,10 @@ impl Group {
 
     /// One line of a list.
     pub(super) fn listed(&self) -> ListedGroup {
+        let consumer = self.consumer.as_ref().filter(|_| self.state != State::Dead);
+        if let Some(group) = consumer {
+            return group.listed();
+        }
         ListedGroup {
             group_id: self.id.clone(),
             protocol_type: self.protocol_type.clone().unwrap_or_default(),

@@ -21,7 +21,7 @@ use crate::model::error_code::ErrorCode;
 use crate::wire::protocol::join_group::JoinGroupRequest;
 
 /// First version in which a member joins with an id that it was given before (KIP-394).
-const KNOWN_IDS_FROM: i16 = 4;
+pub(super) const KNOWN_IDS_FROM: i16 = 4;
 
 /// First version in which a leader can be told to leave the assignment as it is (KIP-814).
 const SKIPS_FROM: i16 = 9;

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::classic::Group;
+use super::consumer::{Change, ConsumerGroup};
 use super::member::{Member, own};
 use super::offsets::Committed;
 use super::state::State;
@@ -26,6 +27,7 @@ use crate::wire::record::{BatchHeader, EndMarker, records, split_batches};
 #[derive(Debug, Default)]
 pub(super) struct Loading {
     groups: BTreeMap<ByteString, GroupMetadataValue>,
+    consumers: BTreeMap<ByteString, ConsumerGroup>,
     offsets: BTreeMap<ByteString, BTreeMap<(ByteString, i32), Committed>>,
     /// Offsets of transactions that have not ended, by producer.
     transactions: BTreeMap<i64, Proposed>,
@@ -113,6 +115,14 @@ impl Loading {
                 let value = value.map(GroupMetadataValue::decode).transpose().ok()?;
                 self.take_group(key, value);
             }
+            OffsetsKey::Consumer(group, key) => {
+                let change = Change::decode(key, value).ok()?;
+                let group = own(&group);
+                let consumer = self.consumers.entry(group.clone());
+                consumer
+                    .or_insert_with(|| ConsumerGroup::new(group))
+                    .apply(change);
+            }
             OffsetsKey::Unknown(_) => {}
         }
         Some(())
@@ -173,6 +183,14 @@ impl Loading {
         let mut groups: BTreeMap<ByteString, Group> = groups
             .map(|(id, value)| (id.clone(), group(id, value, now)))
             .collect();
+        for (id, mut consumer) in self.consumers {
+            if !consumer.is_blank() {
+                consumer.settle_owners();
+                let mut group = Group::new(id.clone(), now);
+                group.consumer = Some(Box::new(consumer));
+                groups.insert(id, group);
+            }
+        }
         let mut transactions: BTreeMap<i64, BTreeSet<ByteString>> = BTreeMap::new();
         for (id, offsets) in self.offsets {
             let group = group_of(&mut groups, id, now);

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Consumer groups of the classic protocol: who is a member, who consumes what, how far it came.
+//! Groups of consumers: who is a member, who consumes what, how far it came. `consumer/` has those
+//! of the new protocol (KIP-848), the rest those of the classic one and what both share.
 //!
 //! Owns: the machine of one coordinator, [`Coordinator`]. Invariants: no partition has two owners
 //! in one generation; a committed offset goes back only if somebody asks for it; whatever a client
 //! is told is in the log. Runs on: the shard that leads the partition of `__consumer_offsets` that
 //! keeps the groups. Bounded by: `GROUPS_PER_COORDINATOR_MAX`, `GROUP_MEMBERS_MAX`.
 
+mod admin;
 mod alarm;
+mod beats;
 mod classic;
 mod commit;
+mod consumer;
 mod coordinator;
 mod describe;
 mod join;

@@ -159,6 +159,11 @@ impl Group {
         self.sync_alarm.set(at, turn.queue, owner);
     }
 
+    pub(super) fn cancel_join_alarm(&mut self, turn: &mut Turn<'_>) {
+        let owner = || AlarmOwner::Join(self.id.clone());
+        self.join_alarm.cancel(turn.queue, owner);
+    }
+
     pub(super) fn cancel_sync_alarm(&mut self, turn: &mut Turn<'_>) {
         let owner = || AlarmOwner::Sync(self.id.clone());
         self.sync_alarm.cancel(turn.queue, owner);

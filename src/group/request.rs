@@ -10,6 +10,10 @@ use bytestring::ByteString;
 
 pub use crate::model::coordinator::Caller;
 use crate::model::error_code::ErrorCode;
+use crate::wire::protocol::consumer_group_describe::DescribedConsumerGroup;
+use crate::wire::protocol::consumer_group_heartbeat::{
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
+};
 use crate::wire::protocol::describe_groups::DescribedGroup;
 use crate::wire::protocol::heartbeat::HeartbeatRequest;
 use crate::wire::protocol::join_group::{JoinGroupRequest, JoinGroupResponse};
@@ -56,6 +60,8 @@ pub struct TxnProducer {
 pub enum GroupCall {
     /// To join, in this version of the request.
     Join(JoinGroupRequest, i16, Origin),
+    /// To join, stay or leave by the new protocol, in this version of the request.
+    Beat(ConsumerGroupHeartbeatRequest, i16, Origin),
     /// To take or hand in the assignment.
     Sync(SyncGroupRequest),
     /// To stay a member.
@@ -78,6 +84,8 @@ pub enum GroupCall {
         group: ByteString,
         /// Partitions by the name of their topic, `None` for all that there are.
         topics: Option<Vec<OffsetFetchRequestTopics>>,
+        /// The member that asks, if it says so, and its epoch.
+        member: (Option<ByteString>, i32),
         /// Not those that an open transaction may change (KIP-447).
         only_stable: bool,
     },
@@ -93,10 +101,17 @@ pub enum GroupCall {
         /// The group.
         group: ByteString,
     },
+    /// To describe a group of the new protocol.
+    DescribeConsumer {
+        /// The group.
+        group: ByteString,
+    },
     /// To list groups.
     List {
         /// Only those in these states, in lower case; all if empty.
         states: Vec<ByteString>,
+        /// Only those of these types, in lower case; all if empty.
+        types: Vec<ByteString>,
     },
     /// To delete a group.
     Delete {
@@ -110,6 +125,8 @@ pub enum GroupCall {
 pub enum GroupAnswer {
     /// To `Join`.
     Joined(JoinGroupResponse),
+    /// To `Beat`.
+    Beat(ConsumerGroupHeartbeatResponse),
     /// To `Sync`.
     Synced(SyncGroupResponse),
     /// To `Heartbeat`.
@@ -124,6 +141,8 @@ pub enum GroupAnswer {
     Forgotten(Result<Vec<ErrorCode>, ErrorCode>),
     /// To `Describe`.
     Described(DescribedGroup),
+    /// To `DescribeConsumer`.
+    DescribedConsumer(DescribedConsumerGroup),
     /// To `List`.
     Listed(Result<Vec<ListedGroup>, ErrorCode>),
     /// To `Delete`.
@@ -139,6 +158,10 @@ impl GroupCall {
                 error_code: code.code(),
                 member_id: request.member_id.clone(),
                 ..JoinGroupResponse::default()
+            }),
+            GroupCall::Beat(..) => GroupAnswer::Beat(ConsumerGroupHeartbeatResponse {
+                error_code: code.code(),
+                ..ConsumerGroupHeartbeatResponse::default()
             }),
             GroupCall::Sync(_) => GroupAnswer::Synced(SyncGroupResponse {
                 error_code: code.code(),
@@ -158,6 +181,13 @@ impl GroupCall {
                 group_id: group.clone(),
                 ..DescribedGroup::default()
             }),
+            GroupCall::DescribeConsumer { group } => {
+                GroupAnswer::DescribedConsumer(DescribedConsumerGroup {
+                    error_code: code.code(),
+                    group_id: group.clone(),
+                    ..DescribedConsumerGroup::default()
+                })
+            }
             GroupCall::List { .. } => GroupAnswer::Listed(Err(code)),
             GroupCall::Delete { .. } => GroupAnswer::Deleted(code),
         }
@@ -168,6 +198,34 @@ impl GroupCall {
 fn refused_commit(request: &OffsetCommitRequest, code: ErrorCode) -> GroupAnswer {
     let partitions = request.topics.iter().map(|topic| topic.partitions.len());
     GroupAnswer::Committed(vec![code; partitions.sum()])
+}
+
+impl GroupAnswer {
+    /// The answer that the same caller gets if what it builds on was lost.
+    #[must_use]
+    pub(super) fn refused(self, code: ErrorCode) -> GroupAnswer {
+        match self {
+            GroupAnswer::Joined(response) => GroupAnswer::Joined(JoinGroupResponse {
+                error_code: code.code(),
+                member_id: response.member_id,
+                ..JoinGroupResponse::default()
+            }),
+            GroupAnswer::Beat(_) => GroupAnswer::Beat(ConsumerGroupHeartbeatResponse {
+                error_code: code.code(),
+                ..ConsumerGroupHeartbeatResponse::default()
+            }),
+            GroupAnswer::Synced(_) => GroupAnswer::Synced(SyncGroupResponse {
+                error_code: code.code(),
+                ..SyncGroupResponse::default()
+            }),
+            GroupAnswer::Left(_) => GroupAnswer::Left(LeaveGroupResponse {
+                error_code: code.code(),
+                ..LeaveGroupResponse::default()
+            }),
+            GroupAnswer::Heartbeat(_) => GroupAnswer::Heartbeat(code),
+            other => other,
+        }
+    }
 }
 
 /// Where a coordinator puts its effects. Reused from event to event.

@@ -22,7 +22,7 @@ use crate::wire::protocol::leave_group::{MemberIdentity, MemberResponse};
 use crate::wire::protocol::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment};
 
 /// True if a request and the group both name something, and not the same.
-fn is_at_odds(named: Option<&ByteString>, known: Option<&ByteString>) -> bool {
+pub(super) fn is_at_odds(named: Option<&ByteString>, known: Option<&ByteString>) -> bool {
     named.is_some() && known.is_some() && named != known
 }
 

@@ -22,6 +22,9 @@ use crate::model::error_code::ErrorCode;
 use crate::model::time::Now;
 use crate::wire::protocol::offset_commit::OffsetCommitRequest;
 
+/// First version of a commit with the codes of the new protocol (KIP-848).
+const EPOCHS_FROM: i16 = 9;
+
 impl Coordinator {
     /// Notes offsets that count if the transaction of the producer is committed.
     pub(super) fn commit_in_transaction(
@@ -119,11 +122,20 @@ impl Group {
             return Err(ErrorCode::CoordinatorNotAvailable);
         }
         let generation = request.generation_id_or_member_epoch;
+        let instance = request.group_instance_id.as_ref();
+        let names_itself = generation >= 0 || !request.member_id.is_empty() || instance.is_some();
+        if let Some(group) = self.consumer.as_ref().filter(|_| names_itself) {
+            // The codes of the new protocol are not known to producers, as in Kafka.
+            let checked = group.check_commit(request, EPOCHS_FROM);
+            return checked.map_err(|code| match code {
+                ErrorCode::StaleMemberEpoch => ErrorCode::IllegalGeneration,
+                code => code,
+            });
+        }
         if generation < 0 && self.state == State::Empty {
             return Ok(());
         }
-        let instance = request.group_instance_id.as_ref();
-        if generation >= 0 || !request.member_id.is_empty() || instance.is_some() {
+        if names_itself {
             self.check_member(&request.member_id, instance)?;
             if generation != self.generation {
                 return Err(ErrorCode::IllegalGeneration);

@@ -4,6 +4,7 @@
 //! Owns: [`Turn`]. Invariants: lives for one event. Runs on: the shard that coordinates.
 //! Bounded by: what one event causes.
 
+use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::alarm::AlarmQueue;
@@ -12,6 +13,7 @@ use super::write::{Record, TooLarge, Write, Writes};
 use crate::config::groups::GroupSettings;
 use crate::model::error_code::ErrorCode;
 use crate::model::id_source::IdSource;
+use crate::model::image::MetadataImage;
 use crate::model::time::Now;
 use crate::wire::protocol::join_group::JoinGroupResponse;
 use crate::wire::protocol::sync_group::SyncGroupResponse;
@@ -24,6 +26,8 @@ pub(super) struct Turn<'a> {
     pub(super) writes: &'a mut Writes,
     pub(super) ids: &'a mut IdSource,
     pub(super) effects: &'a mut GroupEffects,
+    /// The topics that there are.
+    pub(super) image: &'a MetadataImage,
 }
 
 impl Turn<'_> {
@@ -57,6 +61,22 @@ impl Turn<'_> {
         let number = self.writes.push(write);
         self.effects.appends.push((number, batch));
         Ok(())
+    }
+
+    /// Gives a batch to the log; its number.
+    pub(super) fn append_batch(&mut self, batch: Bytes, write: Write) -> u64 {
+        let number = self.writes.push(write);
+        self.effects.appends.push((number, batch));
+        number
+    }
+
+    /// Answers a caller once a write is committed, or at once if it is.
+    pub(super) fn answer_after(&mut self, number: u64, caller: Caller, answer: GroupAnswer) {
+        if let Some(answers) = self.writes.answers_of(number) {
+            answers.push((caller, answer));
+        } else {
+            self.answer(caller, answer);
+        }
     }
 
     /// Like [`Turn::append`]; what is too large is told with `handle_written` as well, in its turn.

@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, VecDeque};
 use bytes::Bytes;
 use bytestring::ByteString;
 
+use super::consumer::Change;
 use super::offsets::Committed;
-use super::request::{Caller, TxnProducer};
+use super::request::{Caller, GroupAnswer, TxnProducer};
 pub use crate::model::coordinator::WriteError;
 use crate::model::error_code::ErrorCode;
 use crate::wire::codec::EncodeError;
@@ -58,6 +59,11 @@ pub(super) enum Write {
         group: ByteString,
         partitions: Vec<(ByteString, i32)>,
     },
+    /// A group of the new protocol has changed; whoever waits is told.
+    Consumer {
+        group: ByteString,
+        answers: Vec<(Caller, GroupAnswer)>,
+    },
     /// A group is gone.
     Remove {
         caller: Option<Caller>,
@@ -86,6 +92,25 @@ pub(super) enum Record {
     Offset(OffsetCommitKey, Option<OffsetCommitValue>),
     /// A group, or (without a value) its end.
     Group(GroupMetadataKey, Option<GroupMetadataValue>),
+    /// A change of a group of the new protocol.
+    Consumer(ByteString, Change),
+}
+
+impl Record {
+    /// Its key and value.
+    fn encode(&self) -> Result<(Bytes, Option<Bytes>), EncodeError> {
+        Ok(match self {
+            Record::Offset(key, value) => (
+                key.encode()?,
+                value.as_ref().map(OffsetCommitValue::encode).transpose()?,
+            ),
+            Record::Group(key, value) => (
+                key.encode()?,
+                value.as_ref().map(GroupMetadataValue::encode).transpose()?,
+            ),
+            Record::Consumer(group, change) => change.encode(group)?,
+        })
+    }
 }
 
 /// The records do not fit one batch.
@@ -179,7 +204,11 @@ impl Writes {
 
     /// The records as one batch.
     pub(super) fn batch(&self, now_ms: i64, records: &[Record]) -> Result<Bytes, TooLarge> {
-        self.fill(BatchBuilder::new(Compression::None), now_ms, records)
+        let mut batches = self.batches(now_ms, records)?;
+        match (batches.pop(), batches.is_empty()) {
+            (Some(batch), true) => Ok(batch),
+            _ => Err(TooLarge),
+        }
     }
 
     /// The records as one batch of a producer's transaction. It has no sequence: the producer does
@@ -194,33 +223,49 @@ impl Writes {
         builder
             .producer(producer.id, producer.epoch, -1)
             .transactional();
-        self.fill(builder, now_ms, records)
-    }
-
-    fn fill(
-        &self,
-        mut builder: BatchBuilder,
-        now_ms: i64,
-        records: &[Record],
-    ) -> Result<Bytes, TooLarge> {
         for record in records {
-            let (key, value) = match record {
-                Record::Offset(key, value) => (
-                    key.encode()?,
-                    value.as_ref().map(OffsetCommitValue::encode).transpose()?,
-                ),
-                Record::Group(key, value) => (
-                    key.encode()?,
-                    value.as_ref().map(GroupMetadataValue::encode).transpose()?,
-                ),
-            };
+            let (key, value) = record.encode()?;
             let (key, value) = (Some(&key[..]), value.as_deref());
-            let size = builder.size_bytes() + BatchBuilder::record_bytes_max(key, value);
-            if size > self.batch_bytes_max {
+            let bytes = BatchBuilder::record_bytes_max(key, value);
+            if builder.size_bytes() + bytes > self.batch_bytes_max {
                 return Err(TooLarge);
             }
             builder.append(now_ms, key, value, &[]);
         }
         Ok(builder.build())
+    }
+
+    /// The records in their order as batches, as few as possible.
+    pub(super) fn batches(&self, now_ms: i64, records: &[Record]) -> Result<Vec<Bytes>, TooLarge> {
+        let mut batches = Vec::new();
+        let mut builder = BatchBuilder::new(Compression::None);
+        let mut is_empty = true;
+        for record in records {
+            let (key, value) = record.encode()?;
+            let (key, value) = (Some(&key[..]), value.as_deref());
+            let bytes = BatchBuilder::record_bytes_max(key, value);
+            if !is_empty && builder.size_bytes() + bytes > self.batch_bytes_max {
+                let full = std::mem::replace(&mut builder, BatchBuilder::new(Compression::None));
+                batches.push(full.build());
+            }
+            if builder.size_bytes() + bytes > self.batch_bytes_max {
+                return Err(TooLarge);
+            }
+            builder.append(now_ms, key, value, &[]);
+            is_empty = false;
+        }
+        batches.push(builder.build());
+        Ok(batches)
+    }
+
+    /// Who waits for the write of this number, if it is under way and anybody can.
+    pub(super) fn answers_of(&mut self, number: u64) -> Option<&mut Vec<(Caller, GroupAnswer)>> {
+        let place = self
+            .under_way
+            .binary_search_by_key(&number, |(one, _)| *one);
+        match self.under_way.get_mut(place.ok()?) {
+            Some((_, Write::Consumer { answers, .. })) => Some(answers),
+            _ => None,
+        }
     }
 }

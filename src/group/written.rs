@@ -43,6 +43,9 @@ impl Coordinator {
         result: Result<(), WriteError>,
         effects: &mut GroupEffects,
     ) {
+        if let Write::Consumer { answers, .. } = write {
+            return self.finish_changes(answers, result, effects);
+        }
         let (groups, mut turn) = self.split(now, effects);
         let Some(id) = group_of(&write) else { return };
         let Some(group) = groups.get_mut(&id) else {
@@ -102,9 +105,29 @@ impl Coordinator {
                     groups.remove(&id);
                 }
             }
-            Write::Empty => {}
+            Write::Empty | Write::Consumer { .. } => {}
         }
         drop_blank(groups, &id);
+    }
+
+    /// Changes of a group of the new protocol are committed, or lost. Once something is lost,
+    /// nobody is told of what builds on it, and the log is read again.
+    fn finish_changes(
+        &mut self,
+        answers: Vec<(Caller, GroupAnswer)>,
+        result: Result<(), WriteError>,
+        effects: &mut GroupEffects,
+    ) {
+        self.is_tainted |= result.is_err();
+        let code = result.map_err(group_code).err();
+        let code = code.unwrap_or(ErrorCode::CoordinatorNotAvailable);
+        for (caller, answer) in answers {
+            let answer = match self.is_tainted {
+                true => answer.refused(code),
+                false => answer,
+            };
+            effects.answers.push((caller, answer));
+        }
     }
 }
 
@@ -129,6 +152,7 @@ fn group_of(write: &Write) -> Option<ByteString> {
         | Write::Forget { group, .. }
         | Write::Remove { group, .. } => Some(group.clone()),
         Write::Replace(replacement) => Some(replacement.group.clone()),
+        Write::Consumer { group, .. } => Some(group.clone()),
         Write::Empty => None,
     }
 }
@@ -148,6 +172,11 @@ pub(super) fn refuse(write: Write, code: ErrorCode, turn: &mut Turn<'_>) {
             caller: Some(caller),
             ..
         } => turn.answer(caller, GroupAnswer::Deleted(code)),
+        Write::Consumer { answers, .. } => {
+            for (caller, answer) in answers {
+                turn.answer(caller, answer.refused(code));
+            }
+        }
         // Their members wait for themselves.
         Write::Assign { .. } | Write::Replace(_) => {}
         Write::Empty | Write::Forget { .. } | Write::Remove { .. } => {}

@@ -198,6 +198,14 @@ error_codes! {
     TransactionalIdNotFound = 105,
     /// A fetch session names topics by id and the request does not, or the other way round.
     FetchSessionTopicIdError = 106,
+    /// The member's epoch is another one: it must give up all and join again.
+    FencedMemberEpoch = 110,
+    /// Another member has the instance id.
+    UnreleasedInstanceId = 111,
+    /// There is no such assignor, or it is not allowed.
+    UnsupportedAssignor = 112,
+    /// The member's epoch is another one: it must hear of the new one first.
+    StaleMemberEpoch = 113,
     /// The request was meant for another kind of endpoint.
     MismatchedEndpointType = 114,
     /// The kind of endpoint is not supported.

@@ -22,8 +22,9 @@ pub const FEATURES: &[Feature] = &[
         level: 0,
     },
     Feature {
+        // The new group protocol (KIP-848).
         name: "group.version",
-        level: 0,
+        level: 1,
     },
     Feature {
         name: "kraft.version",

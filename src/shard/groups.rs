@@ -8,6 +8,8 @@
 
 mod transactional;
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use bytestring::ByteString;
 
@@ -56,13 +58,17 @@ impl Groups {
         self.seats.counts(Coordinator::group_count)
     }
 
-    fn list(&self, states: &[ByteString]) -> Result<Vec<ListedGroup>, ErrorCode> {
+    fn list(
+        &self,
+        states: &[ByteString],
+        types: &[ByteString],
+    ) -> Result<Vec<ListedGroup>, ErrorCode> {
         let mut all = Vec::new();
         for seat in self.seats.seats.values() {
             if seat.coordinator.is_loading() {
                 return Err(ErrorCode::CoordinatorLoadInProgress);
             }
-            all.extend(seat.coordinator.list(states));
+            all.extend(seat.coordinator.list(states, types));
         }
         Ok(all)
     }
@@ -92,7 +98,10 @@ impl Coordinates for Coordinator {
 
     fn take_seat(shard: &Shard, seat: NewSeat) -> Coordinator {
         let seed = shard.group_seed(&seat);
-        Coordinator::new(shard.groups.settings.clone(), seed, seat.batch_bytes_max)
+        let settings = shard.groups.settings.clone();
+        let mut coordinator = Coordinator::new(settings, seed, seat.batch_bytes_max);
+        coordinator.handle_image(Arc::clone(&shard.image));
+        coordinator
     }
 
     fn timer(partition: u32) -> Timer {
@@ -125,7 +134,9 @@ impl Coordinates for Coordinator {
 
     fn answer_for_all(shard: &Shard, _: Now, call: &GroupCall) -> Option<GroupAnswer> {
         match call {
-            GroupCall::List { states } => Some(GroupAnswer::Listed(shard.groups.list(states))),
+            GroupCall::List { states, types } => {
+                Some(GroupAnswer::Listed(shard.groups.list(states, types)))
+            }
             _ => None,
         }
     }
@@ -134,7 +145,14 @@ impl Coordinates for Coordinator {
         (&mut effects.answers, &mut effects.appends)
     }
 
-    fn settle_rest(_: &mut Shard, _: Now, _: i32, _: &mut Effects) {}
+    /// Makes a coordinator anew whose log has lost what its groups build on.
+    fn settle_rest(shard: &mut Shard, now: Now, partition: i32, effects: &mut Effects) {
+        let seat = shard.groups.seats.seats.get(&partition);
+        if seat.is_some_and(|seat| seat.coordinator.wants_reload()) {
+            shard.unload_seat::<Coordinator>(now, partition, effects);
+            shard.settle_seats::<Coordinator>(now, effects);
+        }
+    }
 
     fn is_loading(&self) -> bool {
         self.is_loading()
@@ -187,13 +205,16 @@ impl Shard {
         seed
     }
 
-    /// Topics that an image took away lose their offsets.
-    pub(super) fn forget_deleted_topics(
+    /// Coordinators get the new image; topics that it took away lose their offsets.
+    pub(super) fn tell_coordinators(
         &mut self,
         now: Now,
         before: &MetadataImage,
         effects: &mut Effects,
     ) {
+        for seat in self.groups.seats.seats.values_mut() {
+            seat.coordinator.handle_image(Arc::clone(&self.image));
+        }
         if self.groups.seats.seats.is_empty() {
             return;
         }

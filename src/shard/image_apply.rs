@@ -84,7 +84,7 @@ impl Shard {
         let counts_ips = has_any(&image.quotas, QuotaKind::ConnectionCreationRate);
         self.waits_for_admission = limits.is_limited() || counts_ips;
         self.counts.forget_topics(&image);
-        self.forget_deleted_topics(now, &before, effects);
+        self.tell_coordinators(now, &before, effects);
         self.settle_coordinators(now, effects);
         let strays = self.start_strays(effects);
         self.progress.busy.extend(strays);

@@ -8,6 +8,7 @@
 
 pub mod checksum;
 pub mod codec;
+pub mod consumer_groups;
 pub mod consumer_protocol;
 mod coordinator_record;
 pub mod offsets_topic;

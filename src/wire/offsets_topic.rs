@@ -4,6 +4,7 @@
 //! ```text
 //! key    version i16, 0 or 1: group, topic, partition   -> value: one committed offset
 //!        version i16, 2:      group                     -> value: one group and its members
+//!        further kinds: see `consumer_groups`
 //! value  version i16, then the fields of that version; no value is a tombstone
 //! ```
 //!
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::codec::{DecodeError, EncodeError, Reader};
+use super::consumer_groups::ConsumerKey;
 use super::coordinator_record::{self, checked_version, value_reader};
 use super::protocol::describe::{WireStruct, messages, since};
 use crate::limits::GROUP_MEMBERS_MAX;
@@ -118,6 +120,8 @@ pub enum OffsetsKey {
     Offset(OffsetCommitKey),
     /// A group.
     Group(GroupMetadataKey),
+    /// Something of a group of the new protocol.
+    Consumer(ByteString, ConsumerKey),
     /// Something that this broker does not know; the number of its kind.
     Unknown(i16),
 }
@@ -129,6 +133,10 @@ impl OffsetsKey {
         match reader.read_i16()? {
             version @ (0 | OFFSET_KEY) => read(&mut reader, version).map(OffsetsKey::Offset),
             GROUP_KEY => read(&mut reader, GROUP_KEY).map(OffsetsKey::Group),
+            kind if ConsumerKey::knows(kind) => {
+                let (group, what) = ConsumerKey::decode(kind, &mut reader)?;
+                Ok(OffsetsKey::Consumer(group, what))
+            }
             kind => Ok(OffsetsKey::Unknown(kind)),
         }
     }

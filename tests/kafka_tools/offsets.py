@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What Apache Kafka's own tool reads in `__consumer_offsets`.
 
-Groups of kcat consume a topic and commit; the broker is killed with -9 in between and stopped with SIGTERM at the end. Then
+Groups of kcat consume a topic and commit, and a member of the new protocol (Kafka's Java client, with a pattern of topics) joins and
+is killed; the broker is killed with -9 in between and stopped with SIGTERM at the end. Then
 DumpLogSegments with --offsets-decoder reads every partition of the topic of groups: each record must be one that it knows,
-each group must be there with its members and its last offset, and must lie in the partition where Kafka looks for it."""
+each group must be there with its members and its last offset, or with its epochs, assignments and topics, and must lie in the
+partition where Kafka looks for it."""
 
 import argparse
 import json
@@ -12,6 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -22,6 +25,8 @@ from broker import Broker, Failure, call  # noqa: E402
 from dump import Tool  # noqa: E402
 
 RECORDS = 50
+NEW_GROUP, NEW_PATTERN = "g-new", "t|no-such-topic"
+NEW_SECONDS_MAX = 60
 GROUPS = ["g1", "orders-ü", "polygenelubricants", "a.group_with-everything"]
 RECORD = re.compile(r"^\| offset: \d+ .* key: (\{.*\}) payload: (.*)$")
 
@@ -40,6 +45,49 @@ def consume(address, group):
     command = ["kcat", "-b", address, "-X", "auto.offset.reset=earliest", "-G", group, "-e", "-q", "t"]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60)
     return len(done.stdout.split())
+
+
+def join_new(jars, address):
+    """A member of the new protocol joins, reads the topic, and is killed."""
+    program = HERE.parent / "clients" / "java" / "Member.java"
+    place = ["new-member", address, NEW_GROUP, NEW_PATTERN, "consumer", "range", "pattern"]
+    command = ["java", "-cp", f"{jars}/*", program, *place]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as member:
+        ends = threading.Timer(NEW_SECONDS_MAX, member.kill)
+        ends.start()
+        read = 0
+        for line in member.stdout:
+            read += line.startswith("record ")
+            if read == RECORDS:
+                break
+        ends.cancel()
+        member.kill()
+    if read != RECORDS:
+        raise Failure(f"the member of the new protocol read {read} records instead of {RECORDS}")
+
+
+def check_new(found):
+    """The records of the group of the new protocol, each of its kinds."""
+    partition = hash_of(NEW_GROUP) % 50
+    ours = {}
+    for (place, kind, key), value in found.items():
+        if json.loads(key).get("groupId", json.loads(key).get("group")) == NEW_GROUP and value:
+            if place != partition:
+                raise Failure(f"a record of kind {kind} of {NEW_GROUP} is in partition {place}")
+            ours[kind] = (json.loads(key), value["data"])
+    if not {"3", "5", "6", "7", "8", "16"} <= set(ours):
+        raise Failure(f"{NEW_GROUP}: there are only records of the kinds {sorted(ours)}")
+    epoch, target, current = ours["3"][1], ours["6"][1], ours["8"][1]
+    if epoch["epoch"] != 1 or target["assignmentEpoch"] != 1 or current["memberEpoch"] != 1:
+        raise Failure(f"{NEW_GROUP}: the epochs are {epoch}, {target}, {current}")
+    if ours["5"][1]["subscribedTopicRegex"] != NEW_PATTERN or ours["5"][1]["clientId"] != "new-member":
+        raise Failure(f"{NEW_GROUP}: the member is {ours['5']}")
+    if ours["16"][0]["regularExpression"] != NEW_PATTERN or ours["16"][1]["topics"] != ["t"]:
+        raise Failure(f"{NEW_GROUP}: the pattern is {ours['16']}")
+    if [one["partitions"] for one in ours["7"][1]["topicPartitions"]] != [[0]]:
+        raise Failure(f"{NEW_GROUP}: the target is {ours['7']}")
+    if [one["partitions"] for one in current["assignedPartitions"]] != [[0]]:
+        raise Failure(f"{NEW_GROUP}: the assignment is {current}")
 
 
 def decoded(tool, folder):
@@ -72,8 +120,9 @@ def check(found):
         state = found.get((partition, "2", json.dumps({"group": group})))
         if not state or state["data"]["protocolType"] != "consumer" or state["data"]["members"]:
             raise Failure(f"{group}: the group in partition {partition} is {state}")
-    if {key for key in found if key[1] not in ("1", "2")}:
+    if {key for key in found if key[1] not in ("1", "2", "3", "4", "5", "6", "7", "8", "16")}:
         raise Failure("there are records that are neither of groups nor of offsets")
+    check_new(found)
 
 
 def main():
@@ -86,11 +135,13 @@ def main():
     broker = Broker(options.broker, folder / "data", folder / "log", settings)
     try:
         broker.start()
-        for _ in range(2):
+        for turn in range(2):
             call(["kcat", "-b", broker.address, "-t", "t", "-P"], input=b"x\n" * RECORDS)
             for group in GROUPS:
                 if (got := consume(broker.address, group)) != RECORDS:
                     raise Failure(f"{group} consumed {got} records instead of {RECORDS}")
+            if turn == 0:
+                join_new(options.jars, broker.address)
             broker.kill()
             broker.start()
         broker.stop()

@@ -447,6 +447,7 @@ fn finalized_features_are_told_and_level_0_only_to_those_who_can_read_it() {
             .map(|one| (one.name.clone(), one.max_version_level))
             .collect();
         let expected = [
+            ("group.version".into(), 1),
             ("metadata.version".into(), 30),
             ("transaction.version".into(), 2),
         ];

@@ -7,6 +7,7 @@ mod api_versions;
 mod broker;
 mod client;
 mod connections;
+mod consumer_groups;
 mod controller;
 mod cross_shard;
 mod delete_records;

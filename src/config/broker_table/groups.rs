@@ -7,10 +7,52 @@
 use super::{BrokerSetting, fixed, int, long};
 use crate::config::broker_table::Use::Engine;
 use crate::config::definition::Check;
-use crate::config::definition::ConfigType::{Int, Long, Short};
+use crate::config::definition::ConfigType::{Int, List, Long, Short, String};
+use crate::config::groups::MigrationPolicy;
 
 /// The settings of this part, sorted by name.
 pub(super) const GROUP_SETTINGS: &[BrokerSetting] = &[
+    fixed(
+        "group.consumer.assignors",
+        List,
+        Some("uniform,range"),
+        Check::SomeOf(&["uniform", "range"]),
+        Engine,
+        "Assignors of the new group protocol; the first one is used unless members like another.",
+    ),
+    fixed(
+        "group.consumer.heartbeat.interval.ms",
+        Int,
+        Some("5000"),
+        int(1),
+        Engine,
+        "How often members of the new group protocol are told to be heard of.",
+    ),
+    fixed(
+        "group.consumer.max.size",
+        Int,
+        Some("2147483647"),
+        int(1),
+        Engine,
+        "Most members of one group of the new protocol; more than 100,000 are never taken.",
+    ),
+    fixed(
+        "group.consumer.migration.policy",
+        String,
+        Some("bidirectional"),
+        Check::OneOf(MigrationPolicy::NAMES),
+        Engine,
+        "Whether a group goes over to the new protocol with its first member that speaks it, and \
+         back with the last one.",
+    ),
+    fixed(
+        "group.consumer.session.timeout.ms",
+        Int,
+        Some("45000"),
+        int(1),
+        Engine,
+        "How long a member of the new group protocol may not be heard of before it is taken out.",
+    ),
     fixed(
         "group.initial.rebalance.delay.ms",
         Int,

@@ -17,7 +17,10 @@ fn list(bench: &mut Bench, states: &[&str]) -> Vec<(String, String)> {
         .iter()
         .map(|state| ByteString::from(*state))
         .collect();
-    match bench.ask(GroupCall::List { states }) {
+    match bench.ask(GroupCall::List {
+        states,
+        types: Vec::new(),
+    }) {
         GroupAnswer::Listed(Ok(groups)) => groups
             .iter()
             .map(|group| (group.group_id.to_string(), group.group_state.to_string()))

@@ -111,10 +111,14 @@ fn nothing_is_answered_before_the_log_is_read() {
     let fetch = GroupCall::Fetch {
         group: GROUP.into(),
         topics: None,
+        member: (None, -1),
         only_stable: false,
     };
     assert_eq!(bench.ask(fetch), GroupAnswer::Fetched(Err(loading)));
-    let list = GroupCall::List { states: Vec::new() };
+    let list = GroupCall::List {
+        states: Vec::new(),
+        types: Vec::new(),
+    };
     assert_eq!(bench.ask(list), GroupAnswer::Listed(Err(loading)));
     assert_eq!(bench.delete(), loading);
     // A member must not think that it was thrown out.

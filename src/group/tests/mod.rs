@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A coordinator by itself, with a log that takes what it is told to take, when it is told to.
 
+mod beats;
 mod commits;
+mod consumers;
 mod joins;
 mod lifecycle;
 mod loads;
+mod migrations;
 mod random;
+mod random_consumers;
 mod sessions;
 mod statics;
 mod transactions;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -21,7 +26,11 @@ use crate::config::layers::Settings;
 use crate::limits::{DECOMPRESSED_BYTES_MAX, RECORD_BATCH_BYTES_DEFAULT_MAX};
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::ShardId;
+use crate::model::image::MetadataImage;
 use crate::model::time::Now;
+use crate::wire::protocol::consumer_group_heartbeat::{
+    ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
+};
 use crate::wire::protocol::heartbeat::HeartbeatRequest;
 use crate::wire::protocol::join_group::{
     JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse,
@@ -50,6 +59,7 @@ pub const REBALANCE_MS: i32 = 30_000;
 pub struct Bench {
     pub coordinator: Coordinator,
     settings: GroupSettings,
+    pub image: Arc<MetadataImage>,
     pub now: Now,
     effects: GroupEffects,
     /// Batches that are not committed.
@@ -85,6 +95,7 @@ impl Bench {
         let mut bench = Bench {
             coordinator: coordinator(&settings, 1),
             settings,
+            image: Arc::new(MetadataImage::empty()),
             now: Now {
                 monotonic_us: 1_000_000,
                 wall_ms: 1_700_000_000_000,
@@ -109,6 +120,7 @@ impl Bench {
             .checked_add(1)
             .expect("a test restarts less often");
         self.coordinator = coordinator(&self.settings, self.lives);
+        self.coordinator.handle_image(Arc::clone(&self.image));
         self.load();
     }
 
@@ -213,6 +225,10 @@ impl Bench {
                 .handle_written(self.now, number, Err(error), &mut self.effects);
         }
         self.settle();
+        if self.coordinator.wants_reload() {
+            self.unload();
+            self.restart();
+        }
     }
 
     /// The partition is led elsewhere.
@@ -359,6 +375,7 @@ impl Bench {
         let call = GroupCall::Fetch {
             group: GROUP.into(),
             topics: Some(topics),
+            member: (None, -1),
             only_stable: false,
         };
         match self.ask(call) {

@@ -3,6 +3,7 @@
 
 use proptest::prelude::*;
 
+use super::beats::Member;
 use super::*;
 use crate::wire::record::{BatchHeader, EndMarker, RecordView, records};
 
@@ -57,6 +58,7 @@ impl Bench {
         let call = GroupCall::Fetch {
             group: GROUP.into(),
             topics: Some(topics),
+            member: (None, -1),
             only_stable: true,
         };
         match self.ask(call) {
@@ -163,6 +165,27 @@ fn a_static_member_that_was_replaced_is_fenced() {
         bench.committed(call),
         Some(vec![ErrorCode::FencedInstanceId])
     );
+}
+
+#[test]
+fn members_of_the_new_protocol_propose_in_their_epoch_only() {
+    let mut bench = Bench::new();
+    bench.set_topics(&[("t", 2)]);
+    let member = Member::join(&mut bench, "m", &["t"]);
+    let at = ("t", 0);
+    let epoch = member.epoch;
+    assert_eq!(bench.propose_as("m", epoch, 7, at, 1), ErrorCode::None);
+    let stale = bench.propose_as("m", epoch + 1, 7, at, 2);
+    assert_eq!(
+        stale,
+        ErrorCode::IllegalGeneration,
+        "producers do not know the other code"
+    );
+    let stranger = bench.propose_as("x", epoch, 7, at, 2);
+    assert_eq!(stranger, ErrorCode::UnknownMemberId);
+    assert_eq!(bench.propose(7, at, 4), ErrorCode::None, "an older client");
+    bench.end(7, true);
+    assert_eq!(bench.offset("t", 0), 4);
 }
 
 #[test]

@@ -25,7 +25,7 @@ const NOT_FOUND_FROM: i16 = 6;
 
 /// All that may be done to a group, one bit each (KIP-430): read, delete, describe, describe and
 /// alter configs.
-const GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
+pub(super) const GROUP_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 
 /// Asks the coordinators.
 pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiError> {

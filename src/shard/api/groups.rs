@@ -6,9 +6,10 @@
 
 use bytestring::ByteString;
 
+use super::Arrival;
 use super::calls::{Asked, CallPlan, CallsPending};
 use crate::control::request::NewTopic;
-use crate::group::{Coordinator, GroupAnswer, OFFSETS_TOPIC};
+use crate::group::{Coordinator, GroupAnswer, OFFSETS_TOPIC, Origin};
 use crate::shard::groups::GroupAsk;
 use crate::shard::machine::Shard;
 use crate::shard::mesh_message::MeshMessage;
@@ -38,6 +39,17 @@ impl Asked for Coordinator {
             Pending::Groups(calls) => Some(calls),
             _ => None,
         }
+    }
+}
+
+/// Where a member speaks from.
+pub fn origin(shard: &Shard, arrival: &Arrival<'_>) -> Origin {
+    let connection = arrival.call.slot.connection;
+    let client = shard.connections.client_of(connection);
+    Origin {
+        client_id: ByteString::from(client.unwrap_or_default()),
+        // Java's way to write an address, which tools expect.
+        client_host: format!("/{}", shard.connections.peer_of(connection)).into(),
     }
 }
 

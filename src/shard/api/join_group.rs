@@ -6,11 +6,10 @@
 
 use std::ops::RangeInclusive;
 
-use bytestring::ByteString;
-
 use super::groups::GroupPlan;
+use super::groups::origin;
 use super::{ApiError, Arrival, Reply};
-use crate::group::{GroupAnswer, GroupCall, Origin};
+use crate::group::{GroupAnswer, GroupCall};
 use crate::shard::machine::Shard;
 use crate::wire::protocol::join_group::JoinGroupRequest;
 
@@ -20,13 +19,7 @@ pub const VERSIONS: RangeInclusive<i16> = 0..=9;
 /// Asks the coordinator.
 pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiError> {
     let request: JoinGroupRequest = arrival.decode()?;
-    let connection = arrival.call.slot.connection;
-    let client = shard.connections.client_of(connection);
-    let origin = Origin {
-        client_id: ByteString::from(client.unwrap_or_default()),
-        // Java's way to write an address, which tools expect.
-        client_host: format!("/{}", shard.connections.peer_of(connection)).into(),
-    };
+    let origin = origin(shard, &arrival);
     let group = request.group_id.clone();
     let mut plan = GroupPlan::default();
     let call = GroupCall::Join(request, arrival.call.version, origin);

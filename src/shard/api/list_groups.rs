@@ -17,23 +17,13 @@ use crate::wire::protocol::list_groups::{ListGroupsRequest, ListGroupsResponse};
 /// Versions that are served.
 pub const VERSIONS: RangeInclusive<i16> = 0..=5;
 
-/// The only type of group that there is.
-const CLASSIC: &str = "classic";
-
 /// Asks all coordinators.
 pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiError> {
     let request: ListGroupsRequest = arrival.decode()?;
-    let mut types = request.types_filter.iter();
-    let wants_classic =
-        request.types_filter.is_empty() || types.any(|kind| kind.eq_ignore_ascii_case(CLASSIC));
-    if !wants_classic {
-        return arrival.call.reply(&ListGroupsResponse::default());
-    }
-    let states = request.states_filter.iter();
-    let states = states.map(|state| ByteString::from(state.to_ascii_lowercase()));
     let mut plan = GroupPlan::default();
     let call = GroupCall::List {
-        states: states.collect(),
+        states: lower(&request.states_filter),
+        types: lower(&request.types_filter),
     };
     plan.push_to_all(shard, &call);
     plan.put(shard, arrival, |call, answers| {
@@ -51,4 +41,11 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
         response.groups.sort_by(|a, b| a.group_id.cmp(&b.group_id));
         call.reply(&response)
     })
+}
+
+fn lower(words: &[ByteString]) -> Vec<ByteString> {
+    let words = words.iter();
+    words
+        .map(|word| ByteString::from(word.to_ascii_lowercase()))
+        .collect()
 }

@@ -13,6 +13,8 @@ pub mod alter_configs;
 pub mod api_versions;
 pub mod asks;
 pub mod calls;
+pub mod consumer_group_describe;
+pub mod consumer_group_heartbeat;
 pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_groups;
@@ -347,6 +349,16 @@ pub static APIS: &[Api] = &[
         ApiKey::ListTransactions,
         list_transactions::VERSIONS,
         list_transactions::handle,
+    ),
+    Api::new(
+        ApiKey::ConsumerGroupHeartbeat,
+        consumer_group_heartbeat::VERSIONS,
+        consumer_group_heartbeat::handle,
+    ),
+    Api::new(
+        ApiKey::ConsumerGroupDescribe,
+        consumer_group_describe::VERSIONS,
+        consumer_group_describe::handle,
     ),
     Api::new(
         ApiKey::ListConfigResources,

@@ -64,6 +64,7 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
         let call = GroupCall::Fetch {
             group: group.group_id.clone(),
             topics: known,
+            member: (group.member_id.clone(), group.member_epoch),
             only_stable: request.require_stable,
         };
         plan.push(shard, &group.group_id, call);

@@ -119,6 +119,60 @@ impl AbortedTransactions {
         Some(file)
     }
 
+    /// True if the record of this producer at this offset was aborted.
+    #[must_use]
+    pub fn is_aborted(&self, producer_id: i64, offset: Offset) -> bool {
+        for aborted in self.entries.range(self.before(offset)..) {
+            if aborted.producer_id == producer_id && aborted.first_offset <= offset {
+                return true;
+            }
+            if aborted.last_stable_offset > offset {
+                return false;
+            }
+        }
+        false
+    }
+
+    /// The contents of the file of a segment that takes the place of those from `base_offset` to
+    /// before `next`, without the transactions of these markers, of which no record is left;
+    /// nothing if it needs none, or if the file that is there is right.
+    #[must_use]
+    pub fn merged_file(
+        &self,
+        base_offset: Offset,
+        next: Offset,
+        emptied: &BTreeSet<Offset>,
+    ) -> Option<Vec<u8>> {
+        let has_others = self.files.range(base_offset + 1..next).next().is_some();
+        if emptied.is_empty() && !has_others {
+            return None;
+        }
+        let mut left = AbortedTransactions {
+            entries: self.entries.clone(),
+            files: self.files.clone(),
+        };
+        left.merge_files(base_offset, next, emptied);
+        left.file(base_offset, next)
+    }
+
+    /// One segment stands for those from `base_offset` to before `next`, and of the transactions of
+    /// these markers nothing is left. The other segments that had a file.
+    pub fn merge_files(
+        &mut self,
+        base_offset: Offset,
+        next: Offset,
+        emptied: &BTreeSet<Offset>,
+    ) -> Vec<Offset> {
+        self.entries
+            .retain(|aborted| !emptied.contains(&aborted.last_offset));
+        let others: Vec<Offset> = self.files.range(base_offset + 1..next).copied().collect();
+        for other in &others {
+            self.files.remove(other);
+            self.files.insert(base_offset);
+        }
+        others
+    }
+
     /// True if a read from this offset on may meet one.
     #[must_use]
     pub fn concerns(&self, offset: Offset) -> bool {
@@ -280,6 +334,32 @@ mod tests {
     }
 
     #[test]
+    fn a_merged_segment_has_what_is_left_of_all() {
+        let mut list = AbortedTransactions::default();
+        list.take_file(0, vec![aborted(1, 3, 8, 9)]);
+        list.take_file(20, vec![aborted(2, 15, 30, 31), aborted(1, 16, 32, 33)]);
+        list.take_file(40, vec![aborted(3, 41, 45, 46)]);
+        let none = BTreeSet::new();
+        assert_eq!(list.merged_file(0, 20, &none), None, "its file is right");
+        let merged = list.merged_file(0, 40, &none).expect("it has another");
+        let entries = decode(&merged, 0, 40).expect("a good file");
+        assert_eq!(firsts(&entries), [3, 15, 16]);
+        let emptied = BTreeSet::from([8, 30, 99]);
+        let merged = list.merged_file(0, 40, &emptied).expect("it has another");
+        let entries = decode(&merged, 0, 40).expect("a good file");
+        assert_eq!(firsts(&entries), [16]);
+        assert_eq!(list.len(), 4, "nothing has changed yet");
+        assert_eq!(list.merge_files(0, 40, &emptied), [20]);
+        assert_eq!(list.file(0, 40), Some(merged));
+        assert_eq!(list.file(20, 40).map(|file| file.len()), Some(ENTRY_BYTES));
+        assert_eq!(firsts(&list.within(0, 100)), [16, 41]);
+        // A file that must become empty is written empty.
+        let all = BTreeSet::from([32]);
+        assert_eq!(list.merged_file(0, 40, &all), Some(Vec::new()));
+        assert_eq!(list.merge_files(0, 40, &all), [0i64; 0]);
+    }
+
+    #[test]
     fn a_segment_takes_its_own_with_it() {
         let mut list = AbortedTransactions::default();
         list.push(aborted(1, 10, 20, 21));
@@ -314,6 +394,16 @@ mod tests {
                 }
             }
             let end = offset + len;
+            for at in 0..80 {
+                for producer in 0..6 {
+                    let is_it = |one: &AbortedTransaction| {
+                        let range = one.first_offset..=one.last_offset;
+                        one.producer_id == producer && range.contains(&at)
+                    };
+                    let expected = all.iter().any(is_it);
+                    prop_assert_eq!(list.is_aborted(producer, at), expected);
+                }
+            }
             all.retain(|one| one.first_offset < end && one.last_offset >= offset);
             all.sort_by_key(|one| one.first_offset);
             prop_assert_eq!(list.within(offset, end), all);

@@ -20,9 +20,8 @@
 //! on disk, committed and old enough are touched. Runs on: the core of the partition.
 //! Bounded by: one pass of one log on a shard, `CleanerSettings`.
 
-use std::collections::BTreeMap;
-
 use super::compaction_pass::{Asked, Pass};
+use super::compaction_transactions::Producers;
 use super::event::LogEvent;
 use super::log_start;
 use super::open::contents;
@@ -63,6 +62,11 @@ impl Compaction {
     pub(super) fn holds(&self, segment: Offset) -> bool {
         let group = self.pass.as_ref().and_then(|pass| pass.group.as_ref());
         group.is_some_and(|group| (group.base..group.next).contains(&segment))
+    }
+
+    /// What a pass holds in memory.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.pass.as_ref().map_or(0, |pass| pass.held_bytes())
     }
 
     /// The log is open: when it is looked at first.
@@ -195,13 +199,9 @@ impl PartitionLog {
                     self.compaction.due = Some(now.after_ms(COMPACTION_TURN_MS));
                     return;
                 }
-                let producers: BTreeMap<i64, Offset> = self
-                    .producers
-                    .newest_of_each()
-                    .map(|(id, batch)| (id, batch.last_offset))
-                    .collect();
+                let producers = Producers::of(&self.producers);
                 let dedupe_bytes = self.compaction.settings.dedupe_bytes;
-                let pass = Pass::new(first_dirty, end, producers, now.wall_ms, dedupe_bytes);
+                let pass = Pass::new(first_dirty, end, producers, now, dedupe_bytes);
                 self.compaction.pass = Some(Box::new(pass));
                 self.go_on_compaction(now, disk, events);
             }
@@ -257,8 +257,15 @@ impl PartitionLog {
     }
 
     /// The pass is over, or was given up.
-    pub(super) fn end_compaction(&mut self, pass: &Pass, now: Now, disk: &mut DiskQueue) {
+    pub(super) fn end_compaction(
+        &mut self,
+        pass: &Pass,
+        now: Now,
+        disk: &mut DiskQueue,
+        events: &mut Vec<LogEvent>,
+    ) {
         disk.cleaner().give(self.owner);
+        events.push(LogEvent::Compacted(pass.report(now)));
         if pass.is_given_up {
             self.compaction.due = Some(now.after_ms(self.compaction.settings.backoff_ms));
         } else {

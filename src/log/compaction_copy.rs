@@ -7,9 +7,12 @@
 //! core of the partition.
 //! Bounded by: `segment.bytes` and `segment.index.bytes`, unless one segment alone is larger.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 
-use super::compaction_pass::{Asked, Course, Pass, is_judged};
+use super::aborted::AbortedTransactions;
+use super::compaction_pass::{Asked, Course, Pass};
 use super::operations::Pending;
 use super::partition_log::PartitionLog;
 use super::segment::{FileKind, Segment};
@@ -43,6 +46,8 @@ pub(super) struct Group {
     pub(super) written_bytes: u64,
     /// Something was removed or changed.
     is_changed: bool,
+    /// Markers of transactions of which nothing else is left.
+    pub(super) emptied: BTreeSet<Offset>,
     /// All of it is copied.
     is_complete: bool,
     /// The file that says so is durable: the copy takes its place, whatever happens.
@@ -50,6 +55,11 @@ pub(super) struct Group {
 }
 
 impl Group {
+    /// Memory of what is not written yet.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.out.capacity()
+    }
+
     /// True if a whole piece waits to be written.
     pub(super) fn has_piece(&self) -> bool {
         self.out.len() >= COMPACTION_PIECE_BYTES
@@ -72,10 +82,10 @@ impl Pass {
         is_last: bool,
         delete_retention_ms: u64,
         interval_bytes: u32,
+        aborted: &AbortedTransactions,
     ) {
-        let retained = self.retained(batch, header, delete_retention_ms);
-        let last_of_producer = self.producers.get(&header.producer_id);
-        let is_last = is_last || last_of_producer == Some(&header.last_offset());
+        let retained = self.retained(batch, header, delete_retention_ms, aborted);
+        let is_last = is_last || self.producers.is_newest(header);
         let group = self.group.as_mut().expect("a copy has its group");
         match retained {
             Retained::Whole => return group.add(batch, interval_bytes),
@@ -89,9 +99,35 @@ impl Pass {
         group.is_changed = true;
     }
 
-    fn retained(&self, batch: &Bytes, header: &BatchHeader, delete_retention_ms: u64) -> Retained {
-        if !is_judged(header) || header.base_offset >= self.end {
+    fn retained(
+        &mut self,
+        batch: &Bytes,
+        header: &BatchHeader,
+        delete_retention_ms: u64,
+        aborted: &AbortedTransactions,
+    ) -> Retained {
+        let attributes = header.attributes;
+        let is_within = header.base_offset < self.end;
+        if attributes.is_control() {
+            let (walk, producers) = (&mut self.transactions, &self.producers);
+            let (retained, is_empty) =
+                walk.retained(batch, header, producers, self.wall_ms, delete_retention_ms);
+            if !is_within {
+                return Retained::Whole;
+            }
+            if is_empty {
+                let group = self.group.as_mut().expect("a copy has its group");
+                group.emptied.insert(header.last_offset());
+            }
+            return retained;
+        }
+        let is_aborted =
+            attributes.is_transactional() && self.transactions.take_batch(header, aborted);
+        if !is_within {
             return Retained::Whole;
+        }
+        if is_aborted {
+            return Retained::Nothing;
         }
         let has_horizon = header.attributes.has_delete_horizon();
         let is_past = has_horizon && self.wall_ms >= header.base_timestamp;
@@ -194,6 +230,7 @@ impl PartitionLog {
             out: Vec::new(),
             written_bytes: 0,
             is_changed: false,
+            emptied: BTreeSet::new(),
             is_complete: false,
             is_committed: false,
         });
@@ -233,6 +270,7 @@ impl PartitionLog {
             buffer,
         };
         group.written_bytes += file_len(len);
+        pass.written_bytes += file_len(len);
         disk.cleaner()
             .charge(now.monotonic_us, len, &self.compaction.settings);
         pass.asked = Some(Asked::Write);

@@ -4,15 +4,15 @@
 //! Owns: [`Pass`]. Invariants: one disk request under way at a time, except for the last steps of a
 //! swap and of cleaning up; the segments that it reads have a file of its own, so reads of clients
 //! and it do not wait for each other; a batch that cannot be judged (compressed bytes that do not
-//! open, a transaction) is copied as it is. Runs on: the core of the partition.
+//! open) is copied as it is. Runs on: the core of the partition.
 //! Bounded by: `COMPACTION_PIECE_BYTES` and one batch, twice; the map of keys.
-
-use std::collections::BTreeMap;
 
 use bytes::Bytes;
 
+use super::aborted::AbortedTransactions;
 use super::compaction_copy::Group;
-use super::event::LogEvent;
+use super::compaction_transactions::{Producers, TransactionWalk};
+use super::event::{CompactionReport, LogEvent};
 use super::offset_map::OffsetMap;
 use super::operations::Pending;
 use super::partition_log::{PartitionLog, Phase};
@@ -71,9 +71,14 @@ pub(super) struct Pass {
     pub(super) end: Offset,
     pub(super) map: OffsetMap,
     is_mapped: bool,
-    /// The last offset of each producer.
-    pub(super) producers: BTreeMap<i64, Offset>,
+    pub(super) producers: Producers,
+    pub(super) transactions: TransactionWalk,
     pub(super) wall_ms: i64,
+    begun_us: MonotonicUs,
+    read_bytes: u64,
+    pub(super) written_bytes: u64,
+    /// By how much the segments that were replaced are larger than their copies.
+    pub(super) removed_bytes: u64,
     /// The next segment, or group of segments, begins here or behind.
     pub(super) next_base: Offset,
     pub(super) group: Option<Group>,
@@ -99,8 +104,8 @@ impl Pass {
     pub(super) fn new(
         first_dirty: Offset,
         end: Offset,
-        producers: BTreeMap<i64, Offset>,
-        wall_ms: i64,
+        producers: Producers,
+        now: Now,
         dedupe_bytes: usize,
     ) -> Pass {
         assert!(first_dirty < end);
@@ -110,7 +115,12 @@ impl Pass {
             map: OffsetMap::new(end.abs_diff(first_dirty), dedupe_bytes),
             is_mapped: false,
             producers,
-            wall_ms,
+            transactions: TransactionWalk::default(),
+            wall_ms: now.wall_ms,
+            begun_us: now.monotonic_us,
+            read_bytes: 0,
+            written_bytes: 0,
+            removed_bytes: 0,
             next_base: first_dirty,
             group: None,
             source: None,
@@ -118,6 +128,30 @@ impl Pass {
             asked: None,
             paused_until: None,
             is_given_up: false,
+        }
+    }
+
+    /// What it holds in memory: the map, and its pieces.
+    pub(super) fn held_bytes(&self) -> usize {
+        let carried = self
+            .source
+            .as_ref()
+            .map_or(0, |source| source.carried.len());
+        let out = self.group.as_ref().map_or(0, Group::held_bytes);
+        let buffer = self.buffer.as_ref().map_or(0, BlockBuffer::len);
+        self.map.held_bytes() + carried + out + buffer
+    }
+
+    /// What it did, at its end.
+    pub(super) fn report(&self, now: Now) -> CompactionReport {
+        CompactionReport {
+            is_whole: !self.is_given_up,
+            clean_end: self.end,
+            keys: self.map.len(),
+            read_bytes: self.read_bytes,
+            written_bytes: self.written_bytes,
+            removed_bytes: self.removed_bytes,
+            took_us: now.monotonic_us.saturating_sub(self.begun_us),
         }
     }
 
@@ -142,8 +176,18 @@ impl Pass {
     }
 
     /// Takes note of the keys of a batch. False once the map is full.
-    fn map_batch(&mut self, batch: &Bytes, header: &BatchHeader) -> bool {
-        if header.last_offset() < self.first_dirty || !is_judged(header) {
+    fn map_batch(
+        &mut self,
+        batch: &Bytes,
+        header: &BatchHeader,
+        aborted: &AbortedTransactions,
+    ) -> bool {
+        let attributes = header.attributes;
+        let is_passed_over = header.last_offset() < self.first_dirty
+            || attributes.is_control()
+            || (attributes.is_transactional()
+                && aborted.is_aborted(header.producer_id, header.base_offset));
+        if is_passed_over {
             return true;
         }
         let Ok(opened) = records(batch, DECOMPRESSED_BYTES_MAX) else {
@@ -163,12 +207,6 @@ impl Pass {
         }
         true
     }
-}
-
-/// False for batches that stay as they are: what belongs to a transaction is left alone until
-/// there is an index of the aborted ones, and so are its ends.
-pub(super) fn is_judged(header: &BatchHeader) -> bool {
-    !header.attributes.is_transactional() && !header.attributes.is_control()
 }
 
 impl PartitionLog {
@@ -193,7 +231,7 @@ impl PartitionLog {
             }
             match course {
                 Course::GoesOn => {}
-                Course::Ends => return self.end_compaction(&pass, now, disk),
+                Course::Ends => return self.end_compaction(&pass, now, disk, events),
                 Course::Waits => {
                     self.compaction.pass = Some(pass);
                     return;
@@ -378,8 +416,9 @@ impl PartitionLog {
                     is_last,
                     delete_retention_ms,
                     interval_bytes,
+                    &self.aborted,
                 );
-            } else if !pass.map_batch(&batch, &header) {
+            } else if !pass.map_batch(&batch, &header, &self.aborted) {
                 return Taken::Full;
             }
         }
@@ -419,7 +458,7 @@ impl PartitionLog {
                 self.go_on_swapping(&mut pass, asked, disk);
             }
             (Asked::Clean { left }, _) => pass.count_cleaned(left),
-            (Asked::Checkpoint, _) => return self.end_compaction(&pass, now, disk),
+            (Asked::Checkpoint, _) => return self.end_compaction(&pass, now, disk, events),
             (asked, outcome) => unreachable!("{asked:?} ended with {outcome:?}"),
         }
         self.compaction.pass = Some(pass);
@@ -525,6 +564,7 @@ impl Pass {
         // A file that is shorter than it was ends here: its last batch is not whole then.
         let is_short = usize::try_from(len_bytes).is_ok_and(|read| read < buffer.len());
         source.position += len;
+        self.read_bytes += len;
         if is_short {
             source.position = source.size_bytes.max(source.position);
         }

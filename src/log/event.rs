@@ -80,6 +80,8 @@ pub enum LogEvent {
         /// What the disk said.
         error: DiskError,
     },
+    /// A pass of compaction ended, or was given up.
+    Compacted(CompactionReport),
     /// The answer to `handle_stop`: everything is durable and closed.
     Stopped,
     /// The answer to `handle_delete`: the directory is gone.
@@ -89,6 +91,25 @@ pub enum LogEvent {
         /// What happened, to which file, what to do.
         sentence: Box<str>,
     },
+}
+
+/// What a pass of compaction did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CompactionReport {
+    /// False if it was given up: for a stop, a full disk, or damage.
+    pub is_whole: bool,
+    /// Below this offset each key occurs once, if it is whole.
+    pub clean_end: Offset,
+    /// Keys that it found in the dirty part.
+    pub keys: usize,
+    /// Bytes that it read: the dirty part, and then all of the log.
+    pub read_bytes: u64,
+    /// Bytes that it wrote.
+    pub written_bytes: u64,
+    /// By how much the log became smaller.
+    pub removed_bytes: u64,
+    /// How long it took, in microseconds.
+    pub took_us: u64,
 }
 
 /// When a round went through its stages.

@@ -22,6 +22,8 @@ pub struct LogMemory {
     pub reading_bytes: usize,
     /// What was read ahead and not asked for yet: what `handle_read_ahead_shed` can free.
     pub ahead_bytes: usize,
+    /// The map of keys and the buffers of a pass of compaction.
+    pub compacting_bytes: usize,
 }
 
 impl PartitionLog {
@@ -33,6 +35,7 @@ impl PartitionLog {
             unflushed_bytes: self.unflushed_bytes,
             reading_bytes: self.reading_bytes,
             ahead_bytes: self.read_ahead.held_bytes(),
+            compacting_bytes: self.compaction.held_bytes(),
         }
     }
 

@@ -17,6 +17,7 @@ pub mod clean_marker;
 mod compaction;
 mod compaction_copy;
 mod compaction_pass;
+mod compaction_transactions;
 pub mod config;
 mod cut;
 mod damage;
@@ -60,8 +61,8 @@ mod write;
 
 pub use config::{AppendRules, LogConfig};
 pub use event::{
-    AppendError, Appended, LogEvent, LookupStart, ReadError, ReadStart, RecoveryReport, RoundTimes,
-    TimestampedOffset,
+    AppendError, Appended, CompactionReport, LogEvent, LookupStart, ReadError, ReadStart,
+    RecoveryReport, RoundTimes, TimestampedOffset,
 };
 pub use memory::LogMemory;
 pub use partition_log::PartitionLog;

@@ -87,8 +87,12 @@ impl OffsetMap {
         }
     }
 
+    /// Bytes of its memory, be they touched or not.
+    pub(super) fn held_bytes(&self) -> usize {
+        self.slots * SLOT_BYTES
+    }
+
     /// Keys that were noted.
-    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.len
     }

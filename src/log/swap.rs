@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! <base>.cleaned is complete -> exact length -> flush -> renamed to <base>.swap -> (sync of the
-//! directory) -> compaction-swap is written: from here on it is done, now or by the next start
+//! directory) -> <base>.txnindex tells of the aborted transactions of all of them
+//!   -> compaction-swap is written: from here on it is done, now or by the next start
 //!   -> readers get the copy -> indexes of the first segment and all files of the others are
 //!      removed -> <base>.swap is renamed to <base>.log -> (sync) -> compaction-swap is removed
 //!   -> (sync)
@@ -42,6 +43,7 @@ pub(super) const COMPACTION_SWAP: &str = "compaction-swap";
 pub(super) enum SwapStep {
     Rename,
     SyncCopy,
+    TxnIndex,
     Mark,
     Remove { left: u32 },
     Place,
@@ -53,7 +55,10 @@ pub(super) enum SwapStep {
 impl SwapStep {
     /// True once a start would go on with it.
     pub(super) fn is_committed(self) -> bool {
-        !matches!(self, SwapStep::Rename | SwapStep::SyncCopy | SwapStep::Mark)
+        !matches!(
+            self,
+            SwapStep::Rename | SwapStep::SyncCopy | SwapStep::TxnIndex | SwapStep::Mark
+        )
     }
 }
 
@@ -106,8 +111,7 @@ impl PartitionLog {
     /// The next step after one that went well.
     pub(super) fn go_on_swapping(&mut self, pass: &mut Pass, done: Asked, disk: &mut DiskQueue) {
         let group = pass.group.as_mut().expect("a copy has its group");
-        let (file, base, next) = (group.file, group.base, group.next);
-        let len_bytes = group.copy.mark.size_bytes;
+        let (file, base) = (group.file, group.base);
         let directory = self.directory.clone();
         let sync = DiskOperation::SyncDirectory { path: directory };
         // Before the mark a stop ends it.
@@ -128,17 +132,8 @@ impl PartitionLog {
                 self.ask_swap(pass, SwapStep::Rename, rename, disk);
             }
             Asked::Swap(SwapStep::Rename) => self.ask_swap(pass, SwapStep::SyncCopy, sync, disk),
-            Asked::Swap(SwapStep::SyncCopy) => {
-                let path = self.path(COMPACTION_SWAP);
-                let mark = SwapMark {
-                    base,
-                    next,
-                    len_bytes,
-                };
-                let contents = mark.encode();
-                let replace = DiskOperation::ReplaceFile { path, contents };
-                self.ask_swap(pass, SwapStep::Mark, replace, disk);
-            }
+            Asked::Swap(SwapStep::SyncCopy) => self.merge_txn_index(pass, disk),
+            Asked::Swap(SwapStep::TxnIndex) => self.mark_swap(pass, disk),
             Asked::Swap(SwapStep::Mark) => group.is_committed = true,
             Asked::Swap(SwapStep::Remove { left: 1 }) => {
                 let from = self.segment_path(base, FileKind::Swap);
@@ -160,6 +155,32 @@ impl PartitionLog {
             Asked::Swap(SwapStep::SyncUnmark) => self.finish_swap(pass, disk),
             other => unreachable!("{other:?} is no step of a swap"),
         }
+    }
+
+    /// The file of aborted transactions comes to tell of those of all segments of the group. What
+    /// it says of the others counts for nothing until the mark is there.
+    fn merge_txn_index(&mut self, pass: &mut Pass, disk: &mut DiskQueue) {
+        let group = pass.group.as_ref().expect("a copy has its group");
+        let (base, next) = (group.base, group.next);
+        let Some(contents) = self.aborted.merged_file(base, next, &group.emptied) else {
+            return self.mark_swap(pass, disk);
+        };
+        let path = self.segment_path(base, FileKind::TxnIndex);
+        let replace = DiskOperation::ReplaceFile { path, contents };
+        self.ask_swap(pass, SwapStep::TxnIndex, replace, disk);
+    }
+
+    fn mark_swap(&mut self, pass: &mut Pass, disk: &mut DiskQueue) {
+        let group = pass.group.as_ref().expect("a copy has its group");
+        let mark = SwapMark {
+            base: group.base,
+            next: group.next,
+            len_bytes: group.copy.mark.size_bytes,
+        };
+        let path = self.path(COMPACTION_SWAP);
+        let contents = mark.encode();
+        let replace = DiskOperation::ReplaceFile { path, contents };
+        self.ask_swap(pass, SwapStep::Mark, replace, disk);
     }
 
     /// It is certain that the copy takes its place: readers get it, once nobody is loading one of
@@ -193,6 +214,8 @@ impl PartitionLog {
             .take_while(|old| old.base_offset < replaced.end);
         let count = count.count();
         let old: Vec<Segment> = self.segments.drain(place..place + count).collect();
+        let old_bytes: u64 = old.iter().map(|old| old.mark.size_bytes).sum();
+        pass.removed_bytes += old_bytes.saturating_sub(copy.mark.size_bytes);
         self.segments.insert(place, copy);
         self.restart_tasks(replaced.clone(), base);
         self.tail_cache.give_up_below(replaced.end, disk.buffers());
@@ -202,6 +225,13 @@ impl PartitionLog {
 
     fn remove_replaced(&mut self, pass: &mut Pass, old: &[Segment], disk: &mut DiskQueue) {
         let mut operations = Vec::new();
+        let group = pass.group.as_ref().expect("a copy has its group");
+        let merged = self
+            .aborted
+            .merge_files(group.base, group.next, &group.emptied);
+        operations.extend(merged.iter().map(|other| DiskOperation::RemoveFile {
+            path: self.segment_path(*other, FileKind::TxnIndex),
+        }));
         for (place, segment) in old.iter().enumerate() {
             operations.extend(segment.file.map(|file| DiskOperation::Close { file }));
             let all = [

@@ -3,8 +3,9 @@
 //! the files that say so after a restart (`aborted`).
 //!
 //! Owns: the order in which those files are read while the log is opened. Invariants: a file that
-//! does not fit its segment has that segment and all behind it read again; what a file says behind
-//! the place from which batches are read counts for nothing. Runs on: the core of the partition.
+//! does not fit its segment has that segment and all behind it read again (but see `swap`); what a
+//! file says behind the place from which batches are read counts for nothing.
+//! Runs on: the core of the partition.
 //! Bounded by: the segments that have such a file; `PRODUCERS_PER_PARTITION_MAX`,
 //! `ABORTED_PER_PARTITION_MAX`.
 
@@ -110,9 +111,18 @@ impl PartitionLog {
         let logs = &self.opening().logs;
         let next = logs.range(base + 1..).next();
         let next = next.map_or(Offset::MAX, |(next, _)| *next);
-        let entries = contents(result).and_then(|file| aborted::decode(&file, base, next));
+        let entries = contents(result).and_then(|file| aborted::decode(&file, base, Offset::MAX));
+        let entries = entries.filter(|entries| self.are_told_elsewhere(entries, next));
         match entries {
-            Some(entries) => self.aborted.take_file(base, entries),
+            Some(mut entries) => {
+                let all = entries.len();
+                entries.retain(|aborted| aborted.last_offset < next);
+                let has_more = entries.len() < all;
+                self.aborted.take_file(base, entries);
+                if has_more {
+                    self.rewrite_txn_index(base, next, disk);
+                }
+            }
             None => {
                 self.aborted.note_file(base);
                 let opening = self.opening();
@@ -122,6 +132,17 @@ impl PartitionLog {
             }
         }
         self.start_segments(disk);
+    }
+
+    /// True if those of them that ended behind the segment are in the files of the segments where
+    /// they did: so a merge that was broken off leaves the file (`swap`).
+    fn are_told_elsewhere(&mut self, entries: &[AbortedTransaction], next: Offset) -> bool {
+        let opening = self.opening();
+        let mut others = entries
+            .iter()
+            .filter(|aborted| aborted.last_offset >= next)
+            .map(|aborted| opening.logs.range(..=aborted.last_offset).next_back());
+        others.all(|log| log.is_some_and(|(base, _)| opening.txn_indexes.contains(base)))
     }
 
     /// Writes the file of a sealed segment anew whose batches were read.

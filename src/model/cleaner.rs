@@ -32,6 +32,15 @@ impl CleanerSettings {
             ..self
         }
     }
+
+    /// With a map of no more than so many bytes.
+    #[must_use]
+    pub fn within(self, dedupe_bytes_max: usize) -> CleanerSettings {
+        CleanerSettings {
+            dedupe_bytes: self.dedupe_bytes.min(dedupe_bytes_max),
+            ..self
+        }
+    }
 }
 
 impl Default for CleanerSettings {
@@ -108,6 +117,8 @@ mod tests {
         let part = whole.divided(4);
         assert_eq!((part.dedupe_bytes, part.bytes_per_second), (1000, Some(2)));
         assert_eq!(whole.divided(100).bytes_per_second, Some(1));
+        assert_eq!(part.within(600).dedupe_bytes, 600);
+        assert_eq!(part.within(6000), part);
     }
 
     #[test]

@@ -77,6 +77,12 @@ impl MemoryBudget {
         self.buffer_bytes - self.lent_bytes()
     }
 
+    /// What the map of a pass of compaction may take of the tail cache, for as long as it runs.
+    #[must_use]
+    pub fn compaction_bytes_max(&self) -> usize {
+        self.tail_cache_bytes / 2
+    }
+
     /// All parts together.
     #[must_use]
     pub fn total_bytes(&self) -> usize {

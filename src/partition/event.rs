@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::error::{FetchError, ProduceError};
 use crate::log::aborted::AbortedTransaction;
-use crate::log::{RecoveryReport, RoundTimes};
+use crate::log::{CompactionReport, RecoveryReport, RoundTimes};
 use crate::model::ids::{LeaderEpoch, Offset, Uuid};
 use crate::model::time::MonotonicUs;
 use crate::replication::purgatory::Woken;
@@ -68,6 +68,8 @@ pub enum PartitionEvent {
     },
     /// Committed bytes came that a parked fetch could take, or (with 0 bytes) it has to look again.
     Woken(Woken),
+    /// A pass of compaction ended.
+    Compacted(CompactionReport),
     /// Everything is on disk and closed.
     Stopped,
     /// The directory is gone.

@@ -385,6 +385,7 @@ impl Partition {
                 events.push(PartitionEvent::OffsetFound { lookup, result });
             }
             LogEvent::LogStartMoved { .. } => {}
+            LogEvent::Compacted(report) => events.push(PartitionEvent::Compacted(report)),
             LogEvent::RecordsDeleted { waiter, result } => {
                 let result = result.map_err(FetchError::from);
                 events.push(PartitionEvent::RecordsDeleted { waiter, result });

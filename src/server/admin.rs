@@ -17,7 +17,7 @@ use crate::io::http::{Answer, HttpListener, Question};
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::ShardId;
 use crate::shard::ClosedFor;
-use crate::shard::numbers::ShardNumbers;
+use crate::shard::numbers::{CompactionCounts, ShardNumbers};
 use crate::shard::stage::Stage;
 
 /// Type of Prometheus' text.
@@ -132,6 +132,7 @@ fn metrics(figures: &[Figures], executors: usize, is_ready: bool) -> String {
     for (shard, numbers) in &shards {
         taken.value(&[("shard", shard)], numbers.partitions_taken);
     }
+    of_compactions(&mut out, &shards);
     of_requests(&mut out, &shards);
     topic_figures::add(&mut out, &shards);
     of_stages(&mut out, figures);
@@ -141,7 +142,7 @@ fn metrics(figures: &[Figures], executors: usize, is_ready: bool) -> String {
 /// A gauge for each shard: name, help, what it is.
 type ShardGauge = (&'static str, &'static str, fn(&ShardNumbers) -> usize);
 
-const SHARD_GAUGES: [ShardGauge; 8] = [
+const SHARD_GAUGES: [ShardGauge; 9] = [
     ("furlong_connections", "Client connections.", |shard| {
         shard.connections
     }),
@@ -166,6 +167,11 @@ const SHARD_GAUGES: [ShardGauge; 8] = [
         |shard| shard.memory.tail_cache_bytes,
     ),
     (
+        "furlong_memory_compaction_bytes",
+        "The map and the buffers of a pass of compaction, taken from the tail cache.",
+        |shard| shard.memory.compaction_bytes,
+    ),
+    (
         "furlong_memory_append_bytes",
         "Frames that are not answered, and what is not flushed.",
         |shard| shard.memory.append_bytes,
@@ -181,6 +187,51 @@ const SHARD_GAUGES: [ShardGauge; 8] = [
         |shard| shard.memory.outbound_bytes,
     ),
 ];
+
+/// A counter for each shard: name, help, what it is.
+type CompactionCounter = (&'static str, &'static str, fn(&CompactionCounts) -> u64);
+
+const COMPACTION_COUNTERS: [CompactionCounter; 6] = [
+    (
+        "furlong_compaction_passes_total",
+        "Passes of compaction over a log that came to their end.",
+        |counts| counts.passes,
+    ),
+    (
+        "furlong_compaction_passes_given_up_total",
+        "Passes that were given up: for a stop, a full disk, or damage.",
+        |counts| counts.given_up,
+    ),
+    (
+        "furlong_compaction_read_bytes_total",
+        "Bytes that compaction read.",
+        |counts| counts.read_bytes,
+    ),
+    (
+        "furlong_compaction_written_bytes_total",
+        "Bytes that compaction wrote.",
+        |counts| counts.written_bytes,
+    ),
+    (
+        "furlong_compaction_removed_bytes_total",
+        "By how much compaction made logs smaller.",
+        |counts| counts.removed_bytes,
+    ),
+    (
+        "furlong_compaction_microseconds_total",
+        "How long passes of compaction took.",
+        |counts| counts.took_us,
+    ),
+];
+
+fn of_compactions(out: &mut Exposition, shards: &[(String, &ShardNumbers)]) {
+    for (name, help, get) in COMPACTION_COUNTERS {
+        let mut metric = out.metric(name, Kind::Counter, help);
+        for (shard, numbers) in shards {
+            metric.value(&[("shard", shard)], get(&numbers.compactions));
+        }
+    }
+}
 
 fn of_shards(out: &mut Exposition, shards: &[(String, &ShardNumbers)]) {
     for (name, help, get) in SHARD_GAUGES {

@@ -135,7 +135,10 @@ fn data_settings(
         auto_create_topics: config.auto_create_topics,
         retention_check_ms: config.retention_check_ms,
         connection_idle_ms: config.connection_idle_ms,
-        cleaner: config.cleaner.divided(shard_count),
+        cleaner: config
+            .cleaner
+            .divided(shard_count)
+            .within(memory.compaction_bytes_max()),
         storage,
         memory,
         settings: Arc::new(config.defaults.file.clone()),

@@ -11,7 +11,7 @@ use std::io::Write;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::admin::Readiness;
 use super::executors::Executors;
@@ -49,6 +49,10 @@ pub fn report_signals(signals: StopSignals, executors: &Executors) -> Result<(),
         .map_err(|error| format!("cannot start a thread: {error}"))
 }
 
+fn tell_detail(shard: ShardId, sentence: &str) {
+    debug!(shard = %shard, "shard {shard}: {sentence}");
+}
+
 /// Supervises the executors until all have stopped. Prints `ready` once the control shard says so
 /// and every data shard takes connections: who reads the line may connect.
 ///
@@ -77,9 +81,8 @@ pub fn supervise(
         }
         match executors.next_report() {
             Report::NoRing(shard, error) => {
-                return Err(format!(
-                    "the executor of shard {shard} gets no ring: {error}"
-                ));
+                let sentence = format!("the executor of shard {shard} gets no ring: {error}");
+                return Err(sentence);
             }
             // One wish can come as two signals: some programs tell the process and then its group.
             Report::Signal(_) if stopping.is_some_and(|since| since.elapsed() < ONE_WISH) => {}
@@ -109,6 +112,9 @@ pub fn supervise(
             }
             Report::Effect(shard, ProcessEffect::Notice { sentence }) => {
                 warn!(shard = %shard, "shard {shard}: {sentence}");
+            }
+            Report::Effect(shard, ProcessEffect::Detail { sentence }) => {
+                tell_detail(shard, &sentence)
             }
             Report::Slow(shard, slow, peer) => slow_log::tell(shard, &slow, peer),
             // Where its client is, its loop has looked up.

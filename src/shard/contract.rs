@@ -128,6 +128,11 @@ pub enum ProcessEffect {
         /// What happened.
         sentence: Box<str>,
     },
+    /// Something for those who look closely: print the sentence where they asked for that.
+    Detail {
+        /// What happened.
+        sentence: Box<str>,
+    },
     /// A request took long.
     Slow(Box<SlowRequest>),
     /// So many more requests took long than were told.

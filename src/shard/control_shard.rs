@@ -300,6 +300,7 @@ impl ControlShard {
             LogEvent::TimestampFound { .. }
             | LogEvent::RecordsDeleted { .. }
             | LogEvent::LogStartMoved { .. }
+            | LogEvent::Compacted(_)
             | LogEvent::Synced
             | LogEvent::Deleted => {}
         }

@@ -293,6 +293,10 @@ impl Shard {
                 }
                 return;
             }
+            PartitionEvent::Compacted(report) => {
+                self.note_compaction(slot, &report, effects);
+                return;
+            }
             PartitionEvent::RoundEnded(round) => {
                 note_round(&round, effects);
                 return;

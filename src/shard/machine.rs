@@ -20,7 +20,7 @@ use super::handover::Handovers;
 use super::image_apply::ImageProgress;
 use super::memory::{MemoryUse, ShardMemory};
 use super::mesh_message::{MeshMessage, Origin};
-use super::numbers::{ShardCounts, ShardNumbers};
+use super::numbers::{CompactionCounts, ShardCounts, ShardNumbers};
 use super::partition_table::PartitionTable;
 use super::parts::PartTable;
 use super::request_table::{Call, Continuation, Pending, RequestTable};
@@ -109,6 +109,7 @@ pub struct Shard {
     pub(super) partitions: PartitionTable,
     pub(super) progress: ImageProgress,
     pub(super) handovers: Handovers,
+    pub(super) compactions: CompactionCounts,
     pub(super) start: StartProgress,
     pub(super) strays: Strays,
     pub(super) volume: VolumeQuestion,
@@ -145,6 +146,7 @@ impl Shard {
             partitions: PartitionTable::default(),
             progress: ImageProgress::default(),
             handovers: Handovers::default(),
+            compactions: CompactionCounts::default(),
             start: StartProgress::default(),
             strays: Strays::default(),
             volume: VolumeQuestion::default(),
@@ -211,6 +213,7 @@ impl Shard {
         let logs = self.memory.total();
         MemoryUse {
             tail_cache_bytes: logs.cached_bytes,
+            compaction_bytes: logs.compacting_bytes,
             append_bytes: logs.unflushed_bytes + self.connections.frame_bytes(),
             read_bytes: logs.reading_bytes + logs.ahead_bytes,
             outbound_bytes: self.connections.outbound_bytes(),

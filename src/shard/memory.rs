@@ -23,6 +23,8 @@ use crate::model::time::Now;
 pub struct MemoryUse {
     /// Cached tails.
     pub tail_cache_bytes: usize,
+    /// What a pass of compaction holds, which is taken from the cache.
+    pub compaction_bytes: usize,
     /// Frames of requests that are not answered, and what is appended and not flushed.
     pub append_bytes: usize,
     /// Reads under way, and what was read ahead.
@@ -108,6 +110,8 @@ impl ShardMemory {
             total.unflushed_bytes - before.unflushed_bytes + memory.unflushed_bytes;
         total.reading_bytes = total.reading_bytes - before.reading_bytes + memory.reading_bytes;
         total.ahead_bytes = total.ahead_bytes - before.ahead_bytes + memory.ahead_bytes;
+        total.compacting_bytes =
+            total.compacting_bytes - before.compacting_bytes + memory.compacting_bytes;
         let holder = self.holders.entry(slot).or_default();
         holder.memory = memory;
         // The newest one stays where it is.
@@ -151,9 +155,9 @@ impl ShardMemory {
 
     /// Which log has to give up how many cached bytes next.
     fn next_to_shed(&self) -> Option<(u32, usize)> {
-        let excess = self
-            .total
-            .cached_bytes
+        // What compaction holds is the cache's for the time.
+        let held = self.total.cached_bytes + self.total.compacting_bytes;
+        let excess = held
             .checked_sub(self.budget.tail_cache_bytes)
             .filter(|excess| *excess > 0)?;
         let (_, slot) = self.by_age.front()?;

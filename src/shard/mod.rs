@@ -6,6 +6,7 @@
 
 pub mod api;
 mod closings;
+mod compactions;
 pub mod connection;
 pub mod contract;
 pub mod control_shard;

@@ -11,6 +11,7 @@ use bytestring::ByteString;
 
 use super::api::APIS;
 use super::closings::ClosedFor;
+pub use super::compactions::CompactionCounts;
 use super::machine::Shard;
 use super::memory::MemoryUse;
 use crate::limits::METRICS_PARTITIONS_MAX;
@@ -27,6 +28,8 @@ pub struct ShardNumbers {
     pub connections: usize,
     /// Connections that it closed, by reason.
     pub closings: Vec<(ClosedFor, u64)>,
+    /// What compaction got done.
+    pub compactions: CompactionCounts,
     /// Partitions that it took over from other shards.
     pub partitions_taken: u64,
     /// Requests of its clients that wait for something.
@@ -228,6 +231,7 @@ impl Shard {
                 .into_iter()
                 .zip(self.closings.counts())
                 .collect(),
+            compactions: self.compactions,
             partitions_taken: self.handovers.taken(),
             requests_waiting,
             parts_under_way,

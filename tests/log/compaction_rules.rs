@@ -5,7 +5,7 @@
 //! Owns: nothing. Invariants: none. Runs on: tests. Bounded by: each test.
 
 use bytes::Bytes;
-use furlong::log::{AppendRules, LogConfig, LogEvent};
+use furlong::log::{LogConfig, LogEvent};
 use furlong::model::cleaner::CleanerSettings;
 use furlong::model::topic_config::{CleanupPolicy, CompactionConfig};
 use furlong::wire::record::{BatchBuilder, BatchHeader, Compression, split_batches};
@@ -130,6 +130,117 @@ fn a_map_that_is_too_small_takes_several_passes() {
     assert!(read_records(&mut host).len() < model.sent.len());
 }
 
+/// Passes that were reported: whole, and given up.
+fn passes(host: &Host) -> (usize, usize) {
+    let reports = host.events.iter().filter_map(|event| match event {
+        LogEvent::Compacted(report) => Some(report.is_whole),
+        _ => None,
+    });
+    let (whole, given_up): (Vec<bool>, Vec<bool>) = reports.partition(|is_whole| *is_whole);
+    (whole.len(), given_up.len())
+}
+
+#[test]
+fn a_pass_tells_what_it_did_and_what_it_holds() {
+    let mut host = Host::new(1, compacted());
+    let mut model = Model::default();
+    model.fill(&mut host, 200, 20);
+    let before = host.log.size_bytes();
+    assert_eq!(host.log.memory().compacting_bytes, 0);
+    host.start_waiting_ms(16_000);
+    let mut held = 0;
+    for _ in 0..200 {
+        if host.disk.is_idle() && !host.wake() {
+            break;
+        }
+        if !host.disk.is_idle() {
+            host.step();
+        }
+        held = held.max(host.log.memory().compacting_bytes);
+    }
+    assert!(held > 0, "the map and its pieces count");
+    let clean_end = compact(&mut host);
+    assert_eq!(host.log.memory().compacting_bytes, 0);
+    let reports: Vec<_> = host
+        .events
+        .iter()
+        .filter_map(|event| match event {
+            LogEvent::Compacted(report) => Some(*report),
+            _ => None,
+        })
+        .collect();
+    let last = reports.last().expect("it was compacted");
+    assert!(last.is_whole);
+    assert_eq!(last.clean_end, clean_end);
+    let removed: u64 = reports.iter().map(|report| report.removed_bytes).sum();
+    assert_eq!(removed, before - host.log.size_bytes());
+    let read: u64 = reports.iter().map(|report| report.read_bytes).sum();
+    assert!(read > before, "the dirty part, and then all");
+    assert!(reports.iter().map(|report| report.keys).max() <= Some(20));
+}
+
+#[test]
+fn a_full_disk_has_the_pass_given_up_and_begun_again() {
+    let mut room = 0;
+    loop {
+        let mut host = Host::on(WITHOUT_POINTS, 1, compacted());
+        let mut model = Model::default();
+        model.fill(&mut host, 120, 20);
+        let names = host.disk.names();
+        let used: usize = names.iter().map(|name| host.disk.len_of(name)).sum();
+        host.disk.capacity = used + room;
+        for _ in 0..4 {
+            host.wait_ms(16_000);
+            host.settle();
+        }
+        assert!(
+            !host.has(|event| matches!(event, LogEvent::Failed { .. })),
+            "{room}"
+        );
+        model.check(&mut host, None);
+        let (whole, given_up) = passes(&host);
+        host.disk.capacity = usize::MAX;
+        let clean_end = compact(&mut host);
+        model.check(&mut host, Some(clean_end));
+        let names = host.disk.names();
+        assert!(!names.iter().any(|name| name.ends_with(".cleaned")));
+        if given_up == 0 {
+            assert!(whole > 0 && room > 0, "the first one had no room");
+            return;
+        }
+        room += 4096;
+    }
+}
+
+#[test]
+fn damage_leaves_the_log_as_it_is_until_somebody_has_looked() {
+    let mut host = Host::on(WITHOUT_POINTS, 1, compacted());
+    let mut model = Model::default();
+    model.fill(&mut host, 120, 20);
+    host.shed(usize::MAX);
+    let names: Vec<String> = host.disk.names().into_iter().map(str::to_owned).collect();
+    let logs: Vec<&String> = names.iter().filter(|name| name.ends_with(".log")).collect();
+    assert!(logs.len() > 3);
+    let middle = logs[1];
+    host.disk.rewrite(middle, |file| file[100] ^= 1);
+    let before: Vec<Vec<u8>> = logs.iter().map(|name| host.disk.contents(name)).collect();
+    for _ in 0..4 {
+        host.wait_ms(16_000);
+        host.settle();
+    }
+    let told = host.events.iter().filter_map(|event| match event {
+        LogEvent::Damaged { sentence } => Some(sentence),
+        _ => None,
+    });
+    let told: Vec<&Box<str>> = told.collect();
+    assert_eq!(told.len(), 1, "told once");
+    assert!(told[0].contains(middle.as_str()) && told[0].contains("not compacted"));
+    assert_eq!(passes(&host), (0, 1));
+    let after: Vec<Vec<u8>> = logs.iter().map(|name| host.disk.contents(name)).collect();
+    assert_eq!(before, after);
+    assert_eq!(host.log.clean_end_offset(), Some(0));
+}
+
 #[test]
 fn what_is_not_committed_or_is_switched_off_is_left_alone() {
     let mut host = Host::new(1, compacted());
@@ -200,29 +311,6 @@ fn a_producer_goes_on_although_all_its_records_are_outdated() {
     host.append(&gap).expect_err("a gap");
     let next = produced(&mut host, 6, false, "x");
     assert!(!host.append(&next).expect("in order").duplicate);
-}
-
-#[test]
-fn transactions_stay_as_they_are() {
-    let mut host = Host::new(1, compacted());
-    let mut model = Model::default();
-    for sequence in [0, 2] {
-        let batch = produced(&mut host, sequence, true, "y");
-        host.append(&batch).expect("in order");
-        host.settle();
-    }
-    let mut end = BatchBuilder::new(Compression::None);
-    end.producer(77, 3, -1).transactional().control();
-    end.append(0, Some(&[0, 0, 0, 1]), Some(&[0; 6]), &[]);
-    host.append_with(&end.build(), AppendRules::INTERNAL)
-        .expect("the broker's own");
-    host.settle();
-    let before = host.read(0, 1 << 20).expect("reads");
-    model.append(&mut host, Compression::None, &[one("y", Some(1))]);
-    roll(&mut host, &mut model);
-    compact(&mut host);
-    let after = host.read(0, 1 << 20).expect("reads");
-    assert_eq!(after[..before.len()], before[..]);
 }
 
 #[test]

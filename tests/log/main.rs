@@ -5,6 +5,7 @@
 
 mod compaction;
 mod compaction_rules;
+mod compaction_transactions;
 mod crash;
 mod damage;
 mod delete_records;

@@ -464,7 +464,7 @@ impl World {
                 }
             }
             ProcessEffect::Fatal { sentence } => self.give_up(sentence),
-            ProcessEffect::Recovering { .. } => {}
+            ProcessEffect::Recovering { .. } | ProcessEffect::Detail { .. } => {}
             ProcessEffect::Slow(request) => {
                 let stages = request.stages.iter().map(|(_, took_us)| *took_us);
                 let sum_us: u64 = stages.sum();

@@ -56,6 +56,23 @@ fn the_log_that_was_appended_to_least_recently_gives_up_first() {
 }
 
 #[test]
+fn compaction_takes_its_memory_from_the_cache() {
+    let mut memory = memory();
+    memory.handle_log(1, cached(600));
+    let compacting = LogMemory {
+        compacting_bytes: 700,
+        ..LogMemory::default()
+    };
+    memory.handle_log(2, compacting);
+    assert_eq!(memory.next_to_shed(), Some((1, 300)));
+    memory.handle_log(1, cached(300));
+    assert_eq!(memory.next_to_shed(), None);
+    memory.handle_log(2, LogMemory::default());
+    memory.handle_log(1, cached(1000));
+    assert_eq!(memory.next_to_shed(), None, "it has it back");
+}
+
+#[test]
 fn giving_up_makes_no_log_younger() {
     let mut memory = memory();
     memory.handle_log(1, cached(600));
@@ -159,6 +176,7 @@ proptest! {
                 unflushed_bytes,
                 reading_bytes: unflushed_bytes / 2,
                 ahead_bytes,
+                compacting_bytes: ahead_bytes * 2,
             };
             logs.insert(slot, log);
             memory.handle_log(slot, log);
@@ -176,7 +194,10 @@ proptest! {
             prop_assert_eq!(memory.total().unflushed_bytes, sum(|log| log.unflushed_bytes));
             prop_assert_eq!(memory.total().reading_bytes, sum(|log| log.reading_bytes));
             prop_assert_eq!(memory.total().ahead_bytes, sum(|log| log.ahead_bytes));
-            prop_assert!(memory.total().cached_bytes <= BUDGET.tail_cache_bytes);
+            let compacting = memory.total().compacting_bytes;
+            prop_assert_eq!(compacting, sum(|log| log.compacting_bytes));
+            let cached = memory.total().cached_bytes;
+            prop_assert!(cached == 0 || cached + compacting <= BUDGET.tail_cache_bytes);
             let with_cache = logs.values().filter(|log| log.cached_bytes > 0).count();
             let stands = |(age, slot): &&(u64, u32)| {
                 memory.holders.get(slot).is_some_and(|holder| holder.age == *age)

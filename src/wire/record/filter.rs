@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Keeping some records of a batch, as compaction does.
 //!
-//! Owns: [`retain_records`], [`without_records`].
+//! Owns: [`retain_records`], [`without_records`], [`with_delete_horizon`].
 //! Invariants: what is left of a batch keeps base offset, last offset, producer and sequence; a
 //! record that stays keeps its offset, its timestamp and every other byte that a consumer sees.
 //! Offsets inside become sparse.
@@ -47,13 +47,33 @@ pub fn retain_records(
     batch: &Bytes,
     limit_bytes: usize,
     horizon_ms: i64,
+    keep: impl FnMut(&RecordView<'_>) -> bool,
+) -> Result<Retained, BatchError> {
+    retain(batch, limit_bytes, horizon_ms, false, keep)
+}
+
+/// Keeps all of a batch, which gets this delete horizon if it has none: the marker of a transaction
+/// of which nothing else is left (KIP-534).
+pub fn with_delete_horizon(
+    batch: &Bytes,
+    limit_bytes: usize,
+    horizon_ms: i64,
+) -> Result<Retained, BatchError> {
+    retain(batch, limit_bytes, horizon_ms, true, |_| true)
+}
+
+fn retain(
+    batch: &Bytes,
+    limit_bytes: usize,
+    horizon_ms: i64,
+    goes_later: bool,
     mut keep: impl FnMut(&RecordView<'_>) -> bool,
 ) -> Result<Retained, BatchError> {
     let opened = records(batch, limit_bytes)?;
     let header = *opened.header();
     let plain = opened.plain();
     let mut kept: Vec<Kept> = Vec::new();
-    let (mut is_whole, mut has_tombstone) = (true, false);
+    let (mut is_whole, mut has_tombstone) = (true, goes_later);
     let mut walk = opened.iter();
     loop {
         let start = plain.len() - walk.remaining();

@@ -15,7 +15,8 @@ import threading
 from pathlib import Path
 
 import confluent_kafka
-from confluent_kafka.admin import AdminClient, ConsumerGroupType
+from confluent_kafka import ConsumerGroupType
+from confluent_kafka.admin import AdminClient
 
 from broker import Failure
 from groups import RETRIED, Assigned, FixedBroker, Story, create_topic

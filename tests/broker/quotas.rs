@@ -70,8 +70,9 @@ fn partitions(garden: &Garden, topic: &str) -> Option<usize> {
 fn a_new_version_is_told_that_the_quota_is_used_up_and_may_try_again_behind_the_wait() {
     let garden = start();
     let mut client = Client::connect(&garden.broker.address);
-    // What is left may be overdrawn once, here by three: one second and a half.
-    let first = create(&mut client, NEW, "first", FULL + 3);
+    // What is left may be overdrawn once, here by ten: five seconds, of which some have passed when
+    // the second request comes.
+    let first = create(&mut client, NEW, "first", FULL + 10);
     assert_eq!(first.topics[0].error_code, 0, "{first:?}");
     assert_eq!(first.throttle_time_ms, 0);
     let asked = Instant::now();
@@ -79,7 +80,7 @@ fn a_new_version_is_told_that_the_quota_is_used_up_and_may_try_again_behind_the_
     let refused = ErrorCode::ThrottlingQuotaExceeded.code();
     assert_eq!(second.topics[0].error_code, refused, "{second:?}");
     let wait = throttle(&second);
-    assert!(wait > Duration::ZERO && wait <= Duration::from_millis(1_500));
+    assert!(wait > Duration::ZERO && wait <= Duration::from_secs(5));
     assert_eq!(partitions(&garden, "second"), None, "it was not made");
     let again = create(&mut client, NEW, "second", 1);
     assert!(asked.elapsed() >= wait, "the connection was held back");
@@ -110,6 +111,6 @@ fn an_old_version_gets_what_it_asks_for_and_is_held_back() {
     assert!(asked.elapsed() >= wait, "the connection was held back");
     // What is taken away counts as well, so it waits again, for all that it took.
     assert_eq!(deleted.responses[0].error_code, 0, "{deleted:?}");
-    assert!(deleted.throttle_time_ms > 1_500, "{deleted:?}");
+    assert!(deleted.throttle_time_ms >= 1_500, "{deleted:?}");
     assert_eq!(partitions(&garden, "old"), None);
 }

@@ -123,7 +123,7 @@ def measure(options, address):
         moved, seconds = moved_in(meters, 2)
         for meter, count in zip(meters, moved):
             print(f"quotas: without one the {meter.name} had {count / seconds / 1e6:.1f} MB/s", flush=True)
-            if count / seconds < 2 * RATE:
+            if count / seconds < 4 / 3 * RATE:
                 wrong.append(f"the {meter.name} is still held back, with no quota")
     finally:
         ends.set()

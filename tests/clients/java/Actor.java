@@ -21,6 +21,7 @@ import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.InvalidProducerEpochException;
 import org.apache.kafka.common.errors.ProducerFencedException;
+import org.apache.kafka.common.errors.RebalanceInProgressException;
 import org.apache.kafka.common.errors.RetriableException;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
@@ -130,7 +131,7 @@ public final class Actor {
                 try {
                     consumer.commitSync(positions(polled), PATIENCE);
                     positions(polled).forEach((at, position) -> say("committed", place(at), position.offset()));
-                } catch (CommitFailedException | RetriableException refused) {
+                } catch (CommitFailedException | RebalanceInProgressException | RetriableException refused) {
                     // Whoever follows consumes these again.
                     System.err.println(refused);
                 }

@@ -417,6 +417,10 @@ impl ConnectionTable {
         waiting.times = times;
         connection.frame_bytes -= frame_bytes;
         self.frame_bytes -= frame_bytes;
+        // However it ended: if it is to be waited for longer than that, somebody has said so.
+        if connection.muted_until_us == Some(UNTIL_ANSWERED) && connection.is_last(slot.sequence) {
+            connection.muted_until_us = None;
+        }
         connection.send_ready(id, network, &mut self.left);
         connection.since_us = self.now_us;
         self.handle_grant(id, network);
@@ -482,6 +486,11 @@ impl Connection {
     fn slot(&self, sequence: u64) -> Option<&Slot> {
         let place = sequence.checked_sub(self.first_sequence)?;
         self.slots.get(usize::try_from(place).ok()?)
+    }
+
+    /// True if no request came after this one.
+    fn is_last(&self, sequence: u64) -> bool {
+        sequence + 1 == self.first_sequence + length_u64(self.slots.len())
     }
 
     fn slot_mut(&mut self, sequence: u64) -> Option<&mut Slot> {

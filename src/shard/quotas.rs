@@ -5,7 +5,8 @@
 //! is answered first and held back afterwards (KIP-219): its answer says for how long, and until
 //! then no frame of its connection is granted. What a produce request brings is counted when it
 //! comes, so that no frame follows it while it is under way; what a fetch takes, when it is
-//! answered, and what would be too much is not sent: the answer is empty.
+//! answered, and what would be too much is not sent: the answer is empty. Fetches and changes of
+//! metadata of clients with such a quota are answered before the next frame comes.
 //! Runs on: its shard. Bounded by: `QUOTA_METERS_PER_SHARD_MAX`, one entry per connection.
 
 use std::sync::Arc;
@@ -298,12 +299,15 @@ impl Shard {
         self.hold_back(connection, QuotaKind::ProducerByteRate, bytes_us, time_us)
     }
 
-    /// How many bytes a fetch may bring at most.
+    /// A fetch has come: how many bytes it may bring at most. If that is bounded, no further frame
+    /// comes before its answer, which may say that its client is held back.
     pub(super) fn fetch_allowance(&mut self, connection: ConnectionId) -> usize {
-        let id = self.meter(connection, QuotaKind::ConsumerByteRate);
-        let allowance = id.map(|id| self.quotas.meters.allowance(id));
-        let allowance = allowance.map(|bytes| usize::try_from(bytes.max(1)).unwrap_or(usize::MAX));
-        allowance.unwrap_or(usize::MAX)
+        let Some(id) = self.meter(connection, QuotaKind::ConsumerByteRate) else {
+            return usize::MAX;
+        };
+        self.connections.handle_mute_until_answered(connection);
+        let allowance = self.quotas.meters.allowance(id).max(1);
+        usize::try_from(allowance).unwrap_or(usize::MAX)
     }
 
     /// A fetch is about to be answered with so many bytes: 0 if it may, or for how long its client
@@ -390,10 +394,10 @@ impl Shard {
         ms
     }
 
-    /// Mutes a connection, or lets it go on if it need not wait.
+    /// Mutes a connection, unless it need not wait.
     fn mute_for_ms(&mut self, connection: ConnectionId, kind: QuotaKind, ms: i32) {
         let Some(told_ms) = u64::try_from(ms).ok().filter(|ms| *ms > 0) else {
-            return self.connections.handle_answered_in_time(connection);
+            return;
         };
         self.quotas.note(kind, told_ms);
         let until_us = self.now_us.saturating_add(told_ms.saturating_mul(1000));
@@ -417,9 +421,9 @@ impl Shard {
 
     /// A request that makes or takes away partitions, as the controller is asked it: with who asks,
     /// if anybody has a quota of that. `strict_from` is the first version of the API that can say
-    /// that the quota is used up.
+    /// that the quota is used up. No frame comes before the answer to a client with such a quota.
     pub(super) fn metered(
-        &self,
+        &mut self,
         call: &Call,
         strict_from: i16,
         request: ControlRequest,
@@ -429,10 +433,16 @@ impl Shard {
         }
         let connection = call.slot.connection;
         let client_id = self.connections.client_of(connection).unwrap_or_default();
+        let client_id = ByteString::from(client_id);
+        let user = self.connections.principal_of(connection);
+        let kind = QuotaKind::ControllerMutationRate;
+        if find(&self.quotas.quotas, kind, &user, &client_id).is_some() {
+            self.connections.handle_mute_until_answered(connection);
+        }
         ControlRequest::Metered {
             asker: MutationAsker {
-                user: self.connections.principal_of(connection),
-                client_id: client_id.into(),
+                user,
+                client_id,
                 is_strict: call.version >= strict_from,
             },
             request: Box::new(request),

@@ -20,6 +20,7 @@ mod life;
 mod memory;
 mod probe;
 mod process;
+mod quotas;
 mod recovery;
 mod settings;
 mod slow_requests;

@@ -29,6 +29,7 @@ mod participants;
 mod partition;
 mod pipelining;
 mod produce;
+mod quota_mutes;
 mod quota_requests;
 mod quotas;
 mod random;

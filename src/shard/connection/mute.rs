@@ -17,7 +17,8 @@ impl ConnectionTable {
         self.mutes.len()
     }
 
-    /// Grants no further frame until a request is answered that is under way.
+    /// Grants no further frame until the request has ended that came last, which is the one that is
+    /// being handled.
     pub fn handle_mute_until_answered(&mut self, id: ConnectionId) {
         if let Some(connection) = self.connections.get_mut(&id)
             && connection.muted_until_us.is_none()
@@ -41,16 +42,6 @@ impl ConnectionTable {
         }
         connection.muted_until_us = Some(until_us);
         self.mutes.insert((until_us, id));
-    }
-
-    /// A request was answered that need not wait: a frame may be granted again, unless another one
-    /// has to.
-    pub fn handle_answered_in_time(&mut self, id: ConnectionId) {
-        if let Some(connection) = self.connections.get_mut(&id)
-            && connection.muted_until_us == Some(UNTIL_ANSWERED)
-        {
-            connection.muted_until_us = None;
-        }
     }
 
     /// Lets the next one go on whose time is over. False if there is none.

@@ -326,3 +326,34 @@ proptest! {
         prop_assert!(table.waiting.is_empty() && table.orphans.is_empty());
     }
 }
+
+#[test]
+fn a_connection_that_waits_for_an_answer_goes_on_with_that_one_whatever_it_is() {
+    let grants = |network: &mut Vec<NetworkEffect>| {
+        let effects = std::mem::take(network);
+        let is_grant = |one: &NetworkEffect| matches!(one, NetworkEffect::ReceiveNext { .. });
+        effects.iter().filter(|one| is_grant(one)).count()
+    };
+    for outcome in [Outcome::Silent, bytes("2")] {
+        let (mut table, mut network) = connected();
+        let first = frame(&mut table, &mut network, 1);
+        let second = table.handle_frame(ID, 1).expect("open");
+        table.handle_mute_until_answered(ID);
+        network.clear();
+        table.handle_grant(ID, &mut network);
+        table.handle_outcome(first, bytes("1"), None, &mut network);
+        assert_eq!(grants(&mut network), 0, "an earlier one says nothing");
+        table.handle_outcome(second, outcome, None, &mut network);
+        assert_eq!(grants(&mut network), 1);
+        // If the answer says a time, that counts instead.
+        let third = table.handle_frame(ID, 1).expect("open");
+        table.handle_mute_until_answered(ID);
+        table.handle_mute(ID, 5);
+        table.handle_outcome(third, bytes("3"), None, &mut network);
+        assert_eq!(grants(&mut network), 0);
+        assert_eq!((table.muted_count(), table.next_deadline()), (1, Some(5)));
+        table.now_us = 5;
+        assert!(table.handle_mute_over(&mut network));
+        assert_eq!((grants(&mut network), table.muted_count()), (1, 0));
+    }
+}

@@ -53,11 +53,10 @@ fn level(quotas: &ClientQuotas, user: &str, client_id: &str) -> Option<(usize, S
 
 #[test]
 fn each_level_counts_before_all_behind_it() {
-    for first in 0..LEVELS.len() {
+    for (first, (user, client_id)) in LEVELS.into_iter().enumerate() {
         let behind: Vec<usize> = (first..LEVELS.len()).collect();
         let (found, scope) = level(&quotas(&behind), "alice", "app").expect("a quota");
         assert_eq!(found, first);
-        let (user, client_id) = LEVELS[first];
         assert_eq!(scope.user, user.map(|_| "alice".into()));
         assert_eq!(scope.client_id, client_id.map(|_| "app".into()));
     }

@@ -23,8 +23,9 @@ const PARTITIONS: i32 = 2;
 /// A version of produce whose clients leave it to the broker to add partitions (KIP-890).
 const NEW_FLOW: i16 = 12;
 
-/// What clients try again.
-const PASSING: [i16; 6] = [3, 6, 14, 15, 16, 51];
+/// What clients try again. 19 is what producers are told while the coordinator of their transaction
+/// is on its way back (KIP-890).
+const PASSING: [i16; 7] = [3, 6, 14, 15, 16, 19, 51];
 
 /// Asks until the answer is none that a client tries again.
 fn until<T>(mut ask: impl FnMut() -> (i16, T)) -> (i16, T) {

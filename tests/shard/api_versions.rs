@@ -41,7 +41,8 @@ fn exactly_the_table_is_offered_and_produce_from_zero() {
             );
             let finalized = response.finalized_features.iter();
             let names: Vec<&str> = finalized.map(|one| &*one.name).collect();
-            assert_eq!(names, ["metadata.version", "transaction.version"]);
+            let true_here = ["group.version", "metadata.version", "transaction.version"];
+            assert_eq!(names, true_here);
         }
     }
 }

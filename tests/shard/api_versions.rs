@@ -41,8 +41,10 @@ fn exactly_the_table_is_offered_and_produce_from_zero() {
             );
             let finalized = response.finalized_features.iter();
             let names: Vec<&str> = finalized.map(|one| &*one.name).collect();
-            let true_here = ["group.version", "metadata.version", "transaction.version"];
-            assert_eq!(names, true_here);
+            assert_eq!(
+                names,
+                ["group.version", "metadata.version", "transaction.version"]
+            );
         }
     }
 }

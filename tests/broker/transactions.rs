@@ -40,7 +40,8 @@ fn until<T>(mut ask: impl FnMut() -> (i16, T)) -> (i16, T) {
     }
 }
 
-fn find(client: &mut Client) {
+/// Waits until there is a coordinator.
+pub fn find(client: &mut Client) {
     let request = FindCoordinatorRequest {
         coordinator_keys: vec!["tx".into()],
         key_type: 1,
@@ -50,7 +51,8 @@ fn find(client: &mut Client) {
     assert_eq!(code, 0);
 }
 
-fn init(client: &mut Client) -> Producer {
+/// A producer of the id `tx`, in a new epoch.
+pub fn init(client: &mut Client) -> Producer {
     let request = InitProducerIdRequest {
         transactional_id: Some("tx".into()),
         transaction_timeout_ms: 60_000,
@@ -68,7 +70,8 @@ fn init(client: &mut Client) -> Producer {
     producer
 }
 
-fn write(client: &mut Client, producer: Producer, partition: i32, value: &str) {
+/// Writes in the open transaction of `tx`.
+pub fn write(client: &mut Client, producer: Producer, partition: i32, value: &str) {
     let mut builder = BatchBuilder::new(Compression::None);
     builder
         .producer(producer.id, producer.epoch, 0)
@@ -90,7 +93,8 @@ fn write(client: &mut Client, producer: Producer, partition: i32, value: &str) {
     assert_eq!(code, 0, "{value} to {partition}");
 }
 
-fn end_request(producer: Producer, committed: bool) -> EndTxnRequest {
+/// The end of its transaction.
+pub fn end_request(producer: Producer, committed: bool) -> EndTxnRequest {
     EndTxnRequest {
         transactional_id: "tx".into(),
         producer_id: producer.id,

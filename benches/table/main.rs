@@ -22,7 +22,6 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use bytes::Bytes;
 use furlong::limits::DECOMPRESSED_BYTES_MAX;
 use furlong::wire::record::{BatchBuilder, Compression, records, split_batches};
 
@@ -272,7 +271,7 @@ fn read(client: &mut Client, options: &Options) -> u64 {
     loop {
         let answer = client.fetch(TOPIC, 0, offset);
         assert_eq!(answer.error_code, 0);
-        let bytes = answer.records.clone().unwrap_or_else(Bytes::new);
+        let bytes = answer.records.clone().unwrap_or_default();
         if bytes.is_empty() {
             assert_eq!(offset, answer.high_watermark, "all was read");
             break;

@@ -229,6 +229,7 @@ fn describe_group_code(known: ErrorCode) -> String {
         E::ConcurrentTransactions => "a transaction of it is being ended; try again",
         E::ProducerFenced | E::InvalidProducerEpoch => "a newer producer has taken its place",
         E::InvalidTxnState => "its transaction is not in a state that allows that",
+        E::InvalidRegularExpression => "the pattern is no regular expression that the broker reads",
         E::TransactionCoordinatorFenced => "a newer coordinator has taken over",
         _ => return format!("{known:?} ({})", known.code()),
     };

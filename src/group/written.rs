@@ -49,11 +49,7 @@ impl Coordinator {
         let (groups, mut turn) = self.split(now, effects);
         let Some(id) = group_of(&write) else { return };
         let Some(group) = groups.get_mut(&id) else {
-            // Its last offset was ended twice, and it went with the first of the two.
-            if let Write::Forget { caller, .. } = write {
-                answer_forgotten(caller, result, &mut turn);
-            }
-            return;
+            return finish_without_group(write, result, &mut turn);
         };
         match write {
             Write::Commit {
@@ -128,6 +124,13 @@ impl Coordinator {
             };
             effects.answers.push((caller, answer));
         }
+    }
+}
+
+/// The group is gone: its last offset was ended twice, and it went with the first of the two.
+fn finish_without_group(write: Write, result: Result<(), WriteError>, turn: &mut Turn<'_>) {
+    if let Write::Forget { caller, .. } = write {
+        answer_forgotten(caller, result, turn);
     }
 }
 

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Draws ids that are unlike all others: of topics, of members of groups.
 //!
-//! Owns: [`IdSource`], the generator xoshiro256**. Invariants: the same seed draws the same ids; an
-//! id is a random UUID (version 4), and its text never begins with `-`, so that it can be given to
-//! a command line. Runs on: the core of its owner. Bounded by: its four words.
+//! Owns: [`IdSource`], the generator xoshiro256**. Invariants: the same seed draws the same ids, and
+//! one that differs in a single bit draws others from the first one on; an id is a random UUID
+//! (version 4), and its text never begins with `-`, so that it can be given to a command line. Runs
+//! on: the core of its owner. Bounded by: its four words.
 
 use super::ids::Uuid;
 
 /// Index of `-` in the alphabet of the text form.
 const DASH: u8 = 62;
+
+/// Steps until every bit of a seed has reached every word: the first numbers come of one word each.
+const STEPS_BEFORE_FIRST: usize = 32;
 
 /// A source of ids.
 #[derive(Clone, Debug)]
@@ -29,7 +33,11 @@ impl IdSource {
         if words == [0; 4] {
             words[0] = 1;
         }
-        IdSource { words }
+        let mut source = IdSource { words };
+        for _ in 0..STEPS_BEFORE_FIRST {
+            source.word();
+        }
+        source
     }
 
     /// The next id.
@@ -78,5 +86,21 @@ mod tests {
         assert_eq!(drawn(1), drawn(1));
         assert_ne!(drawn(1), drawn(2));
         assert_ne!(drawn(0), Uuid::ZERO);
+    }
+
+    #[test]
+    fn every_bit_of_a_seed_counts_for_the_first_id() {
+        let like_none = IdSource::new([7; 32]).draw();
+        for bit in 0..256 {
+            let mut seed = [7; 32];
+            seed[bit / 8] ^= 1 << (bit % 8);
+            let id = IdSource::new(seed).draw();
+            let pairs = id.0.iter().zip(&like_none.0);
+            let differing: u32 = pairs.map(|(a, b)| (a ^ b).count_ones()).sum();
+            assert!(
+                differing > 30,
+                "bit {bit} changes {differing} bits of the id"
+            );
+        }
     }
 }

@@ -46,11 +46,16 @@ impl Reader {
         self.printed.join().expect("it was read")
     }
 
-    /// Interrupts it as a person does, and takes what it printed.
-    fn interrupt(self) -> String {
+    /// Interrupts it as a person does.
+    fn told_to_end(&self) {
         let pid = self.child.id().to_string();
         let told = Command::new("kill").args(["-INT", &pid]).status();
         assert!(told.expect("kill is there").success());
+    }
+
+    /// Interrupts it, and takes what it printed.
+    fn interrupt(self) -> String {
+        self.told_to_end();
         self.printed()
     }
 }
@@ -177,6 +182,43 @@ fn a_member_outlives_its_coordinator() {
     assert_eq!(reader.printed(), "before\nafter\nend\n");
     assert_eq!(committed(), "garden,0,3\n");
     broker.kill();
+}
+
+#[test]
+fn a_member_that_is_told_to_end_leaves_a_broker_that_was_restarted_and_waits_for_none_that_is_dead()
+{
+    let data = tempfile::tempdir().expect("a temporary directory");
+    let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let address = free.local_addr().expect("it is bound").to_string();
+    drop(free);
+    let start = || {
+        let arguments = [&["--listen", &address][..], &AT_ONCE].concat();
+        Broker::try_start(data.path(), &arguments).expect("the broker starts")
+    };
+    let described = || run(&["group", "describe", "readers", "-b", &address], b"", &[]).out;
+    let broker = start();
+    let words = ["produce", "garden", "--quiet", "-b", &address];
+    assert_eq!(run(&words, b"peas\n", &[]).code, 0);
+    let reader = Reader::start(&address, &["-G", "readers"]);
+    soon("it is read", || {
+        described().contains("garden  0          1 ")
+    });
+    broker.kill();
+    let broker = start();
+    assert_eq!(reader.interrupt(), "peas\n");
+    let left = described();
+    assert!(left.contains("Empty"), "it has not left: {left}");
+
+    let mut reader = Reader::start(&address, &["-G", "readers"]);
+    soon("it is a member", || described().contains("Stable"));
+    broker.kill();
+    // Long enough that it is at its pauses between two tries.
+    std::thread::sleep(Duration::from_secs(2));
+    let begin = Instant::now();
+    reader.told_to_end();
+    assert!(!reader.child.wait().expect("it ends").success());
+    let took = begin.elapsed();
+    assert!(took < Duration::from_secs(30), "it took {took:?}");
 }
 
 #[test]

@@ -26,4 +26,5 @@ mod settings;
 mod slow_requests;
 mod survival;
 mod transactions;
+mod txn_commands;
 mod volume;

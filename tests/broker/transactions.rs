@@ -23,8 +23,9 @@ const PARTITIONS: i32 = 2;
 /// A version of produce whose clients leave it to the broker to add partitions (KIP-890).
 const NEW_FLOW: i16 = 12;
 
-/// What clients try again.
-const PASSING: [i16; 6] = [3, 6, 14, 15, 16, 51];
+/// What clients try again. 19 is what producers are told while the coordinator of their transaction
+/// is on its way back (KIP-890).
+const PASSING: [i16; 7] = [3, 6, 14, 15, 16, 19, 51];
 
 /// Asks until the answer is none that a client tries again.
 fn until<T>(mut ask: impl FnMut() -> (i16, T)) -> (i16, T) {
@@ -39,7 +40,8 @@ fn until<T>(mut ask: impl FnMut() -> (i16, T)) -> (i16, T) {
     }
 }
 
-fn find(client: &mut Client) {
+/// Waits until there is a coordinator.
+pub fn find(client: &mut Client) {
     let request = FindCoordinatorRequest {
         coordinator_keys: vec!["tx".into()],
         key_type: 1,
@@ -49,7 +51,8 @@ fn find(client: &mut Client) {
     assert_eq!(code, 0);
 }
 
-fn init(client: &mut Client) -> Producer {
+/// A producer of the id `tx`, in a new epoch.
+pub fn init(client: &mut Client) -> Producer {
     let request = InitProducerIdRequest {
         transactional_id: Some("tx".into()),
         transaction_timeout_ms: 60_000,
@@ -67,7 +70,8 @@ fn init(client: &mut Client) -> Producer {
     producer
 }
 
-fn write(client: &mut Client, producer: Producer, partition: i32, value: &str) {
+/// Writes in the open transaction of `tx`.
+pub fn write(client: &mut Client, producer: Producer, partition: i32, value: &str) {
     let mut builder = BatchBuilder::new(Compression::None);
     builder
         .producer(producer.id, producer.epoch, 0)
@@ -89,7 +93,8 @@ fn write(client: &mut Client, producer: Producer, partition: i32, value: &str) {
     assert_eq!(code, 0, "{value} to {partition}");
 }
 
-fn end_request(producer: Producer, committed: bool) -> EndTxnRequest {
+/// The end of its transaction.
+pub fn end_request(producer: Producer, committed: bool) -> EndTxnRequest {
     EndTxnRequest {
         transactional_id: "tx".into(),
         producer_id: producer.id,

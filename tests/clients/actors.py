@@ -78,7 +78,9 @@ class Actor:
 
     def read(self):
         for line in self.process.stdout:
-            self.hear(self, line.split())
+            # Who is killed may leave half a line.
+            if line.endswith("\n"):
+                self.hear(self, line.split())
 
     def is_alive(self):
         return self.process.poll() is None

@@ -478,7 +478,10 @@ def transactions(run, client):
     found = client.ask("transaction", id=name)
     need(found == {"state": "Ongoing", "partitions": [f"{topic}:0"]}, f"it is described as {found}")
     producer.commit_transaction(PATIENCE_S)
-    need(client.ask("transaction", id=name)["state"] == "CompleteCommit", "after the commit it is another state")
+    # The producer is answered when it is certain that the transaction will be committed, its markers come a moment later.
+    deadline = time.monotonic() + PATIENCE_S
+    while (found := client.ask("transaction", id=name)["state"]) != "CompleteCommit":
+        need(time.monotonic() < deadline, f"after the commit it is {found}")
 
 
 def abort_transaction(run, client):
@@ -495,7 +498,7 @@ def abort_transaction(run, client):
 
 def open_transaction(address, name, topic):
     """A producer of the referee's kind, with a record in a transaction that has not ended."""
-    settings = {"log_level": 3, "bootstrap.servers": address, "transactional.id": name, "transaction.timeout.ms": 60_000}
+    settings = {"log_level": 3, "bootstrap.servers": address, "transactional.id": name, "transaction.timeout.ms": 600_000}
     producer = Producer(settings)
     producer.init_transactions(PATIENCE_S)
     producer.begin_transaction()

@@ -33,6 +33,8 @@ from groups import create_topic, say
 PARTITIONS = 4
 RECORDS_PER_KILL = 400
 WAIT_SECONDS_MAX = 180
+# Longer than the time-out of the loops' transactions.
+DECIDED_SECONDS_MAX = 30
 # From a transaction that has begun to the kill.
 DELAY_SECONDS_MAX = 0.3
 BROKER_ONE_IN = 5
@@ -155,8 +157,17 @@ class Run:
     def ends(self):
         return [self.fed // PARTITIONS] * PARTITIONS
 
+    def wait_for_decisions(self):
+        """What a loop left open that was killed and came back under another name is aborted when its time is over."""
+        began = time.monotonic()
+        while (ends := ends_of(self.broker.address, "read_committed")) != ends_of(self.broker.address, "read_uncommitted"):
+            if time.monotonic() - began > DECIDED_SECONDS_MAX:
+                raise Failure(f"a transaction hangs: what is committed ends at {ends}")
+            time.sleep(0.2)
+
     def judge(self):
         """Gives how many records were aborted."""
+        self.wait_for_decisions()
         for reader in (read_librdkafka, read_kafka_python):
             count(reader(self.broker.address, "read_committed"), self.fed)
         found = sum(map(len, read_librdkafka(self.broker.address, "read_uncommitted").values()))
@@ -219,24 +230,33 @@ def read_librdkafka(address, isolation):
         consumer.close()
 
 
+def new_kafka_python(address, isolation):
+    return kafka.KafkaConsumer(
+        bootstrap_servers=address, group_id=None, enable_auto_commit=False, isolation_level=isolation, check_crcs=True
+    )
+
+
+PLACES = [kafka.TopicPartition(TARGET, partition) for partition in range(PARTITIONS)]
+
+
+def ends_of(address, isolation):
+    """Up to where each partition can be read."""
+    consumer = new_kafka_python(address, isolation)
+    try:
+        return consumer.end_offsets(PLACES)
+    finally:
+        consumer.close()
+
+
 def read_kafka_python(address, isolation):
-    """Values by partition. What lies before the end and is not readable yet would be a transaction that hangs."""
-    places = [kafka.TopicPartition(TARGET, partition) for partition in range(PARTITIONS)]
-    ends = {}
+    """Values by partition, up to the end, which is known before."""
+    ends = ends_of(address, "read_uncommitted")
     found, deadline = {}, time.monotonic() + WAIT_SECONDS_MAX
-    for level in ("read_uncommitted", isolation):
-        consumer = kafka.KafkaConsumer(
-            bootstrap_servers=address, group_id=None, enable_auto_commit=False, isolation_level=level, check_crcs=True
-        )
-        ends[level] = consumer.end_offsets(places)
-        if level != isolation:
-            consumer.close()
-    if ends["read_uncommitted"] != ends[isolation]:
-        raise Failure(f"a transaction hangs: the ends are {ends}")
+    consumer, places = new_kafka_python(address, isolation), PLACES
     try:
         consumer.assign(places)
         consumer.seek_to_beginning(*places)
-        while any(consumer.position(place) < ends[isolation][place] for place in places):
+        while any(consumer.position(place) < ends[place] for place in places):
             if time.monotonic() > deadline:
                 raise Failure(f"kafka-python did not come to the end of the output with {isolation}")
             for place, records in consumer.poll(timeout_ms=500).items():

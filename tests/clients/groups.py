@@ -60,7 +60,7 @@ class Story:
 
     def __init__(self, broker, folder, client, assignor, report):
         self.broker, self.folder, self.client, self.assignor = broker, folder, client, assignor
-        self.topic = f"t-{client}-{assignor}"
+        self.topic = f"t-{client}-{assignor}".replace(":", "-")
         self.group = f"g-{self.topic}"
         self.log, self.members, self.assigned, self.produced = Log(), [], {}, 0
         self.report = lambda line: report(f"{client}, {assignor}: {line}")
@@ -86,8 +86,11 @@ class Story:
             raise Failure("records were not acknowledged within 30 s")
         self.produced += RECORDS_PER_ROUND
 
-    def add(self, name):
-        words = [self.broker.address, name, self.group, self.topic, self.assignor]
+    def subscription(self):
+        return self.topic
+
+    def add(self, name, assignor=None):
+        words = [self.broker.address, name, self.group, self.subscription(), assignor or self.assignor]
         member = Actor(self.client, "member", words, self.hear, self.folder / f"{name}.log")
         self.members.append(member)
         return member
@@ -188,11 +191,11 @@ class Story:
             raise Failure("the group is not listed")
 
 
-def play_story(options, folder, client, assignor, report):
+def play_story(options, folder, client, assignor, report, settings=SETTINGS, kind=Story):
     """Gives what went wrong."""
     folder.mkdir()
-    broker = new_broker(options, folder, SETTINGS)
-    story = Story(broker, folder, client, assignor, report)
+    broker = new_broker(options, folder, settings)
+    story = kind(broker, folder, client, assignor, report)
     try:
         broker.start()
         story.run()

@@ -89,6 +89,15 @@ fn plain(shown: &str) -> String {
         .iter()
         .fold(shown.to_owned(), |shown, field| shown.replace(field, ""));
     let shown = shown
+        // The field is called `match`, which is a word of the language.
+        .replace(", _match: ", ", match_name: ")
+        // Structures whose names in the schema are those of others, too.
+        .replace("HeartbeatAssignment {", "Assignment {")
+        .replace("EntryResult {", "EntryData {")
+        .replace("DescribedConsumerGroup {", "DescribedGroup {")
+        .replace("DescribedConsumer {", "Member {")
+        .replace("DescribedAssignment {", "Assignment {")
+        .replace("NamedTopicPartitions {", "TopicPartitions {")
         .replace(", unknown_tagged_fields: {}", "")
         .replace("unknown_tagged_fields: {}", "");
     let mut out = String::new();

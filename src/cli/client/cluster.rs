@@ -9,6 +9,7 @@
 use super::connection::Connection;
 use super::{RETRY_FOR, Retry};
 use crate::cli::error::ClientError;
+use crate::cli::interrupt::Interrupt;
 use crate::model::error_code::ErrorCode;
 use crate::wire::protocol::Request;
 use crate::wire::protocol::metadata::{
@@ -29,6 +30,7 @@ pub struct Cluster {
     bootstrap: Vec<String>,
     connection: Option<Connection>,
     brokers: BTreeMap<i32, String>,
+    interrupt: Interrupt,
 }
 
 /// A partition and who leads it.
@@ -47,9 +49,21 @@ impl Cluster {
             bootstrap: addresses(bootstrap),
             connection: None,
             brokers: BTreeMap::new(),
+            interrupt: Interrupt::default(),
         };
         cluster.connection()?;
         Ok(cluster)
+    }
+
+    /// Nothing is tried again from now on once this signal has come.
+    pub fn heed(&mut self, interrupt: Interrupt) {
+        self.interrupt = interrupt;
+    }
+
+    /// Sleeps before the next try; false once the time is over or the signal has come.
+    #[must_use]
+    pub fn may_retry(&self, retry: &mut Retry) -> bool {
+        !self.interrupt.has_come() && retry.pause() && !self.interrupt.has_come()
     }
 
     fn connection(&mut self) -> Result<&mut Connection, ClientError> {
@@ -87,7 +101,7 @@ impl Cluster {
         let mut retry = Retry::lasting(RETRY_FOR);
         loop {
             match self.call(request) {
-                Err(error) if error.is_retriable() && retry.pause() => {}
+                Err(error) if error.is_retriable() && self.may_retry(&mut retry) => {}
                 result => return result,
             }
         }
@@ -158,6 +172,11 @@ impl Cluster {
         self.leaders_in_time(topic, false, true)
     }
 
+    /// The same, asked for once: the caller waits and asks again.
+    pub fn leaders_now(&mut self, topic: &str) -> Result<Vec<Leadership>, ClientError> {
+        self.leaders_once(topic, false)
+    }
+
     fn leaders_in_time(
         &mut self,
         topic: &str,
@@ -170,10 +189,8 @@ impl Cluster {
                 Ok(leaders) => return Ok(leaders),
                 Err(error) => error,
             };
-            let unknown = ErrorCode::UnknownTopicOrPartition.code();
-            let is_unknown =
-                matches!(&error, ClientError::Refused { code, .. } if *code == unknown);
-            if !error.is_retriable() || (is_unknown && !is_new) || !retry.pause() {
+            let is_final = !error.is_retriable() || (is_unknown(&error) && !is_new);
+            if is_final || !self.may_retry(&mut retry) {
                 return Err(error);
             }
         }
@@ -227,6 +244,12 @@ impl Cluster {
             }),
         }
     }
+}
+
+/// The topic is not there: as a rule waiting does not help.
+pub(super) fn is_unknown(error: &ClientError) -> bool {
+    let unknown = ErrorCode::UnknownTopicOrPartition.code();
+    matches!(error, ClientError::Refused { code, .. } if *code == unknown)
 }
 
 fn leaderships(topic: &MetadataResponseTopic) -> Vec<Leadership> {

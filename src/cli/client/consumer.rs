@@ -7,7 +7,7 @@
 //! Runs on: the caller's thread. Bounded by: `CHUNKS_AHEAD` chunks in the lane.
 
 use super::Retry;
-use super::cluster::Cluster;
+use super::cluster::{Cluster, is_unknown};
 use super::fetcher::Fetcher;
 use super::positions::{Range, place};
 use crate::cli::error::ClientError;
@@ -119,6 +119,8 @@ pub struct Position {
 pub(super) enum Event {
     /// Records.
     Chunk(Chunk),
+    /// An answer without any.
+    Quiet,
     /// It has ended.
     Trouble(ClientError),
 }
@@ -219,8 +221,17 @@ impl Consumer {
             if self.positions.is_empty() {
                 return Ok(Waited::End);
             }
-            if self.lane.is_none() {
-                self.start_fetching()?;
+            if self.lane.is_none()
+                && let Err(error) = self.start_fetching()
+            {
+                if is_unknown(&error) {
+                    return Err(error);
+                }
+                self.sit_out(error)?;
+                if is_past(until) {
+                    return Ok(Waited::Nothing);
+                }
+                continue;
             }
             let events = &self.lane.as_ref().expect("it was just made").events;
             let event = match until {
@@ -235,10 +246,11 @@ impl Consumer {
                     }
                     return Ok(Waited::Chunk(chunk));
                 }
+                Ok(Event::Quiet) => self.retry = Retry::lasting(TROUBLE_FOR),
                 Ok(Event::Trouble(error)) => {
-                    self.lane = None;
-                    if !error.is_retriable() || !self.retry.pause() {
-                        return Err(error);
+                    self.sit_out(error)?;
+                    if is_past(until) {
+                        return Ok(Waited::Nothing);
                     }
                 }
                 Err(RecvTimeoutError::Timeout) => return Ok(Waited::Nothing),
@@ -247,9 +259,18 @@ impl Consumer {
         }
     }
 
+    /// Pauses after trouble that may pass; fetching starts anew after it.
+    fn sit_out(&mut self, error: ClientError) -> Result<(), ClientError> {
+        self.lane = None;
+        match error.is_retriable() && self.retry.pause() {
+            true => Ok(()),
+            false => Err(error),
+        }
+    }
+
     /// Starts a thread for each leader of an unfinished partition.
     fn start_fetching(&mut self) -> Result<(), ClientError> {
-        let leaders = self.cluster.leaders(&self.topic, false)?;
+        let leaders = self.cluster.leaders_now(&self.topic)?;
         let mut by_leader: BTreeMap<i32, BTreeMap<i32, Position>> = BTreeMap::new();
         for one in leaders {
             if let Some(position) = self.positions.get(&one.partition) {
@@ -288,6 +309,10 @@ impl Consumer {
         });
         Ok(())
     }
+}
+
+fn is_past(until: Option<Instant>) -> bool {
+    until.is_some_and(|until| Instant::now() >= until)
 }
 
 /// The partitions that are wanted.

@@ -90,7 +90,7 @@ impl Coordinator {
         let mut retry = Retry::lasting(self.patience);
         loop {
             match self.connection(cluster) {
-                Err(error) if error.is_retriable() && retry.pause() => {}
+                Err(error) if error.is_retriable() && cluster.may_retry(&mut retry) => {}
                 Err(error) => return Err(error),
                 Ok(_) => break,
             }
@@ -146,7 +146,7 @@ impl Coordinator {
                 Ok(answer) => passes(code_of(answer)),
                 Err(error) => error.is_retriable(),
             };
-            if !passes || !retry.pause() {
+            if !passes || !cluster.may_retry(&mut retry) {
                 return answer;
             }
         }

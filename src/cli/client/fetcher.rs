@@ -94,6 +94,10 @@ impl Fetcher {
         } else if outcome.is_ok() {
             outcome = self.ask().map(|()| true);
         }
+        // Whoever waits is to know that the broker answers.
+        if chunks.is_empty() && outcome.is_ok() && lane.send(Event::Quiet).is_err() {
+            return Ok(false);
+        }
         for chunk in chunks {
             if lane.send(Event::Chunk(chunk)).is_err() {
                 return Ok(false);

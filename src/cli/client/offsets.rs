@@ -70,7 +70,7 @@ pub fn committed(
         });
         let outcome = found.and_then(|answer| taken(coordinator, answer));
         match outcome {
-            Err(error) if passes(&error) && retry.pause() => {}
+            Err(error) if passes(&error) && cluster.may_retry(&mut retry) => {}
             outcome => return outcome,
         }
     }

@@ -128,7 +128,7 @@ pub fn list_offsets_as(
     let mut retry = Retry::lasting(TROUBLE_FOR);
     loop {
         match list_offsets_once(cluster, topic, partitions, timestamp, isolation) {
-            Err(error) if error.is_retriable() && retry.pause() => {}
+            Err(error) if error.is_retriable() && cluster.may_retry(&mut retry) => {}
             result => return result,
         }
     }

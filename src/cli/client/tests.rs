@@ -6,8 +6,9 @@
 
 use super::cluster::Cluster;
 use super::connection::Connection;
-use super::consumer::{Consumer, ConsumerOptions, Isolation, Start, Until};
+use super::consumer::{Consumer, ConsumerOptions, Event, Isolation, Position, Start, Until};
 use super::fake_broker::{FakeBroker, Fault, TOPIC};
+use super::fetcher::Fetcher;
 use super::positions::{Range, list_offsets};
 use super::producer::{Producer, ProducerOptions, RECORD_BYTES_MAX};
 use crate::cli::error::ClientError;
@@ -15,6 +16,8 @@ use crate::limits::DECOMPRESSED_BYTES_MAX;
 use crate::model::error_code::ErrorCode;
 use crate::wire::protocol::metadata::MetadataRequest;
 use crate::wire::record::{Compression, records};
+use std::sync::Arc;
+use std::sync::mpsc::sync_channel;
 use std::time::Duration;
 
 fn producer(broker: &FakeBroker, adjust: impl FnOnce(&mut ProducerOptions)) -> Producer {
@@ -198,6 +201,35 @@ fn what_was_produced_is_consumed_through_lost_connections() {
         renewed.lock().unwrap().fetches_left = None;
     });
     assert_eq!(consume(&broker, |_| {}), expected(40, 3));
+}
+
+#[test]
+fn whoever_waits_hears_that_the_broker_answers() {
+    let broker = FakeBroker::start(1);
+    let mut cluster = Cluster::connect(&broker.address).unwrap();
+    cluster.leaders(TOPIC, false).unwrap();
+    let listener = Arc::new(());
+    let position = Position {
+        next: 0,
+        end: i64::MAX,
+    };
+    let fetcher = Fetcher {
+        connection: cluster.open(1).unwrap(),
+        topic: TOPIC.to_string(),
+        positions: [(0, position)].into(),
+        isolation: Isolation::ReadUncommitted,
+        listener: Arc::downgrade(&listener),
+        turn: 0,
+    };
+    let (sender, events) = sync_channel(1);
+    let thread = std::thread::spawn(move || fetcher.run(&sender));
+    for _ in 0..2 {
+        assert!(matches!(events.recv().unwrap(), Event::Quiet));
+    }
+    // Nobody listens any more, and it ends.
+    drop(events);
+    thread.join().unwrap();
+    drop(listener);
 }
 
 #[test]

@@ -50,6 +50,7 @@ pub(super) fn consume(
         instance: arguments.instance.clone(),
         assignor: arguments.assignor,
     };
+    cluster.heed(interrupt.clone());
     let member = Member::new(options, arguments.bootstrap.connect()?, interrupt.clone());
     let reader = arguments.bootstrap.connect()?;
     let now = Instant::now();
@@ -69,7 +70,11 @@ pub(super) fn consume(
         counted_at: now,
         idle_since: now,
     };
-    let outcome = session.run(printer, output);
+    let outcome = match session.run(printer, output) {
+        // It was broken off, and tries in the end what it was at.
+        Err(Stop::Failed(_)) if session.interrupt.has_come() => Ok(()),
+        outcome => outcome,
+    };
     let left = session.end(output);
     outcome.and(left)
 }
@@ -308,9 +313,13 @@ impl Session {
 
     /// Commits what was printed, and leaves.
     fn end(&mut self, output: &mut impl Write) -> Result<(), Stop> {
+        // The end has a patience of its own.
+        self.cluster.heed(Interrupt::default());
         let settled = self.settle(output);
+        let began = Instant::now();
         let committed = self.commit(LEAVE_PATIENCE);
-        let left = self.member.leave(&mut self.cluster);
+        let left = LEAVE_PATIENCE.saturating_sub(began.elapsed());
+        let left = self.member.leave(&mut self.cluster, left);
         settled?;
         committed?;
         Ok(left?)

@@ -65,8 +65,10 @@ pub(super) fn run(arguments: &DescribeArguments) -> Result<(), CliError> {
     } else {
         ""
     };
+    let mut was_there = false;
     loop {
         let (views, failures) = ask(&mut cluster, &arguments.names);
+        was_there |= !views.is_empty();
         let is_read = is_read(|output| match arguments.format.format {
             Format::Json => views
                 .iter()
@@ -87,8 +89,8 @@ pub(super) fn run(arguments: &DescribeArguments) -> Result<(), CliError> {
         if !is_read {
             return Ok(());
         }
-        // A group that is not there yet may come; one that never was is a mistake.
-        if views.is_empty() {
+        // What was there may come again; what never was is a mistake.
+        if !was_there {
             return all_or_failures(&failures);
         }
         std::thread::sleep(interval);

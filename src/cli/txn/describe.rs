@@ -62,6 +62,8 @@ pub(super) fn run(arguments: &DescribeArguments) -> Result<(), CliError> {
     }
     print(|output| match arguments.format.format {
         Format::Json => write_json(&views.iter().map(object).collect(), output),
+        // A head above nothing would say less than the sentence that follows.
+        Format::Table if views.is_empty() => Ok(()),
         Format::Table => table(&views).write(output),
     })?;
     match failures.is_empty() {

@@ -12,6 +12,7 @@
 //! member has one id; a change can be taken back by what it gives. Runs on: the shard that
 //! coordinates. Bounded by: `GROUP_MEMBERS_MAX`, `PARTITIONS_MAX`.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytestring::ByteString;
@@ -226,10 +227,13 @@ impl ConsumerGroup {
                 };
                 let claimed = side(&mut member.part);
                 for at in claimed.clone().iter() {
-                    if self.owners.contains_key(&at) {
-                        claimed.remove(at.0, at.1);
-                    } else {
-                        self.owners.insert(at, id.clone());
+                    match self.owners.entry(at) {
+                        Entry::Vacant(free) => {
+                            free.insert(id.clone());
+                        }
+                        Entry::Occupied(_) => {
+                            claimed.remove(at.0, at.1);
+                        }
                     }
                 }
             }

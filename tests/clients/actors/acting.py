@@ -4,7 +4,8 @@
 An actor is a program in the language of one client, killed and started again by groups.py, assignments.py and eos.py, that says
 what happened to it in lines:
 
-    member ADDRESS NAME GROUP TOPICS ASSIGNOR         consumes and commits; TOPICS is a list with commas
+    member ADDRESS NAME GROUP TOPICS ASSIGNOR         consumes and commits; TOPICS is a list with commas. For librdkafka and Java:
+                                                      consumer:NAME is an assignor of the broker's (KIP-848), ^TOPICS a pattern
         assigned topic:partition ...                  all that it owns, at each change
         record topic:partition OFFSET VALUE
         committed topic:partition OFFSET              after the broker has acknowledged it

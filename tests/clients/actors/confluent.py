@@ -29,7 +29,13 @@ RETRIED = {
     KafkaError._TIMED_OUT,
     KafkaError._TRANSPORT,
     KafkaError._WAIT_COORD,
+    KafkaError.STALE_MEMBER_EPOCH,
+    KafkaError.FENCED_MEMBER_EPOCH,
+    KafkaError.GROUP_ID_NOT_FOUND,
 }
+
+
+CLASSIC = {"session.timeout.ms": SESSION_TIMEOUT_MS, "heartbeat.interval.ms": HEARTBEAT_MS}
 
 
 def new_consumer(address, name, group, **more):
@@ -39,11 +45,16 @@ def new_consumer(address, name, group, **more):
         "client.id": name,
         "auto.offset.reset": "earliest",
         "enable.auto.commit": False,
-        "session.timeout.ms": SESSION_TIMEOUT_MS,
-        "heartbeat.interval.ms": HEARTBEAT_MS,
         "reconnect.backoff.max.ms": 1000,
     }
     return Consumer({**settings, **more})
+
+
+def of_protocol(assignor):
+    """What a member of a group is told of its protocol: in the new one the broker assigns, and says how often it wants to hear."""
+    if assignor.startswith("consumer:"):
+        return {"group.protocol": "consumer", "group.remote.assignor": assignor.split(":")[1]}
+    return {**CLASSIC, "partition.assignment.strategy": assignor}
 
 
 def positions(messages):
@@ -56,7 +67,7 @@ def positions(messages):
 
 def member(address, name, group, topics, assignor):
     ends, assigned = ends_on_sigterm(), Assigned()
-    consumer = new_consumer(address, name, group, **{"partition.assignment.strategy": assignor})
+    consumer = new_consumer(address, name, group, **of_protocol(assignor))
     consumer.subscribe(topics.split(","))
     while not ends.is_set():
         messages = [one for one in consumer.consume(20, timeout=0.1) if not one.error()]
@@ -103,7 +114,7 @@ class Loop:
                 "metadata.recovery.strategy": "none",
             }
         )
-        self.consumer = new_consumer(address, name, group, **{"isolation.level": "read_committed"})
+        self.consumer = new_consumer(address, name, group, **CLASSIC, **{"isolation.level": "read_committed"})
         self.consumer.subscribe([source])
         self.producer.init_transactions(60)
 

@@ -15,12 +15,14 @@ import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.clients.consumer.SubscriptionPattern;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.InvalidProducerEpochException;
 import org.apache.kafka.common.errors.ProducerFencedException;
+import org.apache.kafka.common.errors.RebalanceInProgressException;
 import org.apache.kafka.common.errors.RetriableException;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
 import org.apache.kafka.common.serialization.ByteArraySerializer;
@@ -96,11 +98,17 @@ public final class Actor {
         settings.put("client.id", name);
         settings.put("auto.offset.reset", "earliest");
         settings.put("enable.auto.commit", false);
-        settings.put("session.timeout.ms", SESSION_TIMEOUT_MS);
-        settings.put("heartbeat.interval.ms", HEARTBEAT_MS);
         settings.put("max.poll.records", TRANSACTION_RECORDS_MAX);
         settings.put("isolation.level", "read_committed");
-        settings.put("partition.assignment.strategy", ASSIGNORS.get(assignor));
+        // In the new protocol the broker assigns, and says how often it wants to hear.
+        if (assignor.startsWith("consumer:")) {
+            settings.put("group.protocol", "consumer");
+            settings.put("group.remote.assignor", assignor.substring("consumer:".length()));
+        } else {
+            settings.put("session.timeout.ms", SESSION_TIMEOUT_MS);
+            settings.put("heartbeat.interval.ms", HEARTBEAT_MS);
+            settings.put("partition.assignment.strategy", ASSIGNORS.get(assignor));
+        }
         settings.put("reconnect.backoff.max.ms", 1000);
         return new KafkaConsumer<>(settings, new ByteArrayDeserializer(), new ByteArrayDeserializer());
     }
@@ -116,7 +124,11 @@ public final class Actor {
 
     private void member(String address, String name, String group, String topics, String assignor) {
         try (KafkaConsumer<byte[], byte[]> consumer = consumer(address, name, group, assignor)) {
-            consumer.subscribe(List.of(topics.split(",")));
+            if (topics.startsWith("^")) {
+                consumer.subscribe(new SubscriptionPattern(topics.substring(1)));
+            } else {
+                consumer.subscribe(List.of(topics.split(",")));
+            }
             while (!isEnding) {
                 ConsumerRecords<byte[], byte[]> polled = consumer.poll(Duration.ofMillis(100));
                 tell(consumer.assignment());
@@ -130,7 +142,7 @@ public final class Actor {
                 try {
                     consumer.commitSync(positions(polled), PATIENCE);
                     positions(polled).forEach((at, position) -> say("committed", place(at), position.offset()));
-                } catch (CommitFailedException | RetriableException refused) {
+                } catch (CommitFailedException | RebalanceInProgressException | RetriableException refused) {
                     // Whoever follows consumes these again.
                     System.err.println(refused);
                 }

@@ -173,7 +173,7 @@ impl Member {
         if !self.link.connect(context) || self.link.in_flight() >= IN_FLIGHT_MAX {
             return;
         }
-        if faulty && self.held.is_some() && context.prng.chance(100) {
+        if faulty && self.is_time_to_send_again(context) {
             return self.send_again(context);
         }
         if self.is_waiting {
@@ -267,11 +267,25 @@ impl Member {
         self.link.request(context, version, body, tag);
     }
 
-    /// Keeps a request to send it once more, now and then.
+    /// Keeps a request to send it once more, now and then. A commit is kept until it is late.
     fn hold(&mut self, context: &mut Context<'_>, held: impl FnOnce() -> Held) {
-        if context.prng.chance(100) {
+        if context.prng.chance(100) && !matches!(self.held, Some(Held::Commit(..))) {
             self.held = Some(held());
         }
+    }
+
+    /// A commit waits for the next generation, in which it must count for nothing.
+    fn is_time_to_send_again(&self, context: &mut Context<'_>) -> bool {
+        let per_mille = match &self.held {
+            None => return false,
+            Some(Held::Commit(_, body, _))
+                if body.generation_id_or_member_epoch == self.generation =>
+            {
+                5
+            }
+            Some(_) => 100,
+        };
+        context.prng.chance(per_mille)
     }
 
     fn send_again(&mut self, context: &mut Context<'_>) {

@@ -48,6 +48,7 @@ pub struct TxnPlan {
 #[derive(Clone, Copy)]
 enum Tag {
     Find,
+    FindGroup,
     Init,
     AddPartitions,
     Produce,
@@ -80,6 +81,8 @@ pub struct TxnProducer {
     plan: TxnPlan,
     link: Link<Tag>,
     is_found: bool,
+    /// It knows who coordinates the group.
+    group_is_found: bool,
     producer: Option<(i64, i16)>,
     sequences: BTreeMap<Place, i32>,
     current: Option<Current>,
@@ -98,6 +101,7 @@ impl TxnProducer {
             plan,
             link: Link::new(),
             is_found: false,
+            group_is_found: false,
             producer: None,
             sequences: BTreeMap::new(),
             current: None,
@@ -159,7 +163,7 @@ impl TxnProducer {
             return;
         }
         if !self.is_found {
-            self.find(context);
+            self.find(context, Tag::Find);
         } else if self.producer.is_none() {
             self.init(context);
         } else if self.current.is_none() {
@@ -193,15 +197,20 @@ impl TxnProducer {
         true
     }
 
-    fn find(&mut self, context: &mut Context<'_>) {
+    /// Looks for its own coordinator, or for that of the group.
+    fn find(&mut self, context: &mut Context<'_>, tag: Tag) {
+        let (key_type, key) = match tag {
+            Tag::FindGroup => (0, GROUPS[TXN_GROUP].to_owned()),
+            _ => (1, self.name()),
+        };
         let link = &self.link;
         let version = link.version_between::<FindCoordinatorRequest>(context, 4, i16::MAX);
         let body = FindCoordinatorRequest {
-            key_type: 1,
-            coordinator_keys: vec![self.name().into()],
+            key_type,
+            coordinator_keys: vec![key.into()],
             ..FindCoordinatorRequest::default()
         };
-        self.link.request(context, version, &body, Tag::Find);
+        self.link.request(context, version, &body, tag);
     }
 
     fn init(&mut self, context: &mut Context<'_>) {
@@ -255,6 +264,7 @@ impl TxnProducer {
         let offset = context.prng.chance(500).then(|| {
             context.board.last_mark += 1;
             let partition = i32::try_from(self.plan.id).expect("few");
+            let partition = partition.min(topic.partitions - 1);
             let place = Place {
                 topic: topic.topic,
                 partition,
@@ -287,6 +297,8 @@ impl TxnProducer {
             self.produce(context, place, bytes);
         } else if current.offset.is_some() && !current.group_is_added {
             self.add_offsets(context);
+        } else if current.offset.is_some() && !self.group_is_found {
+            self.find(context, Tag::FindGroup);
         } else if current.offset.is_some() && !current.offsets_are_sent {
             self.send_offsets(context);
         } else {
@@ -435,8 +447,10 @@ impl TxnProducer {
 
     fn answered(&mut self, context: &mut Context<'_>, tag: Tag, version: i16, frame: Bytes) {
         let code = match tag {
-            Tag::Find => decode::<FindCoordinatorRequest>(context, version, frame)
-                .and_then(|body| body.coordinators.first().map(|one| one.error_code)),
+            Tag::Find | Tag::FindGroup => {
+                let body = decode::<FindCoordinatorRequest>(context, version, frame);
+                body.and_then(|body| body.coordinators.first().map(|one| one.error_code))
+            }
             Tag::Init => self.take_init(context, version, frame),
             Tag::AddPartitions => {
                 let body = decode::<AddPartitionsToTxnRequest>(context, version, frame);
@@ -474,19 +488,19 @@ impl TxnProducer {
 
     /// A step was done.
     fn step(&mut self, tag: Tag) {
+        self.is_found |= matches!(tag, Tag::Find);
+        self.group_is_found |= matches!(tag, Tag::FindGroup);
         let Some(current) = &mut self.current else {
-            self.is_found |= matches!(tag, Tag::Find);
             return;
         };
         match tag {
-            Tag::Find => self.is_found = true,
             Tag::AddPartitions => current.is_added = true,
             Tag::Produce => {
                 current.left.pop();
             }
             Tag::AddOffsets => current.group_is_added = true,
             Tag::Offsets => current.offsets_are_sent = true,
-            Tag::Init | Tag::End | Tag::Copy => {}
+            Tag::Find | Tag::FindGroup | Tag::Init | Tag::End | Tag::Copy => {}
         }
     }
 
@@ -518,7 +532,7 @@ impl TxnProducer {
             }
             _ => {
                 let what = match tag {
-                    Tag::Find => "FindCoordinator",
+                    Tag::Find | Tag::FindGroup => "FindCoordinator",
                     Tag::Init => "InitProducerId",
                     Tag::AddPartitions => "AddPartitionsToTxn",
                     Tag::Produce => "Produce",

@@ -94,15 +94,15 @@ impl GroupLies {
 
     fn on_answer(&mut self, lie: Lie, answer: &mut GroupAnswer) {
         match answer {
-            GroupAnswer::Synced(answer) if lie == Lie::SharesAreMixed => {
-                if !answer.assignment.is_empty() {
-                    let before = std::mem::replace(&mut self.share, answer.assignment.clone());
-                    answer.assignment = if before.is_empty() {
-                        self.share.clone()
-                    } else {
-                        before
-                    };
-                }
+            GroupAnswer::Synced(answer)
+                if lie == Lie::SharesAreMixed && !answer.assignment.is_empty() =>
+            {
+                let before = std::mem::replace(&mut self.share, answer.assignment.clone());
+                answer.assignment = if before.is_empty() {
+                    self.share.clone()
+                } else {
+                    before
+                };
             }
             GroupAnswer::Joined(answer) if lie == Lie::GenerationsGoBack => {
                 self.joins += 1;

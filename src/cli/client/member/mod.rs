@@ -39,7 +39,7 @@ const SESSION_MS: i32 = 45_000;
 const REBALANCE_MS: i32 = 60_000;
 /// For so long a member waits for the others, which may have asked for more patience than it has.
 const JOIN_PATIENCE: Duration = Duration::from_secs(330);
-/// For so long a member that ends tries to commit, and to say so.
+/// For so long a member that ends tries to commit and to say so, both together.
 pub const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Who a member is.
@@ -313,7 +313,8 @@ impl Member {
         Ok(offsets.collect())
     }
 
-    /// Commits how far partitions were dealt with; tries again for this long.
+    /// Commits how far partitions were dealt with; tries again for this long, or until the signal
+    /// comes. Who ends because it has come has this to do all the same.
     ///
     /// # Errors
     /// `Err` if it failed; `Ok(Some(..))` if the member must join again first.
@@ -330,9 +331,11 @@ impl Member {
             instance: self.instance.clone(),
         };
         let mut retry = Retry::lasting(patience);
+        let is_ending = self.interrupt.has_come();
+        let mut may_retry = || retry.pause() && (is_ending || !self.interrupt.has_come());
         loop {
             let refused = match commit(cluster, &mut self.coordinator, &committer, offsets) {
-                Err(error) if error.is_retriable() && self.may_go_on(&mut retry) => continue,
+                Err(error) if error.is_retriable() && may_retry() => continue,
                 outcome => outcome?,
             };
             let Some(code) = refused.values().next().copied() else {
@@ -340,25 +343,23 @@ impl Member {
             };
             match Verdict::of(code) {
                 Some(verdict) => return Ok(Some(verdict)),
-                None if passes(code) && self.may_go_on(&mut retry) => {}
+                None if passes(code) && may_retry() => {}
                 None => return Err(self.coordinator.refused(code, None)),
             }
         }
     }
 
-    fn may_go_on(&self, retry: &mut Retry) -> bool {
-        retry.pause() && !self.interrupt.has_come()
-    }
-
     /// Leaves, so that the others need not wait for its session to end. A static member stays: its
     /// next process goes on where this one ended (KIP-345).
-    pub fn leave(&mut self, cluster: &mut Cluster) -> Result<(), ClientError> {
+    pub fn leave(&mut self, cluster: &mut Cluster, patience: Duration) -> Result<(), ClientError> {
         self.heart.pause();
         if self.id.is_empty() || self.instance.is_some() {
             return Ok(());
         }
         let group = self.options.group.as_str();
-        let mut coordinator = Coordinator::of_group(group).with_patience(LEAVE_PATIENCE);
+        let mut coordinator = Coordinator::of_group(group).with_patience(patience);
+        // The first connection may be one to a broker that has gone since.
+        coordinator.place(cluster)?;
         let knows_many = coordinator
             .connection(cluster)?
             .version_of::<LeaveGroupRequest>()?

@@ -97,31 +97,6 @@ def configs(kit):
     has(kit.run("ConfigCommand", "--describe", *broker), r"log\.retention\.ms=86400001")
     kit.run("ConfigCommand", "--alter", *broker, "--delete-config", "log.retention.ms")
     need("86400001" not in kit.run("ConfigCommand", "--describe", *broker), "the setting is still there")
-    quotas(kit)
-
-
-def quotas(kit):
-    """The same tool, for what users, client ids and addresses may use."""
-    rates = "producer_byte_rate=104857600,consumer_byte_rate=209715200"
-    for entity, said in [
-        (["--entity-type", "clients", "--entity-default"], r"the default client-id"),
-        (["--entity-type", "clients", "--entity-name", "tool-client"], r"client-id 'tool-client'"),
-        (["--entity-type", "users", "--entity-name", "tool-user"], r"user-principal 'tool-user'"),
-        (
-            ["--entity-type", "users", "--entity-name", "tool-user", "--entity-type", "clients", "--entity-default"],
-            r"user-principal 'tool-user'.* the default client-id",
-        ),
-    ]:
-        kit.run("ConfigCommand", "--alter", *entity, "--add-config", rates)
-        found = kit.run("ConfigCommand", "--describe", *entity)
-        has(found, said, r"producer_byte_rate=1\.048576E8", r"consumer_byte_rate=2\.097152E8")
-        kit.run("ConfigCommand", "--alter", *entity, "--delete-config", "producer_byte_rate,consumer_byte_rate")
-        found = kit.run("ConfigCommand", "--describe", *entity)
-        need("producer_byte_rate" not in found, f"the quota is still there: {found}")
-    address = ["--entity-type", "ips", "--entity-name", "10.9.8.7"]
-    kit.run("ConfigCommand", "--alter", *address, "--add-config", "connection_creation_rate=50")
-    has(kit.run("ConfigCommand", "--describe", *address), r"ip '10\.9\.8\.7'", r"connection_creation_rate=50\.0")
-    kit.run("ConfigCommand", "--alter", *address, "--delete-config", "connection_creation_rate")
 
 
 def console_producer(kit):
@@ -237,7 +212,7 @@ def leader_election(kit):
 # By the name of its script: what is checked, and the check.
 TOOLS = {
     "kafka-topics": ("create, list, alter, describe, delete, a refusal", topics),
-    "kafka-configs": ("topics, brokers and quotas: set, describe with synonyms, remove", configs),
+    "kafka-configs": ("topics and brokers: set, describe with synonyms, remove", configs),
     "kafka-console-producer": ("keys, zstd, idempotent", console_producer),
     "kafka-console-consumer": ("a partition from an offset: times, headers, keys", console_consumer),
     "kafka-get-offsets": ("latest, earliest, by largest time, by time", get_offsets),

@@ -177,17 +177,28 @@ def quotas(kit):
     has(said, r"^Completed updating config for client tool-client\.")
     said = kit.run("ConfigCommand", "--describe", *client)
     has(said, r"client-id 'tool-client' are .*producer_byte_rate=1048576", r"request_percentage=150")
-    default = ["--entity-type", "users", "--entity-default"]
-    kit.run("ConfigCommand", "--alter", *default, "--add-config", "consumer_byte_rate=2097152")
-    has(kit.run("ConfigCommand", "--describe", "--entity-type", "users"), r"default user.* are consumer_byte_rate=2097152")
+    both = ["--entity-type", "users", "--entity-name", "tool-user", "--entity-type", "clients", "--entity-default"]
+    kit.run("ConfigCommand", "--alter", *both, "--add-config", "consumer_byte_rate=2097152")
+    said = kit.run("ConfigCommand", "--describe", *both)
+    has(said, r"user-principal 'tool-user'.* the default client-id are consumer_byte_rate=2097152")
     address = ["--entity-type", "ips", "--entity-name", "192.0.2.1"]
     kit.run("ConfigCommand", "--alter", *address, "--add-config", "connection_creation_rate=20")
     has(kit.run("ConfigCommand", "--describe", *address), r"192\.0\.2\.1' are connection_creation_rate=20")
-    for entity, names in [(client, "producer_byte_rate,request_percentage"), (default, "consumer_byte_rate")]:
+    for entity, names in [(client, "producer_byte_rate,request_percentage"), (both, "consumer_byte_rate")]:
         kit.run("ConfigCommand", "--alter", *entity, "--delete-config", names)
     kit.run("ConfigCommand", "--alter", *address, "--delete-config", "connection_creation_rate")
     said = kit.run("ConfigCommand", "--describe", *client)
     need("byte_rate" not in said and "request_percentage" not in said, f"a quota is still there: {said}")
+
+
+def quotas_of_users(kit):
+    default = ["--entity-type", "users", "--entity-default"]
+    kit.run("ConfigCommand", "--alter", *default, "--add-config", "consumer_byte_rate=2097152")
+    try:
+        # It asks for their passwords, too.
+        has(kit.run("ConfigCommand", "--describe", "--entity-type", "users"), r"default user.* are consumer_byte_rate=2097152")
+    finally:
+        kit.run("ConfigCommand", "--alter", *default, "--delete-config", "consumer_byte_rate")
 
 
 # By the name of its script, or of what it does where a tool does several things.
@@ -200,5 +211,6 @@ TOOLS = {
     "kafka-transactions": ("list, describe, producers, hanging, abort", transactions),
     "kafka-transactions forceTerminateTransaction": ("of a producer that is there", force_terminate),
     "kafka-producer-perf-test --transactional-id": ("3000 records in transactions, all committed", perf_transactions),
-    "kafka-configs of quotas": ("clients, users, addresses: set, describe, remove", quotas),
+    "kafka-configs of quotas": ("clients, users with clients, addresses: set, describe, remove", quotas),
+    "kafka-configs of users": ("set, describe, remove", quotas_of_users),
 }

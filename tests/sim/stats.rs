@@ -170,8 +170,10 @@ stats! {
     txns_aborted: true,
     /// Transactional producers that died.
     txn_deaths: true,
-    /// Transactional producers that had to begin anew: fenced, or out of time.
+    /// Transactional producers that had to begin anew before their time was up: fenced.
     txn_fenced: true,
+    /// Transactional producers that had to begin anew after their transaction ran out of time.
+    txn_overdue: true,
     /// Ends of transactions that were asked for once more, late.
     txn_copies: true,
     /// Records of transactions that readers of committed ones saw.

@@ -274,14 +274,17 @@ impl Member {
         }
     }
 
-    /// A commit waits for the next generation, in which it must count for nothing.
+    /// A commit waits until its sender is in another generation, in which it must count for nothing.
     fn is_time_to_send_again(&self, context: &mut Context<'_>) -> bool {
         let per_mille = match &self.held {
             None => return false,
-            Some(Held::Commit(_, body, _))
-                if body.generation_id_or_member_epoch == self.generation =>
-            {
-                5
+            Some(Held::Commit(_, body, _)) => {
+                let is_late = self.generation > body.generation_id_or_member_epoch;
+                if is_late && matches!(self.stage, Stage::In) {
+                    300
+                } else {
+                    1
+                }
             }
             Some(_) => 100,
         };

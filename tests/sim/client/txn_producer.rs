@@ -8,10 +8,11 @@
 //! older flow (before KIP-890) no request is sent late: a late EndTxn would end the next
 //! transaction, in Kafka as here.
 
+mod answers;
+
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use furlong::model::error_code::ErrorCode;
 use furlong::wire::protocol::add_offsets_to_txn::AddOffsetsToTxnRequest;
 use furlong::wire::protocol::add_partitions_to_txn::{
     AddPartitionsToTxnRequest, AddPartitionsToTxnTopic,
@@ -25,10 +26,10 @@ use furlong::wire::protocol::txn_offset_commit::{
 };
 use furlong::wire::record::{BatchBuilder, Compression};
 
-use super::link::{Answer, Link, decode};
+use super::link::{Answer, Link};
 use super::{Client, ClientEffect, Context, KnownTopic, Phase};
 use crate::history::Place;
-use crate::history::groups::{Change, GROUPS, Outcome, TXN_GROUP};
+use crate::history::groups::{Change, GROUPS, TXN_GROUP};
 use crate::history::transactions::{Transaction, TxnBatch};
 
 /// How a producer behaves.
@@ -62,6 +63,7 @@ enum Tag {
 /// A transaction that is under way.
 struct Current {
     number: usize,
+    begun_us: u64,
     commits: bool,
     /// Batches that are to be written, the next one last.
     left: Vec<(Place, usize, Bytes)>,
@@ -173,8 +175,12 @@ impl TxnProducer {
         }
     }
 
+    fn timeout_us(&self) -> u64 {
+        u64::try_from(self.plan.timeout_ms).expect("positive") * 1_000
+    }
+
     fn meets_misfortune(&mut self, context: &mut Context<'_>) -> bool {
-        let timeout_us = u64::try_from(self.plan.timeout_ms).expect("positive") * 1_000;
+        let timeout_us = self.timeout_us();
         match context.prng.below(1_000) {
             0..=4 => {
                 context.stats.txn_deaths += 1;
@@ -276,6 +282,7 @@ impl TxnProducer {
         context.stats.txns_begun += 1;
         self.current = Some(Current {
             number,
+            begun_us: context.now_us,
             commits: context.prng.chance(750),
             left,
             is_added: self.plan.is_new,
@@ -443,158 +450,6 @@ impl TxnProducer {
             self.held = Some((version, body.clone()));
         }
         self.link.request(context, version, &body, Tag::End);
-    }
-
-    fn answered(&mut self, context: &mut Context<'_>, tag: Tag, version: i16, frame: Bytes) {
-        let code = match tag {
-            Tag::Find | Tag::FindGroup => {
-                let body = decode::<FindCoordinatorRequest>(context, version, frame);
-                body.and_then(|body| body.coordinators.first().map(|one| one.error_code))
-            }
-            Tag::Init => self.take_init(context, version, frame),
-            Tag::AddPartitions => {
-                let body = decode::<AddPartitionsToTxnRequest>(context, version, frame);
-                body.map(|body| {
-                    let topics = body.results_by_topic_v3_and_below.iter();
-                    let all = topics.flat_map(|topic| &topic.results_by_partition);
-                    let mut bad = all.map(|one| one.partition_error_code);
-                    bad.find(|code| *code != 0).unwrap_or(0)
-                })
-            }
-            Tag::Produce => self.take_produced(context, version, frame),
-            Tag::AddOffsets => decode::<AddOffsetsToTxnRequest>(context, version, frame)
-                .map(|body| body.error_code),
-            Tag::Offsets => {
-                decode::<TxnOffsetCommitRequest>(context, version, frame).and_then(|body| {
-                    body.topics
-                        .first()?
-                        .partitions
-                        .first()
-                        .map(|one| one.error_code)
-                })
-            }
-            Tag::End => self.take_end(context, version, frame),
-            Tag::Copy => {
-                let _ = decode::<EndTxnRequest>(context, version, frame);
-                return;
-            }
-        };
-        match code {
-            Some(0) => self.step(tag),
-            Some(code) => self.heed(context, tag, code),
-            None => {}
-        }
-    }
-
-    /// A step was done.
-    fn step(&mut self, tag: Tag) {
-        self.is_found |= matches!(tag, Tag::Find);
-        self.group_is_found |= matches!(tag, Tag::FindGroup);
-        let Some(current) = &mut self.current else {
-            return;
-        };
-        match tag {
-            Tag::AddPartitions => current.is_added = true,
-            Tag::Produce => {
-                current.left.pop();
-            }
-            Tag::AddOffsets => current.group_is_added = true,
-            Tag::Offsets => current.offsets_are_sent = true,
-            Tag::Find | Tag::FindGroup | Tag::Init | Tag::End | Tag::Copy => {}
-        }
-    }
-
-    fn heed(&mut self, context: &mut Context<'_>, tag: Tag, code: i16) {
-        self.has_failed = true;
-        match ErrorCode::from_code(code) {
-            Some(
-                ErrorCode::ConcurrentTransactions
-                | ErrorCode::CoordinatorLoadInProgress
-                | ErrorCode::CoordinatorNotAvailable
-                | ErrorCode::NotCoordinator
-                | ErrorCode::NotLeaderOrFollower
-                | ErrorCode::LeaderNotAvailable
-                | ErrorCode::KafkaStorageError
-                | ErrorCode::RequestTimedOut
-                | ErrorCode::NotEnoughReplicas,
-            ) => {}
-            Some(
-                ErrorCode::InvalidProducerEpoch
-                | ErrorCode::ProducerFenced
-                | ErrorCode::InvalidTxnState
-                | ErrorCode::InvalidProducerIdMapping
-                | ErrorCode::OutOfOrderSequenceNumber
-                | ErrorCode::UnknownProducerId
-                | ErrorCode::TransactionAbortable,
-            ) => {
-                context.stats.txn_fenced += 1;
-                self.forget();
-            }
-            _ => {
-                let what = match tag {
-                    Tag::Find | Tag::FindGroup => "FindCoordinator",
-                    Tag::Init => "InitProducerId",
-                    Tag::AddPartitions => "AddPartitionsToTxn",
-                    Tag::Produce => "Produce",
-                    Tag::AddOffsets => "AddOffsetsToTxn",
-                    Tag::Offsets => "TxnOffsetCommit",
-                    Tag::End | Tag::Copy => "EndTxn",
-                };
-                context.violation(&format!("{what} of a transaction got error {code}"));
-                self.forget();
-            }
-        }
-    }
-
-    fn take_init(&mut self, context: &mut Context<'_>, version: i16, frame: Bytes) -> Option<i16> {
-        let body = decode::<InitProducerIdRequest>(context, version, frame)?;
-        if body.error_code == 0 {
-            self.producer = Some((body.producer_id, body.producer_epoch));
-            self.sequences.clear();
-            if let Some(change) = self.open_change.take() {
-                // What was under way has ended, one way or the other.
-                context.history.end_change(change, Outcome::Over);
-            }
-        }
-        Some(body.error_code)
-    }
-
-    fn take_produced(
-        &mut self,
-        context: &mut Context<'_>,
-        version: i16,
-        frame: Bytes,
-    ) -> Option<i16> {
-        let body = decode::<ProduceRequest>(context, version, frame)?;
-        let answer = body.responses.first()?.partition_responses.first()?;
-        let (code, offset) = (answer.error_code, answer.base_offset);
-        if let Some(current) = self.current.as_ref().filter(|_| code == 0) {
-            let (_, batch, _) = current.left.last()?;
-            context.history.transactions[current.number].batches[*batch].offset = Some(offset);
-        }
-        Some(code)
-    }
-
-    fn take_end(&mut self, context: &mut Context<'_>, version: i16, frame: Bytes) -> Option<i16> {
-        let body = decode::<EndTxnRequest>(context, version, frame)?;
-        if body.error_code != 0 {
-            return Some(body.error_code);
-        }
-        let current = self.current.take()?;
-        if current.commits {
-            context.stats.txns_committed += 1;
-            context.history.end_commit(current.number);
-        } else {
-            context.stats.txns_aborted += 1;
-        }
-        if let Some(change) = current.change {
-            context.history.end_change(change, Outcome::Done);
-        }
-        if self.plan.is_new {
-            self.producer = Some((body.producer_id, body.producer_epoch));
-            self.sequences.clear();
-        }
-        Some(0)
     }
 
     fn sleep(&mut self, context: &mut Context<'_>) {

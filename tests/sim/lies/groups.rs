@@ -49,18 +49,23 @@ impl GroupLies {
             GroupCall::Commit(request, _) if lie == Lie::CommitsAreOld => self.age(request),
             GroupCall::Commit(request, _) if lie == Lie::OutcastsCommit => self.admit(request),
             GroupCall::Heartbeat(request) => {
-                let known = self.members.entry(request.group_id.clone());
-                let now = (
+                let known = (
                     request.generation_id,
                     request.member_id.clone(),
                     request.group_instance_id.clone(),
                 );
-                let known = known.or_insert_with(|| now.clone());
-                if known.0 < now.0 {
-                    *known = now;
-                }
+                self.learn(&request.group_id, known);
             }
             _ => {}
+        }
+    }
+
+    /// Remembers who is in the newest generation.
+    fn learn(&mut self, group: &ByteString, known: Known) {
+        let before = self.members.entry(group.clone());
+        let before = before.or_insert_with(|| known.clone());
+        if before.0 < known.0 {
+            *before = known;
         }
     }
 
@@ -81,6 +86,12 @@ impl GroupLies {
     }
 
     fn admit(&mut self, request: &mut OffsetCommitRequest) {
+        let known = (
+            request.generation_id_or_member_epoch,
+            request.member_id.clone(),
+            request.group_instance_id.clone(),
+        );
+        self.learn(&request.group_id, known);
         let Some((generation, member, instance)) = self.members.get(&request.group_id) else {
             return;
         };

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Draws ids that are unlike all others: of topics, of members of groups.
 //!
-//! Owns: [`IdSource`], the generator xoshiro256**. Invariants: the same seed draws the same ids, and
+//! Owns: [`IdSource`], the generator xoshiro256**. Invariants: the same seed draws the same ids;
 //! one that differs in a single bit draws others from the first one on; an id is a random UUID
-//! (version 4), and its text never begins with `-`, so that it can be given to a command line. Runs
-//! on: the core of its owner. Bounded by: its four words.
+//! (version 4), and its text never begins with `-`, so that a command line takes it.
+//! Runs on: the core of its owner. Bounded by: its four words.
 
 use super::ids::Uuid;
 

@@ -145,11 +145,6 @@ fn a_coordinator_that_keeps_the_offset_before_is_noticed() {
 }
 
 #[test]
-fn commits_of_those_who_were_rebalanced_out_are_noticed() {
-    expect_noticed(Lie::OutcastsCommit, "committed in generation");
-}
-
-#[test]
 fn an_assignment_that_is_somebody_elses_is_noticed() {
     expect_noticed(Lie::SharesAreMixed, "what no leader assigned to it");
 }
@@ -162,11 +157,6 @@ fn a_generation_that_goes_back_is_noticed() {
 #[test]
 fn without_the_flush_before_the_answer_the_newest_of_a_key_is_lost() {
     expect_noticed_among(Lie::FlushDoesNothing, "K2: ", 40);
-}
-
-#[test]
-fn tombstones_that_go_too_early_are_noticed() {
-    expect_noticed(Lie::TombstonesMayGo, "K3: ");
 }
 
 #[test]

@@ -31,16 +31,12 @@ pub enum Lie {
     RefusedAreForgotten,
     /// A coordinator hears of each commit the offset that was committed before.
     CommitsAreOld,
-    /// Commits of members that were rebalanced out reach the coordinator as those of a member.
-    OutcastsCommit,
     /// Members get each other's assignments.
     SharesAreMixed,
     /// A member is told a generation that was before.
     GenerationsGoBack,
     /// Who reads committed records is told as one who reads all.
     NothingIsIsolated,
-    /// Shards are told that tombstones need not stay.
-    TombstonesMayGo,
     /// Shards are told that records may be compacted at once.
     NoCompactionLag,
 }

@@ -286,7 +286,6 @@ mod tests {
             panic!("just pushed");
         };
         last.records[0].offset = 12;
-        sample::expect(&history, "K2: ");
         scan(&mut history, 9_000, 9_001, &[1]);
         sample::expect(&history, "K1: sample-0 holds 2 at 12 and 11");
     }

@@ -274,7 +274,7 @@ impl Member {
         }
     }
 
-    /// A commit waits until its sender is in another generation, in which it must count for nothing.
+    /// A commit waits until its sender is in another generation: there it must count for nothing.
     fn is_time_to_send_again(&self, context: &mut Context<'_>) -> bool {
         let per_mille = match &self.held {
             None => return false,

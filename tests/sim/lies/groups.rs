@@ -13,15 +13,11 @@ use furlong::wire::protocol::offset_commit::OffsetCommitRequest;
 
 use crate::plan::Lie;
 
-/// A member that a coordinator has just heard of: its generation, its id, its name.
-type Known = (i32, ByteString, Option<ByteString>);
-
 /// What the liar remembers of groups.
 #[derive(Default)]
 pub(super) struct GroupLies {
     /// Offset and metadata of the last commit, by group, topic and partition.
     offsets: BTreeMap<(ByteString, ByteString, i32), (i64, Option<ByteString>)>,
-    members: BTreeMap<ByteString, Known>,
     share: Bytes,
     joins: u32,
 }
@@ -45,27 +41,10 @@ impl GroupLies {
     }
 
     fn on_call(&mut self, lie: Lie, call: &mut GroupCall) {
-        match call {
-            GroupCall::Commit(request, _) if lie == Lie::CommitsAreOld => self.age(request),
-            GroupCall::Commit(request, _) if lie == Lie::OutcastsCommit => self.admit(request),
-            GroupCall::Heartbeat(request) => {
-                let known = (
-                    request.generation_id,
-                    request.member_id.clone(),
-                    request.group_instance_id.clone(),
-                );
-                self.learn(&request.group_id, known);
-            }
-            _ => {}
-        }
-    }
-
-    /// Remembers who is in the newest generation.
-    fn learn(&mut self, group: &ByteString, known: Known) {
-        let before = self.members.entry(group.clone());
-        let before = before.or_insert_with(|| known.clone());
-        if before.0 < known.0 {
-            *before = known;
+        if let GroupCall::Commit(request, _) = call
+            && lie == Lie::CommitsAreOld
+        {
+            self.age(request);
         }
     }
 
@@ -82,24 +61,6 @@ impl GroupLies {
                     (one.committed_offset, one.committed_metadata) = (offset, metadata);
                 }
             }
-        }
-    }
-
-    fn admit(&mut self, request: &mut OffsetCommitRequest) {
-        let known = (
-            request.generation_id_or_member_epoch,
-            request.member_id.clone(),
-            request.group_instance_id.clone(),
-        );
-        self.learn(&request.group_id, known);
-        let Some((generation, member, instance)) = self.members.get(&request.group_id) else {
-            return;
-        };
-        let is_outcast = (0..*generation).contains(&request.generation_id_or_member_epoch);
-        if is_outcast {
-            request.generation_id_or_member_epoch = *generation;
-            request.member_id = member.clone();
-            request.group_instance_id = instance.clone();
         }
     }
 

@@ -49,9 +49,9 @@ def consume(address, group):
 
 def join_new(jars, address):
     """A member of the new protocol joins, reads the topic, and is killed."""
-    program = HERE.parent / "clients" / "java" / "Member.java"
-    place = ["new-member", address, NEW_GROUP, NEW_PATTERN, "consumer", "range", "pattern"]
-    command = ["java", "-cp", f"{jars}/*", program, *place]
+    program = HERE.parent / "clients" / "java" / "Actor.java"
+    words = ["member", address, "new-member", NEW_GROUP, f"^{NEW_PATTERN}", "consumer:range"]
+    command = ["java", "-cp", f"{jars}/*", program, *words]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as member:
         ends = threading.Timer(NEW_SECONDS_MAX, member.kill)
         ends.start()

@@ -27,7 +27,7 @@ CompressionCodecs[CompressionTypes.Snappy] = () => ({
 });
 CompressionCodecs[CompressionTypes.LZ4] = () => ({
   compress: async (encoder) => independent(Buffer.from(lz4.compress(encoder.buffer))),
-  decompress: async (buffer) => Buffer.from(lz4.decompress(buffer)),
+  decompress: async (buffer) => Buffer.from(lz4.decompress(withoutBlockSums(buffer))),
 });
 
 // Java and some others write snappy in chunks behind a head: 8 bytes of a name, two versions, then each chunk behind its length.
@@ -43,6 +43,23 @@ function unsnap(buffer) {
     at += 4 + size;
   }
   return Buffer.concat(chunks);
+}
+
+// lz4js looks for the checksum of a block before it, where it does not stand: some clients' frames have them behind each block.
+const BLOCK_SUMS = 0x10;
+const CONTENT_SIZE = 0x08;
+
+function withoutBlockSums(frame) {
+  if ((frame[4] & BLOCK_SUMS) === 0) return frame;
+  const head = 7 + (frame[4] & CONTENT_SIZE ? 8 : 0);
+  const parts = [Buffer.from(frame.subarray(0, head))];
+  parts[0][4] &= ~BLOCK_SUMS;
+  let at = head;
+  for (let size; (size = frame.readUInt32LE(at) & 0x7fffffff) !== 0; at += 4 + size + 4) {
+    parts.push(frame.subarray(at, at + 4 + size));
+  }
+  parts.push(frame.subarray(at));
+  return Buffer.concat(parts);
 }
 
 // Java's reader wants the frame to say that no block needs another one, which is true of a frame of one block; the byte behind the

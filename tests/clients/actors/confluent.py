@@ -18,7 +18,7 @@ from acting import (
 )
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-# What a member is told whose generation is over; whoever follows it consumes the records again.
+# What a member is told whose generation is over, or whose coordinator is away.
 RETRIED = {
     KafkaError.ILLEGAL_GENERATION,
     KafkaError.UNKNOWN_MEMBER_ID,
@@ -65,22 +65,34 @@ def positions(messages):
     return [TopicPartition(topic, partition, offset) for (topic, partition), offset in sorted(found.items())]
 
 
+def keep_owned(consumer, consumed):
+    """Leaves only positions at which the consumer stands: not those of partitions that it lost, or lost and got again."""
+    for one in consumer.position([TopicPartition(*place) for place in consumed]):
+        if one.offset != consumed[one.topic, one.partition].offset:
+            del consumed[one.topic, one.partition]
+
+
 def member(address, name, group, topics, assignor):
     ends, assigned = ends_on_sigterm(), Assigned()
     consumer = new_consumer(address, name, group, **of_protocol(assignor))
     consumer.subscribe(topics.split(","))
+    consumed = {}
     while not ends.is_set():
         messages = [one for one in consumer.consume(20, timeout=0.1) if not one.error()]
+        keep_owned(consumer, consumed)
         assigned.tell((one.topic, one.partition) for one in consumer.assignment())
         for one in messages:
             say("record", f"{one.topic()}:{one.partition()}", one.offset(), one.value().decode())
-        if not messages:
+        consumed.update({(one.topic, one.partition): one for one in positions(messages)})
+        if not consumed:
             continue
         try:
-            for one in consumer.commit(offsets=positions(messages), asynchronous=False):
+            for one in consumer.commit(offsets=list(consumed.values()), asynchronous=False):
                 if one.error is None:
                     say("committed", f"{one.topic}:{one.partition}", one.offset)
+                    del consumed[one.topic, one.partition]
         except KafkaException as error:
+            # What this member keeps is committed next time, what it loses is consumed again by whoever follows.
             if not error.args[0].retriable() and error.args[0].code() not in RETRIED:
                 raise
     consumer.close()

@@ -48,26 +48,39 @@ def positions(records):
     return {place: kafka.OffsetAndMetadata(found[-1].offset + 1, "", -1) for place, found in records.items()}
 
 
+def keep_owned(consumer, consumed):
+    """Leaves only positions at which the consumer stands: not those of partitions that it lost, or lost and got again."""
+    owned = consumer.assignment()
+    for place in list(consumed):
+        if place not in owned or consumer.position(place) != consumed[place].offset:
+            del consumed[place]
+
+
 def member(address, name, group, topics, assignor):
     ends, assigned = ends_on_sigterm(), Assigned()
     strategy = [ASSIGNORS[assignor]]
     consumer = new_consumer(address, name, group, *topics.split(","), partition_assignment_strategy=strategy)
+    consumed = {}
     while not ends.is_set():
         polled = {place: records for place, records in consumer.poll(timeout_ms=100).items() if records}
+        keep_owned(consumer, consumed)
         assigned.tell((one.topic, one.partition) for one in consumer.assignment())
         for place, records in polled.items():
             for record in records:
                 say("record", f"{place.topic}:{place.partition}", record.offset, record.value.decode())
-        if not polled:
+        consumed.update(positions(polled))
+        if not consumed:
             continue
         try:
-            consumer.commit(positions(polled))
+            consumer.commit(consumed)
         except kafka.errors.KafkaError as error:
+            # What this member keeps is committed next time, what it loses is consumed again by whoever follows.
             if not isinstance(error, kafka.errors.CommitFailedError) and not error.retriable:
                 raise
         else:
-            for place, records in polled.items():
-                say("committed", f"{place.topic}:{place.partition}", records[-1].offset + 1)
+            for place, position in consumed.items():
+                say("committed", f"{place.topic}:{place.partition}", position.offset)
+            consumed.clear()
     consumer.close()
 
 

@@ -129,25 +129,35 @@ public final class Actor {
             } else {
                 consumer.subscribe(List.of(topics.split(",")));
             }
+            Map<TopicPartition, OffsetAndMetadata> consumed = new HashMap<>();
             while (!isEnding) {
                 ConsumerRecords<byte[], byte[]> polled = consumer.poll(Duration.ofMillis(100));
                 tell(consumer.assignment());
+                keepOwned(consumer, consumed);
                 for (ConsumerRecord<byte[], byte[]> one : polled) {
                     String value = new String(one.value(), StandardCharsets.UTF_8);
                     say("record", one.topic() + ":" + one.partition(), one.offset(), value);
                 }
-                if (polled.isEmpty()) {
+                consumed.putAll(positions(polled));
+                if (consumed.isEmpty()) {
                     continue;
                 }
                 try {
-                    consumer.commitSync(positions(polled), PATIENCE);
-                    positions(polled).forEach((at, position) -> say("committed", place(at), position.offset()));
+                    consumer.commitSync(consumed, PATIENCE);
+                    consumed.forEach((at, position) -> say("committed", place(at), position.offset()));
+                    consumed.clear();
                 } catch (CommitFailedException | RebalanceInProgressException | RetriableException refused) {
-                    // Whoever follows consumes these again.
+                    // What this member keeps is committed next time, what it loses is consumed again by whoever follows.
                     System.err.println(refused);
                 }
             }
         }
+    }
+
+    /** Leaves only positions at which the consumer stands: not those of partitions that it lost, or lost and got again. */
+    private static void keepOwned(KafkaConsumer<byte[], byte[]> consumer, Map<TopicPartition, OffsetAndMetadata> consumed) {
+        consumed.keySet().retainAll(consumer.assignment());
+        consumed.entrySet().removeIf(one -> consumer.position(one.getKey(), PATIENCE) != one.getValue().offset());
     }
 
     private void loop(String address, String name, String group, String source, String target) throws Exception {

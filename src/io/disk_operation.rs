@@ -15,6 +15,7 @@ use super::ring::Registered;
 use crate::limits::BLOCK_BYTES;
 use crate::model::block_buffer::BlockBuffer;
 use crate::model::disk::{DiskError, DiskOutcome, DiskToken, FileId};
+use crate::model::mutation::{Mutation, is_broken};
 
 /// The number of the only registered buffer.
 const REGISTERED: u16 = 0;
@@ -164,7 +165,7 @@ impl Operation {
 pub(super) fn flush_entry(descriptor: types::Fd) -> squeue::Entry {
     // A broker that answers before the flush, for the crash tests: they must find it out
     // (`tests/crash/mutations`). No other build has it.
-    if cfg!(furlong_mutation = "flush_skipped") {
+    if is_broken(Mutation::FlushSkipped) {
         return opcode::Nop::new().build();
     }
     opcode::Fsync::new(descriptor)

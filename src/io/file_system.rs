@@ -19,6 +19,7 @@ use std::path::Path;
 use super::mounts::{self, Mount};
 use super::xfs_geometry::{self, XfsGeometry};
 use crate::model::disk::VolumeSize;
+use crate::model::mutation::{Mutation, is_broken};
 
 /// `FS_JOURNAL_DATA_FL`: the data of this file goes through the journal (`chattr +j`); files made
 /// in a directory inherit it.
@@ -173,8 +174,8 @@ impl FileSystem {
     /// completes.
     #[must_use]
     pub fn device_flush(&self, direct: bool) -> DeviceFlush {
-        // A broken broker for the power-cut rig to find out, compiled by its script alone.
-        if cfg!(furlong_mutation = "any_file_system") {
+        // A broken broker for the power-cut rig to find out, in its own build alone.
+        if is_broken(Mutation::AnyFileSystem) {
             return DeviceFlush::Allowed;
         }
         match self.objection(direct) {
@@ -215,7 +216,7 @@ impl FileSystem {
 
     fn xfs_objection(&self) -> Option<&'static str> {
         // A broken broker for the power-cut rig to find out: blocks that files share are forgotten.
-        let is_mutant = cfg!(furlong_mutation = "reflink_forgotten");
+        let is_mutant = is_broken(Mutation::ReflinkForgotten);
         match self.xfs {
             _ if is_mutant => None,
             None => Some("XFS does not say whether it shares blocks (reflink)"),

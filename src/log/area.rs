@@ -35,6 +35,7 @@ use crate::limits::{
     WRITE_AHEAD_BYTES_MAX, WRITE_AHEAD_BYTES_MIN, WRITE_AHEAD_QUICK_MS,
     WRITE_AHEAD_ROUND_BYTES_MAX, WRITE_AHEAD_SLOW_MS, ZEROS_BYTES_MAX,
 };
+use crate::model::mutation::{Mutation, is_broken};
 use crate::model::storage::StorageRules;
 use crate::model::time::{MonotonicUs, Now};
 
@@ -140,9 +141,9 @@ impl Area {
     /// grows with the next write, so it does not count.
     pub(super) fn of_file(len_bytes: u64) -> Area {
         let ready = len_bytes - len_bytes % BLOCK;
-        // A broken broker for the power-cut rig to find out, compiled by its script alone: every
+        // A broken broker for the power-cut rig to find out, in its own build alone: every
         // block passes for initialised.
-        let is_mutant = cfg!(furlong_mutation = "device_flush_always");
+        let is_mutant = is_broken(Mutation::DeviceFlushAlways);
         Area {
             ready: if is_mutant { u64::MAX / 2 } else { ready },
             ..Area::default()
@@ -247,7 +248,7 @@ impl Area {
         }
         // A broken broker for the power-cut rig to find out: that the zeros changed the file's
         // metadata is forgotten.
-        if cfg!(furlong_mutation = "metadata_forgotten") {
+        if is_broken(Mutation::MetadataForgotten) {
             self.ready = growth.written;
             self.growth = None;
             return None;

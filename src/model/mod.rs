@@ -18,6 +18,7 @@ pub mod id_source;
 pub mod ids;
 pub mod image;
 pub mod memory_budget;
+pub mod mutation;
 pub mod number_map;
 pub mod peer;
 pub mod piece_memory;

@@ -191,7 +191,7 @@ def arguments():
     parser.add_argument("--partitions", type=lambda text: [int(part) for part in text.split(",")], default=[1, 12])
     parser.add_argument("--producers", type=names, default=PRODUCERS)
     parser.add_argument("--readers", type=names, default=READERS)
-    parser.add_argument("--jobs", type=int, default=2, help="readers at once (default 2)")
+    parser.add_argument("--jobs", type=int, default=4, help="readers at once (default 4)")
     parser.add_argument("--folder", type=Path, default=PACKAGE / "target/clients", help="where to make the work folder")
     parser.add_argument("--furlong", default=PACKAGE / "target/release/furlong")
     parser.add_argument("--python", default=sys.executable, help="a Python that has the Python clients")

@@ -289,7 +289,10 @@ mod tests {
 
     #[test]
     fn a_move_is_foretold() {
-        let one = |partition: u32, bytes: u64| json!({ "topic": "t", "partition": partition, "bytes": bytes });
+        let one = |partition: u32, bytes: u64| {
+            let topic = "t";
+            json!({ "topic": topic, "partition": partition, "bytes": bytes })
+        };
         let found = json!({ "shards": [
             { "shard": 0, "partitions": [one(0, 5)] },
             { "shard": 1, "partitions": [one(1, 6)] },

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use furlong::log::aborted::AbortedTransaction;
 use furlong::log::{AppendError, AppendRules, LogConfig, LogEvent};
 use furlong::model::ids::Offset;
-use furlong::wire::record::{BatchBuilder, BatchHeader, Compression, EndMarker, split_batches};
+use furlong::wire::record::{BatchBuilder, BatchHeader, Compression, EndMarker};
 use proptest::prelude::*;
 
 use crate::committed::{batches, settle, stable};

@@ -302,7 +302,7 @@ fn a_batch_of_a_partition_that_was_not_added_is_refused() {
 fn partitions_that_are_not_there_refuse_the_others() {
     let (mut broker, client) = ready();
     let one = init(&mut broker, client, 60_000).expect("the first");
-    let request = batched_request(one, false, &![0, 9]);
+    let request = batched_request(one, false, &[0, 9]);
     let answer = call(&mut broker, client, 5, &request);
     let result = &answer.results_by_transaction[0].topic_results[0];
     let codes = result.results_by_partition.iter();
@@ -456,7 +456,7 @@ fn the_topic_of_transactions_is_the_brokers_own() {
 fn a_partition_that_was_not_added_is_told_as_the_asker_knows_it() {
     let (mut broker, client) = ready();
     let one = init(&mut broker, client, 60_000).expect("the first");
-    let request = batched_request(one, true, &![0]);
+    let request = batched_request(one, true, &[0]);
     for (version, code) in [(4, 48), (5, 120)] {
         let answer = call(&mut broker, client, version, &request);
         let result = &answer.results_by_transaction[0].topic_results[0];

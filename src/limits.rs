@@ -277,6 +277,11 @@ pub const QUOTA_EXCHANGE_MS: u64 = 100;
 /// told so, tells it at once.
 pub const QUOTA_EXCHANGE_PART: u64 = 100;
 
+/// A fetch whose client has used up its quota waits for one in so many of what the quota allows
+/// within its windows. If it waited for all that it asks for, which may be nearly as much as the
+/// windows allow, the rest of them would be lost to it.
+pub const QUOTA_FETCH_PART: u64 = 16;
+
 /// Log directories of one broker.
 pub const LOG_DIRECTORIES_MAX: usize = 1_000;
 

@@ -6,12 +6,12 @@
 //! any more (a closed pipe) ends the command in peace.
 //! Runs on: the caller's thread. Bounded by: one opened batch (`limits::DECOMPRESSED_BYTES_MAX`).
 
+mod division;
 mod group;
 pub(super) mod json;
 mod template;
 
 use super::arguments::{BootstrapArguments, Format, TopicArgument};
-use super::client::assign::Assignor;
 use super::client::consumer::{Chunk, Consumer, ConsumerOptions, Isolation, Start, Until};
 use super::client::now_ms;
 use super::client::positions::Range;
@@ -20,6 +20,7 @@ use super::{CliError, ClientError, separator};
 use crate::limits::DECOMPRESSED_BYTES_MAX;
 use crate::wire::record::{BatchError, RecordView, records};
 use clap::Args;
+use division::{Assignor, GroupProtocol};
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
 use std::os::fd::AsFd;
@@ -71,9 +72,15 @@ pub struct ConsumeArguments {
     /// was printed
     #[arg(short = 'G', long, value_name = "GROUP", conflicts_with = "partition")]
     group: Option<String>,
-    /// How the members of the group share the partitions
-    #[arg(long, value_enum, default_value_t = Assignor::Range, requires = "group")]
-    assignor: Assignor,
+    /// Who divides the partitions: with classic one of the members, with consumer the broker, which
+    /// moves single partitions without stopping the others (KIP-848)
+    #[arg(long, value_enum, value_name = "PROTOCOL", default_value_t = GroupProtocol::Classic,
+          requires = "group")]
+    group_protocol: GroupProtocol,
+    /// How the members of the group share the partitions: range if nothing is said, and with
+    /// --group-protocol consumer what the broker prefers
+    #[arg(long, value_enum, value_name = "ASSIGNOR", requires = "group")]
+    assignor: Option<Assignor>,
     /// Is the member of this name, which keeps its partitions over a restart (group.instance.id)
     #[arg(long, value_name = "NAME", requires = "group")]
     instance: Option<String>,

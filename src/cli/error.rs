@@ -218,6 +218,11 @@ fn describe_group_code(known: ErrorCode) -> String {
              consumers; give the same --assignor as they"
         }
         E::GroupMaxSizeReached => "the group has as many members as the broker allows",
+        E::UnreleasedInstanceId => {
+            "a member with the name of --instance has not left; stop it, or wait for the end of \
+             its session if it died"
+        }
+        E::FencedMemberEpoch | E::StaleMemberEpoch => "the member's epoch is another one by now",
         E::FencedInstanceId => "another process has taken the member's name",
         E::InvalidGroupId => "the name of the group is not allowed",
         E::CoordinatorNotAvailable => "there is no coordinator just now; try again",

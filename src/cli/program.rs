@@ -143,6 +143,44 @@ mod tests {
         }
     }
 
+    /// Programs can read what every command of these says, and whoever is to change something can
+    /// see it before.
+    #[test]
+    fn what_shows_has_a_form_for_programs_and_what_changes_has_a_preview() {
+        const SHOWS: [&str; 6] = [
+            "list",
+            "describe",
+            "offsets",
+            "find-hanging",
+            "watch",
+            "help",
+        ];
+        let whole = Program::command();
+        let mut seen = 0;
+        for head in [
+            "topic", "config", "group", "txn", "quota", "shard", "cluster",
+        ] {
+            let head = whole.find_subcommand(head).expect("it is there");
+            for command in head.get_subcommands() {
+                let name = format!("{} {}", head.get_name(), command.get_name());
+                let argument = |name: &str| {
+                    let mut all = command.get_arguments();
+                    all.find(|one| one.get_long() == Some(name))
+                };
+                let format = argument("format").unwrap_or_else(|| panic!("{name}: no --format"));
+                let values = format.get_possible_values();
+                assert!(
+                    values.iter().any(|value| value.get_name() == "json"),
+                    "{name}: no --format json"
+                );
+                let shows = SHOWS.contains(&command.get_name());
+                assert_eq!(argument("dry-run").is_none(), shows, "{name}: --dry-run");
+                seen += 1;
+            }
+        }
+        assert!(seen >= 25, "{seen} commands");
+    }
+
     #[test]
     fn an_unknown_command_has_no_page() {
         let arguments = ManArguments {

@@ -11,7 +11,7 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::CliError;
 use super::arguments::{Format, FormatArguments};
@@ -62,6 +62,11 @@ pub struct MoveArguments {
     /// The shard that is to own it, counted from 0
     #[arg(long, value_name = "SHARD")]
     to: u16,
+    /// Says what would be moved, and moves nothing
+    #[arg(long)]
+    dry_run: bool,
+    #[command(flatten)]
+    format: FormatArguments,
 }
 
 /// Carries out the command.
@@ -113,17 +118,104 @@ fn shift(arguments: &MoveArguments) -> Result<(), CliError> {
     if topic.is_empty() || !topic.bytes().all(is_plain) {
         return Err(CliError::new(format!("there is no topic \"{topic}\"")));
     }
-    let path = format!("/shards/move?topic={topic}&partition={partition}&to={to}");
-    let answer = ask(&arguments.admin.admin, "POST", &path)?;
-    print(|output| match answer["from"].as_u64() {
-        Some(from) if from == u64::from(to) => {
-            writeln!(output, "{topic}-{partition} was on shard {to} already")
+    let admin = &arguments.admin.admin;
+    let moved = match arguments.dry_run {
+        true => would_move(&ask(admin, "GET", "/shards")?, topic, partition, to)
+            .map_err(CliError::new)?,
+        false => {
+            let path = format!("/shards/move?topic={topic}&partition={partition}&to={to}");
+            Moved::of(&ask(admin, "POST", &path)?)
         }
-        _ => writeln!(
-            output,
-            "{topic}-{partition} moved from shard {} to shard {to} in {:.1} ms",
-            answer["from"],
-            answer["took_ms"].as_f64().unwrap_or_default()
+    };
+    print(|output| match arguments.format.format {
+        Format::Json => write_json(&moved.object(arguments), output),
+        Format::Table => writeln!(output, "{}", moved.sentence(arguments)),
+    })
+}
+
+/// What a move did, or would do.
+#[derive(Debug, PartialEq)]
+struct Moved {
+    /// The shard that owned the partition.
+    from: u64,
+    /// How long it took, in milliseconds.
+    took_ms: f64,
+    /// What it would take along, if it is known.
+    bytes: Option<u64>,
+}
+
+impl Moved {
+    fn of(answer: &Value) -> Moved {
+        Moved {
+            from: answer["from"].as_u64().unwrap_or_default(),
+            took_ms: answer["took_ms"].as_f64().unwrap_or_default(),
+            bytes: None,
+        }
+    }
+
+    fn object(&self, arguments: &MoveArguments) -> Value {
+        let (is_dry, from) = (arguments.dry_run, self.from);
+        json!({
+            "topic": arguments.topic,
+            "partition": arguments.partition,
+            "from": from,
+            "to": arguments.to,
+            "took_ms": (!is_dry).then_some(self.took_ms),
+            "bytes": self.bytes,
+            "done": !is_dry && from != u64::from(arguments.to),
+            "dry_run": is_dry,
+        })
+    }
+
+    fn sentence(&self, arguments: &MoveArguments) -> String {
+        let (topic, partition, to) = (&arguments.topic, arguments.partition, arguments.to);
+        let from = self.from;
+        match (from == u64::from(to), arguments.dry_run) {
+            (true, false) => format!("{topic}-{partition} was on shard {to} already"),
+            (true, true) => {
+                format!("{topic}-{partition} is on shard {to} already, nothing would be moved")
+            }
+            (false, false) => format!(
+                "{topic}-{partition} moved from shard {from} to shard {to} in {:.1} ms",
+                self.took_ms
+            ),
+            (false, true) => format!(
+                "would move {topic}-{partition} from shard {from} to shard {to}, with {} bytes on \
+                 disk",
+                self.bytes.unwrap_or_default()
+            ),
+        }
+    }
+}
+
+/// What a move would do, as the broker would say it.
+fn would_move(found: &Value, topic: &str, partition: u32, to: u16) -> Result<Moved, String> {
+    let shards = elements(&found["shards"]);
+    let is_topic = |one: &&Value| one["topic"] == topic;
+    let is_it = |one: &&Value| is_topic(one) && one["partition"] == partition;
+    if !shards.iter().any(|shard| shard["shard"] == to) {
+        return Err(format!(
+            "there is no shard {to}; the broker has the shards 0 to {}",
+            shards.len().saturating_sub(1)
+        ));
+    }
+    for shard in shards {
+        if let Some(one) = elements(&shard["partitions"]).iter().find(is_it) {
+            return Ok(Moved {
+                from: shard["shard"].as_u64().unwrap_or_default(),
+                took_ms: 0.0,
+                bytes: one["bytes"].as_u64(),
+            });
+        }
+    }
+    let all = shards
+        .iter()
+        .flat_map(|shard| elements(&shard["partitions"]));
+    Err(match all.filter(is_topic).count() {
+        0 => format!("there is no topic {topic} on this broker"),
+        count => format!(
+            "there is no partition {partition} of topic {topic} on this broker, which has {count} \
+             of it"
         ),
     })
 }
@@ -193,6 +285,28 @@ mod tests {
             .collect();
         assert_eq!(lines[1], ["0", "3", "t", "1", "9", "100"]);
         assert_eq!(lines[2], ["1", "0", "-", "-", "-", "-"]);
+    }
+
+    #[test]
+    fn a_move_is_foretold() {
+        let one = |partition: u32, bytes: u64| {
+            let topic = "t";
+            json!({ "topic": topic, "partition": partition, "bytes": bytes })
+        };
+        let found = json!({ "shards": [
+            { "shard": 0, "partitions": [one(0, 5)] },
+            { "shard": 1, "partitions": [one(1, 6)] },
+        ] });
+        let moved = would_move(&found, "t", 1, 0).expect("it is there");
+        assert_eq!((moved.from, moved.bytes), (1, Some(6)));
+        for (topic, partition, to, words) in [
+            ("t", 0, 2, "no shard 2"),
+            ("t", 2, 0, "no partition 2 of topic t"),
+            ("u", 0, 0, "no topic u"),
+        ] {
+            let error = would_move(&found, topic, partition, to).expect_err(words);
+            assert!(error.contains(words), "{error}");
+        }
     }
 
     #[test]

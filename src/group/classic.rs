@@ -320,13 +320,16 @@ impl Group {
         };
     }
 
-    /// True if its members consume and want this topic.
+    /// True if its members consume and want this topic, or may want it: before they have agreed on
+    /// a protocol nobody knows what they want.
     pub(super) fn is_subscribed_to(&self, topic: &ByteString) -> bool {
         if let Some(group) = &self.consumer {
             return group.wants(topic);
         }
-        let topics = self.topics.as_ref();
-        topics.is_some_and(|topics| topics.contains(topic))
+        match &self.topics {
+            Some(topics) => topics.contains(topic),
+            None => self.consumes() && !self.members.is_empty(),
+        }
     }
 
     /// True if it is a group of consumers.

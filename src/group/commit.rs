@@ -50,12 +50,7 @@ impl Group {
             turn.answer(caller, GroupAnswer::Committed(codes));
             return;
         }
-        let records: Vec<Record> = offsets
-            .iter()
-            .map(|(topic, partition, committed)| {
-                Record::Offset(self.offset_key(topic, *partition), Some(committed.value()))
-            })
-            .collect();
+        let records = self.offset_records(&offsets);
         for (topic, partition, _) in &offsets {
             self.offsets.note_pending(topic, *partition);
         }
@@ -66,6 +61,14 @@ impl Group {
             offsets,
         };
         turn.append_or_fail(&records, write);
+    }
+
+    /// The records of offsets that are committed, or proposed in a transaction.
+    pub(super) fn offset_records(&self, offsets: &[(ByteString, i32, Committed)]) -> Vec<Record> {
+        let record = |(topic, partition, committed): &(ByteString, i32, Committed)| {
+            Record::Offset(self.offset_key(topic, *partition), Some(committed.value()))
+        };
+        offsets.iter().map(record).collect()
     }
 
     pub(super) fn offset_key(&self, topic: &ByteString, partition: i32) -> OffsetCommitKey {

@@ -96,12 +96,7 @@ impl Group {
             turn.answer(caller, GroupAnswer::Committed(codes));
             return;
         }
-        let records: Vec<Record> = offsets
-            .iter()
-            .map(|(topic, partition, committed)| {
-                Record::Offset(self.offset_key(topic, *partition), Some(committed.value()))
-            })
-            .collect();
+        let records = self.offset_records(&offsets);
         for (topic, partition, _) in &offsets {
             self.offsets.note_proposing(topic, *partition);
         }

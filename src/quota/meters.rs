@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use super::lookup::Scope;
 use super::window::{Window, allowance};
 use crate::config::quotas::QuotaWindows;
-use crate::limits::{QUOTA_EXCHANGE_PART, QUOTA_METERS_PER_SHARD_MAX};
+use crate::limits::{QUOTA_EXCHANGE_PART, QUOTA_FETCH_PART, QUOTA_METERS_PER_SHARD_MAX};
 use crate::model::quota::QuotaKind;
 use crate::model::time::MonotonicUs;
 
@@ -174,6 +174,15 @@ impl Meters {
     #[must_use]
     pub fn allowance(&self, id: MeterId) -> u64 {
         allowance(self.windows, self.meters[id.0].limit)
+    }
+
+    /// How much may be used at once: what there is room for now, but no more than the whole windows
+    /// allow, and no less than is worth waiting for.
+    pub fn helping(&mut self, now_us: MonotonicUs, id: MeterId) -> u64 {
+        let most = self.allowance(id);
+        let meter = &mut self.meters[id.0];
+        let room = meter.window.room(self.windows, now_us, meter.limit);
+        room.clamp(most / QUOTA_FETCH_PART, most)
     }
 
     /// How long to wait until what was used is within the quota; 0 if it is.

@@ -89,6 +89,15 @@ impl Window {
         (count * windows.length_us).saturating_sub(passed_us)
     }
 
+    /// How much more is within so many millionths a second now.
+    pub fn room(&mut self, windows: QuotaWindows, now_us: MonotonicUs, millionths: u64) -> u64 {
+        let total = self.total(windows, now_us);
+        let elapsed_us = u128::from(elapsed_us(windows, now_us));
+        let allowed = u128::from(millionths) * elapsed_us / MILLION_MILLIONS;
+        let allowed = u64::try_from(allowed).unwrap_or(u64::MAX);
+        allowed.saturating_sub(total)
+    }
+
     /// Forgets windows that are over; gives the place of the current one.
     fn advance(&mut self, windows: QuotaWindows, now_us: MonotonicUs) -> usize {
         let count = u64::try_from(windows.count).expect("few");

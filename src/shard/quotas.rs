@@ -5,8 +5,9 @@
 //! is answered first and held back afterwards (KIP-219): its answer says for how long, and until
 //! then no frame of its connection is granted. What a produce request brings is counted when it
 //! comes, so that no frame follows it while it is under way; what a fetch takes, when it is
-//! answered, and what would be too much is not sent: the answer is empty. Fetches and changes of
-//! metadata of clients with such a quota are answered before the next frame comes.
+//! answered, and what would be too much is not sent: the answer is empty. A fetch reads what there
+//! is room for, or else a part that is worth waiting for. Fetches and changes of metadata of
+//! clients with such a quota are answered before the next frame comes.
 //! Runs on: its shard. Bounded by: `QUOTA_METERS_PER_SHARD_MAX`, one entry per connection.
 
 use std::sync::Arc;
@@ -306,8 +307,8 @@ impl Shard {
             return usize::MAX;
         };
         self.connections.handle_mute_until_answered(connection);
-        let allowance = self.quotas.meters.allowance(id).max(1);
-        usize::try_from(allowance).unwrap_or(usize::MAX)
+        let helping = self.quotas.meters.helping(self.now_us, id).max(1);
+        usize::try_from(helping).unwrap_or(usize::MAX)
     }
 
     /// A fetch is about to be answered with so many bytes: 0 if it may, or for how long its client

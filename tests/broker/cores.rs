@@ -290,6 +290,61 @@ fn partitions_move_while_producers_write_and_nothing_is_lost() {
 }
 
 #[test]
+fn a_move_is_foretold_and_told_to_programs() {
+    let data = tempfile::tempdir().expect("a temporary directory");
+    let (broker, admin) = start_with(data.path(), &["--cores", "2"]);
+    Client::connect(&broker.address).create_topic("furrow", 2);
+    let shift = |topic: &str, partition: &str, to: &str| {
+        furlong(&[
+            "shard", "move", "--admin", &admin, topic, partition, "--to", to,
+        ])
+    };
+    let foretold = |topic: &str, partition: &str, to: &str| {
+        furlong(&[
+            "shard",
+            "move",
+            "--admin",
+            &admin,
+            topic,
+            partition,
+            "--to",
+            to,
+            "--dry-run",
+        ])
+    };
+    for (topic, partition, to, words) in [
+        ("fallow", "0", "1", "no topic"),
+        ("furrow", "2", "1", "no partition 2"),
+        ("furrow", "0", "2", "no shard 2"),
+    ] {
+        let (code, said) = foretold(topic, partition, to);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(words), "{said}");
+    }
+    let before = owned(&admin);
+    let (code, said) = foretold("furrow", "0", "1");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.starts_with("would move furrow-0 from shard 0 to shard 1"),
+        "{said}"
+    );
+    assert_eq!(owned(&admin), before, "nothing was moved");
+    shift("furrow", "0", "1");
+    let (_, said) = foretold("furrow", "0", "1");
+    assert!(said.contains("nothing would be moved"), "{said}");
+    let (code, said) = furlong(&[
+        "shard", "move", "--admin", &admin, "furrow", "0", "--to", "0", "--format", "json",
+    ]);
+    assert_eq!(code, Some(0), "{said}");
+    let moved: serde_json::Value = serde_json::from_str(&said).expect("it is JSON");
+    assert_eq!(
+        (&moved["from"], &moved["to"], &moved["done"]),
+        (&1.into(), &0.into(), &true.into())
+    );
+    assert_eq!(broker.stop().code(), Some(0));
+}
+
+#[test]
 fn a_move_is_asked_for_in_the_right_words_or_refused() {
     let data = tempfile::tempdir().expect("a temporary directory");
     let (broker, admin) = start_with(data.path(), &["--cores", "2"]);

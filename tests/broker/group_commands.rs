@@ -13,16 +13,17 @@ use crate::commands::{Garden, run};
 use crate::process::{Broker, PATIENCE};
 
 /// Rebalances begin at once.
-const AT_ONCE: [&str; 2] = ["--set", "group.initial.rebalance.delay.ms=0"];
+pub const AT_ONCE: [&str; 2] = ["--set", "group.initial.rebalance.delay.ms=0"];
 
 /// A member that prints until it is told to end.
-struct Reader {
-    child: Child,
+pub struct Reader {
+    pub child: Child,
     printed: JoinHandle<String>,
 }
 
 impl Reader {
-    fn start(address: &str, words: &[&str]) -> Reader {
+    /// Starts to read the garden.
+    pub fn start(address: &str, words: &[&str]) -> Reader {
         let mut command = Command::new(env!("CARGO_BIN_EXE_furlong"));
         command.env("XDG_CONFIG_HOME", "/nonexistent");
         command
@@ -40,27 +41,28 @@ impl Reader {
     }
 
     /// What it printed until it ended by itself.
-    fn printed(mut self) -> String {
+    pub fn printed(mut self) -> String {
         let status = self.child.wait().expect("it ends");
         assert!(status.success(), "{status}");
         self.printed.join().expect("it was read")
     }
 
     /// Interrupts it as a person does.
-    fn told_to_end(&self) {
+    pub fn told_to_end(&self) {
         let pid = self.child.id().to_string();
         let told = Command::new("kill").args(["-INT", &pid]).status();
         assert!(told.expect("kill is there").success());
     }
 
     /// Interrupts it, and takes what it printed.
-    fn interrupt(self) -> String {
+    pub fn interrupt(self) -> String {
         self.told_to_end();
         self.printed()
     }
 }
 
-fn soon(what: &str, is_so: impl Fn() -> bool) {
+/// Waits until it is so.
+pub fn soon(what: &str, is_so: impl Fn() -> bool) {
     let begin = Instant::now();
     while !is_so() {
         assert!(begin.elapsed() < PATIENCE, "not in time: {what}");
@@ -69,7 +71,7 @@ fn soon(what: &str, is_so: impl Fn() -> bool) {
 }
 
 /// Partitions of each member, the most first; none while the group rebalances.
-fn shares(garden: &Garden) -> Vec<usize> {
+pub fn shares(garden: &Garden) -> Vec<usize> {
     let outcome = garden.run(&["group", "describe", "readers", "--format", "json"]);
     let Ok(found) = serde_json::from_str::<Value>(&outcome.out) else {
         return Vec::new();
@@ -88,12 +90,13 @@ fn shares(garden: &Garden) -> Vec<usize> {
     counts
 }
 
-fn lag(garden: &Garden) -> Option<i64> {
+/// How far the group is behind.
+pub fn lag(garden: &Garden) -> Option<i64> {
     garden.json(&["group", "describe", "readers"])[0]["lag"].as_i64()
 }
 
 /// Twelve records, three in each of four partitions.
-fn sow(garden: &Garden, round: usize) -> Vec<String> {
+pub fn sow(garden: &Garden, round: usize) -> Vec<String> {
     let names: Vec<String> = (0..12).map(|number| format!("{round}-{number}")).collect();
     let line = |(number, name): (usize, &String)| {
         format!("{{\"partition\":{},\"payload\":\"{name}\"}}\n", number % 4)

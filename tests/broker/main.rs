@@ -8,6 +8,7 @@ mod client;
 mod commands;
 mod compaction;
 mod connections;
+mod consumer_protocol;
 mod cores;
 mod durability;
 mod file_systems;

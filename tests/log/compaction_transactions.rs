@@ -11,10 +11,9 @@ use furlong::limits::DECOMPRESSED_BYTES_MAX;
 use furlong::log::{AppendRules, LogConfig, LogEvent};
 use furlong::model::ids::Offset;
 use furlong::model::topic_config::CompactionConfig;
-use furlong::wire::record::{
-    BatchBuilder, BatchHeader, Compression, EndMarker, records, split_batches,
-};
+use furlong::wire::record::{BatchBuilder, Compression, EndMarker, records, split_batches};
 
+use crate::committed::{batches, settle, stable};
 use crate::compaction::{Key, Value, compact, compacted};
 use crate::host::{Host, WITHOUT_POINTS};
 
@@ -153,16 +152,6 @@ impl Writers {
     }
 }
 
-fn settle(host: &mut Host) {
-    host.settle();
-    let end = host.log.durable_end_offset();
-    host.log.handle_retention_bound(end);
-}
-
-fn stable(host: &Host) -> Offset {
-    host.log.last_stable_offset(host.log.durable_end_offset())
-}
-
 /// The offsets of all records, those of markers included.
 fn left(host: &mut Host) -> BTreeSet<Offset> {
     let mut found = BTreeSet::new();
@@ -181,43 +170,15 @@ fn left(host: &mut Host) -> BTreeSet<Offset> {
     found
 }
 
-/// What a consumer of committed records takes up, by the rules of Kafka's clients.
+/// What a consumer of committed records takes up.
 fn committed(host: &mut Host) -> BTreeMap<Offset, (Key, Value)> {
     let mut seen = BTreeMap::new();
-    let mut offset = host.log.log_start_offset();
-    let end = stable(host);
-    while offset < end {
-        let read = host.start_read(offset, 700, end);
-        host.settle();
-        let bytes = host.read_result(read).expect("a good log reads");
-        if bytes.is_empty() {
-            break;
-        }
-        let mut told = host.log.aborted_within(offset, &bytes);
-        told.reverse();
-        let mut aborted: BTreeSet<i64> = BTreeSet::new();
-        for batch in split_batches(&bytes) {
-            let batch = batch.expect("whole batches");
-            let header = BatchHeader::parse(&batch).expect("a good header");
-            while let Some(next) = told.pop_if(|one| one.first_offset <= header.last_offset()) {
-                aborted.insert(next.producer_id);
-            }
-            offset = header.last_offset() + 1;
-            if header.attributes.is_control() {
-                if EndMarker::of_batch(&batch).is_some_and(|marker| !marker.is_commit) {
-                    aborted.remove(&header.producer_id);
-                }
-                continue;
-            }
-            if header.attributes.is_transactional() && aborted.contains(&header.producer_id) {
-                continue;
-            }
-            let opened = records(&batch, DECOMPRESSED_BYTES_MAX).expect("opens");
-            for record in &opened {
-                let record = record.expect("good");
-                let key = record.key.expect("a key").to_vec();
-                seen.insert(record.offset, (key, record.value.map(<[u8]>::to_vec)));
-            }
+    for (_, batch) in batches(host) {
+        let opened = records(&batch, DECOMPRESSED_BYTES_MAX).expect("opens");
+        for record in &opened {
+            let record = record.expect("good");
+            let key = record.key.expect("a key").to_vec();
+            seen.insert(record.offset, (key, record.value.map(<[u8]>::to_vec)));
         }
     }
     seen

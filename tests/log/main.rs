@@ -3,6 +3,7 @@
 //!
 //! Owns: nothing. Invariants: none. Runs on: tests. Bounded by: each test.
 
+mod committed;
 mod compaction;
 mod compaction_rules;
 mod compaction_transactions;

@@ -10,9 +10,10 @@ use bytes::Bytes;
 use furlong::log::aborted::AbortedTransaction;
 use furlong::log::{AppendError, AppendRules, LogConfig, LogEvent};
 use furlong::model::ids::Offset;
-use furlong::wire::record::{BatchBuilder, BatchHeader, Compression, EndMarker, split_batches};
+use furlong::wire::record::{BatchBuilder, BatchHeader, Compression, EndMarker};
 use proptest::prelude::*;
 
+use crate::committed::{batches, settle, stable};
 use crate::host::{Host, START_MS, config};
 
 fn small_segments() -> LogConfig {
@@ -45,47 +46,10 @@ fn end(host: &mut Host, producer: i64, epoch: i16, is_commit: bool) -> Result<Of
     appended.map(|appended| appended.base_offset)
 }
 
-/// Settled, with everything durable committed.
-fn settle(host: &mut Host) {
-    host.settle();
-    let end = host.log.durable_end_offset();
-    host.log.handle_retention_bound(end);
-}
-
-fn stable(host: &Host) -> Offset {
-    host.log.last_stable_offset(host.log.durable_end_offset())
-}
-
-/// What a consumer of committed records sees, as Kafka's clients find it out: batches up to the
-/// last stable offset, without those of transactions that it was told were aborted.
+/// The batches that a consumer of committed records takes up.
 fn committed(host: &mut Host) -> Vec<Offset> {
-    let mut seen = Vec::new();
-    let mut offset = host.log.log_start_offset();
-    let end = stable(host);
-    while offset < end {
-        let read = host.start_read(offset, 700, end);
-        host.settle();
-        let bytes = host.read_result(read).expect("a good log reads");
-        let mut told = host.log.aborted_within(offset, &bytes);
-        assert!(told.is_sorted_by_key(|one| one.first_offset));
-        told.reverse();
-        let mut aborted: Vec<i64> = Vec::new();
-        for batch in split_batches(&bytes) {
-            let batch = batch.expect("whole batches");
-            let header = BatchHeader::parse(&batch).expect("a good header");
-            while let Some(next) = told.pop_if(|one| one.first_offset <= header.last_offset()) {
-                aborted.push(next.producer_id);
-            }
-            if let Some(marker) = EndMarker::of_batch(&batch) {
-                assert!(marker.coordinator_epoch == 2);
-                aborted.retain(|id| *id != header.producer_id || marker.is_commit);
-            } else if !aborted.contains(&header.producer_id) || header.producer_id < 0 {
-                seen.push(header.base_offset);
-            }
-            offset = header.last_offset() + 1;
-        }
-    }
-    seen
+    let seen = batches(host).into_iter();
+    seen.map(|(header, _)| header.base_offset).collect()
 }
 
 /// Three producers over several segments: one commits, one aborts, one stays open.

@@ -227,6 +227,44 @@ fn a_consumer_is_held_at_its_rate_and_gets_nothing_meanwhile() {
 }
 
 #[test]
+fn a_consumer_that_asks_for_much_gets_what_there_is_room_for_and_waits_for_little() {
+    let mut broker = Broker::with_topic(1, "t", 1);
+    let writer = broker.connect(0);
+    for _ in 0..100 {
+        produce(&mut broker, writer, "t", 0, batch_of(9_900));
+    }
+    set(
+        &mut broker,
+        &[(client_id(CLIENT), QuotaKind::ConsumerByteRate, 20_000.0)],
+    );
+    let reader = broker.connect(0);
+    let mut offset = 0;
+    let mut fetch = |broker: &mut Broker| -> (usize, i32) {
+        let response = call(broker, reader, 12, &fetch_request("t", &[(0, offset)]));
+        let partitions = response
+            .responses
+            .iter()
+            .flat_map(|topic| &topic.partitions);
+        let records = partitions.filter_map(|one| one.records.as_ref());
+        let bytes: usize = records.map(|records| records.len()).sum();
+        offset += i64::try_from(bytes / 9_900).expect("few");
+        (bytes / 9_900, response.throttle_time_ms)
+    };
+    let (first, told) = fetch(&mut broker);
+    assert!((18..=20).contains(&first) && told == 0, "{first}, {told}");
+    // One more batch would pass half a second later at most, and only that is waited for.
+    let (second, told) = fetch(&mut broker);
+    assert!(second == 0 && (1..=500).contains(&told), "{second}, {told}");
+    broker.advance_ms(u64::try_from(told).expect("positive"));
+    assert_eq!(fetch(&mut broker), (1, 0));
+    // The rest of this second brings less than a batch, and the next ones bring nothing, until all
+    // that came at once is forgotten.
+    broker.advance_ms(11_000);
+    let (third, told) = fetch(&mut broker);
+    assert!((18..=20).contains(&third) && told == 0, "{third}, {told}");
+}
+
+#[test]
 fn a_batch_that_is_larger_than_the_windows_allow_is_read_when_nothing_else_is() {
     let mut broker = Broker::with_topic(1, "t", 1);
     let writer = broker.connect(0);

@@ -70,17 +70,43 @@ fn init(broker: &mut Broker, client: ConnectionId, timeout_ms: i32) -> Result<Pr
     }
 }
 
-fn add(broker: &mut Broker, client: ConnectionId, producer: Producer, partition: i32) -> i16 {
-    let request = AddPartitionsToTxnRequest {
+/// What asks for one partition, in versions that clients speak.
+fn add_request(producer: Producer, topic: &str, partition: i32) -> AddPartitionsToTxnRequest {
+    AddPartitionsToTxnRequest {
         v3_and_below_transactional_id: "tx".into(),
         v3_and_below_producer_id: producer.id,
         v3_and_below_producer_epoch: producer.epoch,
         v3_and_below_topics: vec![AddPartitionsToTxnTopic {
-            name: "t".into(),
+            name: topic.into(),
             partitions: vec![partition],
         }],
         ..AddPartitionsToTxnRequest::default()
-    };
+    }
+}
+
+/// The same in versions that brokers speak, which may only ask whether partitions were added.
+fn batched_request(
+    producer: Producer,
+    verify_only: bool,
+    partitions: &[i32],
+) -> AddPartitionsToTxnRequest {
+    AddPartitionsToTxnRequest {
+        transactions: vec![AddPartitionsToTxnTransaction {
+            transactional_id: "tx".into(),
+            producer_id: producer.id,
+            producer_epoch: producer.epoch,
+            verify_only,
+            topics: vec![AddPartitionsToTxnTopic {
+                name: "t".into(),
+                partitions: partitions.to_vec(),
+            }],
+        }],
+        ..AddPartitionsToTxnRequest::default()
+    }
+}
+
+fn add(broker: &mut Broker, client: ConnectionId, producer: Producer, partition: i32) -> i16 {
+    let request = add_request(producer, "t", partition);
     let answer = call(broker, client, 3, &request);
     answer.results_by_topic_v3_and_below[0].results_by_partition[0].partition_error_code
 }
@@ -276,19 +302,7 @@ fn a_batch_of_a_partition_that_was_not_added_is_refused() {
 fn partitions_that_are_not_there_refuse_the_others() {
     let (mut broker, client) = ready();
     let one = init(&mut broker, client, 60_000).expect("the first");
-    let request = AddPartitionsToTxnRequest {
-        transactions: vec![AddPartitionsToTxnTransaction {
-            transactional_id: "tx".into(),
-            producer_id: one.id,
-            producer_epoch: one.epoch,
-            verify_only: false,
-            topics: vec![AddPartitionsToTxnTopic {
-                name: "t".into(),
-                partitions: vec![0, 9],
-            }],
-        }],
-        ..AddPartitionsToTxnRequest::default()
-    };
+    let request = batched_request(one, false, &[0, 9]);
     let answer = call(&mut broker, client, 5, &request);
     let result = &answer.results_by_transaction[0].topic_results[0];
     let codes = result.results_by_partition.iter();
@@ -421,16 +435,7 @@ fn transactions_are_listed_wherever_they_are() {
 fn the_topic_of_transactions_is_the_brokers_own() {
     let (mut broker, client) = ready();
     let one = init(&mut broker, client, 60_000).expect("the first");
-    let request = AddPartitionsToTxnRequest {
-        v3_and_below_transactional_id: "tx".into(),
-        v3_and_below_producer_id: one.id,
-        v3_and_below_producer_epoch: one.epoch,
-        v3_and_below_topics: vec![AddPartitionsToTxnTopic {
-            name: TRANSACTIONS_TOPIC.into(),
-            partitions: vec![0],
-        }],
-        ..AddPartitionsToTxnRequest::default()
-    };
+    let request = add_request(one, TRANSACTIONS_TOPIC, 0);
     let answer = call(&mut broker, client, 3, &request);
     let result = &answer.results_by_topic_v3_and_below[0].results_by_partition[0];
     assert_eq!(result.partition_error_code, 29);
@@ -451,19 +456,7 @@ fn the_topic_of_transactions_is_the_brokers_own() {
 fn a_partition_that_was_not_added_is_told_as_the_asker_knows_it() {
     let (mut broker, client) = ready();
     let one = init(&mut broker, client, 60_000).expect("the first");
-    let request = AddPartitionsToTxnRequest {
-        transactions: vec![AddPartitionsToTxnTransaction {
-            transactional_id: "tx".into(),
-            producer_id: one.id,
-            producer_epoch: one.epoch,
-            verify_only: true,
-            topics: vec![AddPartitionsToTxnTopic {
-                name: "t".into(),
-                partitions: vec![0],
-            }],
-        }],
-        ..AddPartitionsToTxnRequest::default()
-    };
+    let request = batched_request(one, true, &[0]);
     for (version, code) in [(4, 48), (5, 120)] {
         let answer = call(&mut broker, client, version, &request);
         let result = &answer.results_by_transaction[0].topic_results[0];

@@ -34,6 +34,7 @@ SHOWN = {
     "furlong config describe": ["retention.ms", "86400000"],
     "furlong cluster describe": ["127.0.0.1:9092"],
     "furlong consume garden --group readers --exit-at-end": ["peas", "onions", "beans"],
+    "furlong consume garden --group walkers": ["peas", "onions", "beans"],
     "furlong group list": ["readers", "classic", "Empty"],
     "furlong group describe readers": ["LAG SECONDS", "garden"],
     "furlong group seek readers --topic garden --to-earliest  ": ["nothing was changed"],

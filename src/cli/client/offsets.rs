@@ -25,6 +25,8 @@ use crate::wire::protocol::offset_fetch::{
 
 /// The first version that asks for several groups.
 const MANY_GROUPS_VERSION: i16 = 8;
+/// The first version in which a member says who it is.
+const MEMBERS_VERSION: i16 = 9;
 
 /// A topic and a partition of it.
 pub type Place = (String, i32);
@@ -59,15 +61,45 @@ pub fn committed(
     places: Option<&[Place]>,
     is_stable: bool,
 ) -> Result<BTreeMap<Place, Committed>, ClientError> {
+    let ask = |version| fetch_request(group, places, is_stable, version);
+    ask_committed(cluster, coordinator, ask)
+}
+
+/// What a group committed for partitions of one of its members, which the coordinator is to know
+/// under this epoch (KIP-848). That is told from version 9 on.
+pub fn committed_of_member(
+    cluster: &mut Cluster,
+    coordinator: &mut Coordinator,
+    member: &Committer,
+    places: &[Place],
+) -> Result<BTreeMap<Place, Committed>, ClientError> {
+    let ask = |version| {
+        let mut request = fetch_request(&member.group, Some(places), true, version);
+        for group in request
+            .groups
+            .iter_mut()
+            .filter(|_| version >= MEMBERS_VERSION)
+        {
+            group.member_id = Some(member.member.clone());
+            group.member_epoch = member.generation;
+        }
+        request
+    };
+    ask_committed(cluster, coordinator, ask)
+}
+
+fn ask_committed(
+    cluster: &mut Cluster,
+    coordinator: &mut Coordinator,
+    ask: impl Fn(i16) -> OffsetFetchRequest,
+) -> Result<BTreeMap<Place, Committed>, ClientError> {
     let mut retry = Retry::lasting(super::RETRY_FOR);
     loop {
         let version = coordinator
             .connection(cluster)
             .and_then(|connection| connection.version_of::<OffsetFetchRequest>());
-        let found = version.and_then(|version| {
-            let request = fetch_request(group, places, is_stable, version);
-            coordinator.call_once(cluster, &request, code_of)
-        });
+        let found =
+            version.and_then(|version| coordinator.call_once(cluster, &ask(version), code_of));
         let outcome = found.and_then(|answer| taken(coordinator, answer));
         match outcome {
             Err(error) if passes(&error) && cluster.may_retry(&mut retry) => {}
@@ -175,7 +207,7 @@ fn taken(
 pub struct Committer {
     /// The group.
     pub group: String,
-    /// Its generation, -1 from outside of the group.
+    /// Its generation, or the epoch of the member (KIP-848); -1 from outside of the group.
     pub generation: i32,
     /// The member, empty from outside.
     pub member: ByteString,

@@ -10,16 +10,21 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use super::division::Division;
 use super::{ConsumeArguments, Printer, Stop};
 use crate::cli::client::RETRY_FOR;
 use crate::cli::client::cluster::Cluster;
 use crate::cli::client::consumer::{Consumer, Position, Until, Waited};
-use crate::cli::client::member::{JoinError, LEAVE_PATIENCE, Member, MemberOptions, Verdict};
+use crate::cli::client::member::consumer::{ConsumerMember, ConsumerMemberOptions};
+use crate::cli::client::member::{
+    JoinError, LEAVE_PATIENCE, Member, MemberOptions, Membership, Verdict,
+};
 use crate::cli::client::offsets::Place;
 use crate::cli::client::positions::{Range, place};
 use crate::cli::interrupt::Interrupt;
 use crate::cli::{CliError, ClientError};
 use crate::model::error_code::ErrorCode;
+use crate::server::identity::random_id;
 
 /// How long to wait for records before signs of the group and of the person are looked at.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -27,10 +32,6 @@ const GLANCE: Duration = Duration::from_millis(100);
 const COMMIT_EVERY: Duration = Duration::from_secs(1);
 /// How often the leader looks whether the topic has got more partitions.
 const COUNT_EVERY: Duration = Duration::from_secs(10);
-/// A member without partitions that is to end at the end of the topic waits for some this long:
-/// a cooperative group gives it none in the round in which it comes.
-const IDLE_FOR: Duration = Duration::from_secs(7);
-
 /// Consumes until the end, the count, the signal or a failure.
 pub(super) fn consume(
     arguments: &ConsumeArguments,
@@ -39,19 +40,14 @@ pub(super) fn consume(
     printer: &mut Printer,
     output: &mut impl Write,
 ) -> Result<(), Stop> {
+    let division = Division::of(arguments.group_protocol, arguments.assignor)?;
     let interrupt = Interrupt::install()?;
     let topic = arguments.topic.get().to_string();
     let mut cluster = arguments.bootstrap.connect()?;
     // A topic that is not there is a mistake, and no reason to join.
     cluster.leaders(&topic, false)?;
-    let options = MemberOptions {
-        group: group.to_owned(),
-        topic: topic.clone(),
-        instance: arguments.instance.clone(),
-        assignor: arguments.assignor,
-    };
     cluster.heed(interrupt.clone());
-    let member = Member::new(options, arguments.bootstrap.connect()?, interrupt.clone());
+    let member = member(arguments, division, (group, &topic), &interrupt)?;
     let reader = arguments.bootstrap.connect()?;
     let now = Instant::now();
     let mut session = Session {
@@ -79,9 +75,42 @@ pub(super) fn consume(
     outcome.and(left)
 }
 
+/// The member, which has not joined yet.
+fn member(
+    arguments: &ConsumeArguments,
+    division: Division,
+    (group, topic): (&str, &str),
+    interrupt: &Interrupt,
+) -> Result<Box<dyn Membership>, CliError> {
+    let (cluster, interrupt) = (arguments.bootstrap.connect()?, interrupt.clone());
+    let (group, topic) = (group.to_owned(), topic.to_owned());
+    let instance = arguments.instance.clone();
+    Ok(match division {
+        Division::ByMembers(assignor) => {
+            let options = MemberOptions {
+                group,
+                topic,
+                instance,
+                assignor,
+            };
+            Box::new(Member::new(options, cluster, interrupt))
+        }
+        Division::ByBroker(assignor) => {
+            let options = ConsumerMemberOptions {
+                group,
+                topic,
+                instance,
+                assignor: assignor.map(str::to_owned),
+                id: random_id().map_err(CliError::new)?.to_string(),
+            };
+            Box::new(ConsumerMember::new(options, cluster, interrupt))
+        }
+    })
+}
+
 struct Session {
     cluster: Cluster,
-    member: Member,
+    member: Box<dyn Membership>,
     consumer: Consumer,
     interrupt: Interrupt,
     topic: String,
@@ -154,7 +183,7 @@ impl Session {
     fn is_over(&self) -> bool {
         let is_idle = self.done.is_empty();
         let may_end = self.range.until != Until::Never;
-        may_end && (!is_idle || self.idle_since.elapsed() >= IDLE_FOR)
+        may_end && (!is_idle || self.idle_since.elapsed() >= self.member.idle_patience())
     }
 
     /// What was printed is with whoever reads it.
@@ -254,7 +283,10 @@ impl Session {
             return Ok(());
         }
         let places: Vec<Place> = news.iter().map(|one| (self.topic.clone(), *one)).collect();
-        let found = self.member.committed(&mut self.cluster, &places)?;
+        let Some(found) = self.member.committed(&mut self.cluster, &places)? else {
+            // The next verdict says so, too.
+            return Ok(());
+        };
         let committed: BTreeMap<i32, i64> = found
             .into_iter()
             .map(|((_, partition), offset)| (partition, offset))

@@ -5,24 +5,26 @@
 //! deleted is said to be refused already when it is shown. Runs on: the command's thread.
 //! Bounded by: the groups that are named, the partitions of one group.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use serde_json::json;
 
 use super::{
-    DEAD, ExecuteArguments, PREVIEW, TopicPartitions, all_or_failures, described, parse_topic,
-    refuse_active, unknown,
+    DEAD, ExecuteArguments, PREVIEW, TopicPartitions, all_or_failures, described,
+    described_consumers, parse_topic, refuse_active, unknown,
 };
 use crate::cli::arguments::{BootstrapArguments, Format, FormatArguments};
 use crate::cli::client::cluster::Cluster;
 use crate::cli::client::coordinator::Coordinator;
+use crate::cli::client::member::wish::PROTOCOL_TYPE;
 use crate::cli::client::offsets::{Place, by_topic, committed};
 use crate::cli::error::refusal;
 use crate::cli::output::{Table, print, write_json};
 use crate::cli::{CliError, ClientError};
 use crate::model::error_code::ErrorCode;
 use crate::wire::consumer_protocol::{ConsumerSubscription, decode};
+use crate::wire::protocol::consumer_group_describe::DescribedConsumerGroup;
 use crate::wire::protocol::delete_groups::DeleteGroupsRequest;
 use crate::wire::protocol::describe_groups::DescribedGroup;
 use crate::wire::protocol::offset_delete::{
@@ -142,11 +144,11 @@ pub(super) fn run_offsets(arguments: &DeleteOffsetsArguments) -> Result<(), CliE
     let mut cluster = arguments.bootstrap.connect()?;
     let (group, execute) = (&arguments.group, arguments.execute.execute);
     let mut coordinator = Coordinator::of_group(group);
-    let described = described(&mut cluster, &mut coordinator, group)?;
+    let consumed = consumed(&mut cluster, &mut coordinator, group)?;
     let mut offsets = committed(&mut cluster, &mut coordinator, group, None, false)?;
-    if &*described.group_state == DEAD && offsets.is_empty() {
+    let Some(consumed) = consumed.or_else(|| (!offsets.is_empty()).then(Consumed::nothing)) else {
         return Err(unknown(group));
-    }
+    };
     offsets.retain(|place, _| arguments.topic.iter().any(|one| one.covers(place)));
     if offsets.is_empty() {
         return Err(CliError::new(format!(
@@ -157,7 +159,7 @@ pub(super) fn run_offsets(arguments: &DeleteOffsetsArguments) -> Result<(), CliE
     let places: Vec<Place> = offsets.keys().cloned().collect();
     let errors = match execute {
         true => forget(&mut cluster, &mut coordinator, group, &places)?,
-        false => in_use(group, &described, &places),
+        false => in_use(group, &consumed, &places),
     };
     print(|output| match arguments.format.format {
         Format::Json => {
@@ -196,17 +198,85 @@ pub(super) fn run_offsets(arguments: &DeleteOffsetsArguments) -> Result<(), CliE
 }
 
 /// Partitions of topics that a member consumes: those the coordinator does not forget.
-fn in_use(group: &str, described: &DescribedGroup, places: &[Place]) -> BTreeMap<Place, String> {
-    let mut topics: Vec<String> = Vec::new();
-    for member in &described.members {
-        if let Ok((_, said)) = decode::<ConsumerSubscription>(&member.member_metadata) {
-            topics.extend(said.topics.iter().map(ToString::to_string));
-        }
-    }
+fn in_use(group: &str, topics: &Consumed, places: &[Place]) -> BTreeMap<Place, String> {
     let code = ErrorCode::GroupSubscribedToTopic.code();
-    let used = places.iter().filter(|place| topics.contains(&place.0));
+    let used = places.iter().filter(|place| topics.covers(&place.0));
     used.map(|place| (place.clone(), stays(group, place, code)))
         .collect()
+}
+
+/// What the members of a group consume; `None` if there is no such group. Members that are no
+/// consumers say to nobody what they use, so the coordinator forgets nothing of theirs.
+fn consumed(
+    cluster: &mut Cluster,
+    coordinator: &mut Coordinator,
+    group: &str,
+) -> Result<Option<Consumed>, CliError> {
+    // Versions before the sixth describe a group of the new protocol as one that is not there.
+    if let Some(found) = described_consumers(cluster, coordinator, group)? {
+        return Ok(Some(Consumed::by_new(&found)));
+    }
+    let found = described(cluster, coordinator, group)?;
+    if &*found.group_state == DEAD {
+        return Ok(None);
+    }
+    if !found.members.is_empty() && &*found.protocol_type != PROTOCOL_TYPE {
+        return Err(CliError::new(format!(
+            "group {group} is {} with {} members that are no consumers ({}), so nobody knows which \
+             offsets they use; stop them first (`furlong group describe {group}` names them)",
+            found.group_state,
+            found.members.len(),
+            found.protocol_type,
+        )));
+    }
+    Ok(Some(Consumed::by_classic(&found)))
+}
+
+/// The topics that members of a group consume.
+#[derive(Debug, PartialEq, Eq)]
+enum Consumed {
+    These(BTreeSet<String>),
+    /// The members have not agreed yet, and nobody says what they want.
+    Unknown,
+}
+
+impl Consumed {
+    fn nothing() -> Consumed {
+        Consumed::These(BTreeSet::new())
+    }
+
+    fn covers(&self, topic: &str) -> bool {
+        match self {
+            Consumed::These(topics) => topics.contains(topic),
+            Consumed::Unknown => true,
+        }
+    }
+
+    /// Of a classic group; its members say it only once they have agreed on a way of dividing.
+    fn by_classic(described: &DescribedGroup) -> Consumed {
+        let mut topics = BTreeSet::new();
+        for member in &described.members {
+            match decode::<ConsumerSubscription>(&member.member_metadata) {
+                Ok((_, said)) => topics.extend(said.topics.iter().map(ToString::to_string)),
+                Err(_) => return Consumed::Unknown,
+            }
+        }
+        Consumed::These(topics)
+    }
+
+    /// Of a group of the new protocol (KIP-848). What a pattern stands for shows in the shares.
+    fn by_new(described: &DescribedConsumerGroup) -> Consumed {
+        let mut topics = BTreeSet::new();
+        for member in &described.members {
+            let names = member.subscribed_topic_names.iter();
+            topics.extend(names.map(ToString::to_string));
+            for share in [&member.assignment, &member.target_assignment] {
+                let names = share.topic_partitions.iter().map(|one| &one.topic_name);
+                topics.extend(names.map(ToString::to_string));
+            }
+        }
+        Consumed::These(topics)
+    }
 }
 
 fn stays(group: &str, (topic, partition): &Place, code: i16) -> String {
@@ -246,4 +316,68 @@ fn forget(
         }
     }
     Ok(errors)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::consumer_protocol::encode;
+    use crate::wire::protocol::consumer_group_describe::{
+        DescribedAssignment, DescribedConsumer, NamedTopicPartitions,
+    };
+    use crate::wire::protocol::describe_groups::DescribedGroupMember;
+    use bytes::Bytes;
+
+    fn these(topics: &[&str]) -> Consumed {
+        Consumed::These(topics.iter().map(|topic| (*topic).to_owned()).collect())
+    }
+
+    #[test]
+    fn classic_members_say_what_they_consume_once_they_have_agreed() {
+        let said = ConsumerSubscription {
+            topics: vec!["a".into(), "b".into()],
+            ..ConsumerSubscription::default()
+        };
+        let member = |member_metadata: Bytes| DescribedGroupMember {
+            member_metadata,
+            ..DescribedGroupMember::default()
+        };
+        let group = |members| DescribedGroup {
+            members,
+            ..DescribedGroup::default()
+        };
+        let speaks = member(encode(&said, 0).expect("small"));
+        let agreed = Consumed::by_classic(&group(vec![speaks.clone()]));
+        assert_eq!(agreed, these(&["a", "b"]));
+        assert!(agreed.covers("a") && !agreed.covers("c"));
+        let not_yet = Consumed::by_classic(&group(vec![speaks, member(Bytes::new())]));
+        assert!(not_yet.covers("c"), "who knows");
+        assert_eq!(Consumed::by_classic(&group(Vec::new())), these(&[]));
+    }
+
+    #[test]
+    fn a_pattern_is_what_it_got() {
+        let share = |topic: &str| DescribedAssignment {
+            topic_partitions: vec![NamedTopicPartitions {
+                topic_name: topic.into(),
+                ..NamedTopicPartitions::default()
+            }],
+        };
+        let found = DescribedConsumerGroup {
+            members: vec![
+                DescribedConsumer {
+                    subscribed_topic_names: vec!["a".into()],
+                    ..DescribedConsumer::default()
+                },
+                DescribedConsumer {
+                    subscribed_topic_regex: Some("b.*".into()),
+                    assignment: share("b1"),
+                    target_assignment: share("b2"),
+                    ..DescribedConsumer::default()
+                },
+            ],
+            ..DescribedConsumerGroup::default()
+        };
+        assert_eq!(Consumed::by_new(&found), these(&["a", "b1", "b2"]));
+    }
 }

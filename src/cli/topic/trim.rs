@@ -84,7 +84,10 @@ pub(super) fn trim(arguments: &TrimArguments) -> Result<(), CliError> {
                 false => Ok(()),
             }
         }
-        Format::Json => write_json(&outcomes.iter().map(object).collect(), output),
+        Format::Json => {
+            let objects = outcomes.iter().map(|one| object(arguments, one));
+            write_json(&objects.collect(), output)
+        }
     })?;
     let failures: Vec<String> = outcomes.into_values().filter_map(Result::err).collect();
     match failures.is_empty() {
@@ -93,8 +96,10 @@ pub(super) fn trim(arguments: &TrimArguments) -> Result<(), CliError> {
     }
 }
 
-fn object((partition, outcome): (&i32, &Result<i64, String>)) -> Value {
+fn object(arguments: &TrimArguments, (partition, outcome): (&i32, &Result<i64, String>)) -> Value {
     json!({
+        "topic": arguments.name,
+        "done": !arguments.dry_run && outcome.is_ok(),
         "partition": partition,
         "first_offset": outcome.as_ref().ok(),
         "error": outcome.as_ref().err(),

@@ -202,6 +202,19 @@ fn offsets_are_forgotten_where_nobody_consumes() {
 }
 
 #[test]
+fn nothing_is_forgotten_before_the_members_have_said_what_they_want() {
+    let mut bench = Bench::new();
+    bench.commit("", -1, ("idle", 0), 4);
+    let metadata = subscription(&["used"]);
+    let id = bench.new_id();
+    let call = bench.join(join_with(&id, &[("range", &metadata)]));
+    assert_eq!(bench.joined(call), None, "its first rebalance has begun");
+    let outcome = forget(&mut bench, &[("idle", &[0])]);
+    assert_eq!(outcome, Ok(vec![ErrorCode::GroupSubscribedToTopic]));
+    assert_eq!(bench.offset("idle", 0), 4);
+}
+
+#[test]
 fn an_offset_that_is_forgotten_twice_at_once_is_forgotten_and_both_are_told() {
     let mut bench = Bench::new();
     bench.commit("", -1, ("t", 0), 4);

@@ -51,6 +51,17 @@ fn a_hundredth_of_the_allowance_is_told_at_once_and_nothing_twice() {
 }
 
 #[test]
+fn a_helping_is_what_there_is_room_for_but_worth_waiting_for() {
+    let mut meters = Meters::new(WINDOWS, false);
+    let id = meters.find(START, key("a"), LIMIT);
+    assert_eq!(meters.helping(START, id), 10_000, "all whole windows");
+    meters.record(START, id, 4_000);
+    assert_eq!(meters.helping(START, id), 6_000);
+    meters.record(START, id, 5_900);
+    assert_eq!(meters.helping(START, id), 625, "a sixteenth");
+}
+
+#[test]
 fn what_others_tell_counts_before_a_client_comes() {
     let mut meters = Meters::new(WINDOWS, true);
     let told = MeterUse {

@@ -52,6 +52,20 @@ fn a_reader_waits_for_the_oldest_use_to_be_forgotten_and_no_longer() {
 }
 
 #[test]
+fn room_grows_with_time_and_comes_back_with_what_is_forgotten() {
+    let mut window = Window::default();
+    let start = 100 * SECOND;
+    let room = |window: &mut Window, at| window.room(KAFKA, at, rate(1000));
+    assert_eq!(room(&mut window, start), 10_000);
+    window.record(KAFKA, start, 9_900);
+    assert_eq!(room(&mut window, start), 100);
+    assert_eq!(room(&mut window, start + 250_000), 350);
+    window.record(KAFKA, start + 250_000, 5_000);
+    assert_eq!(room(&mut window, start + 10 * SECOND), 0);
+    assert_eq!(room(&mut window, start + 11 * SECOND), 10_000);
+}
+
+#[test]
 fn what_is_older_than_all_windows_is_forgotten() {
     let mut window = Window::default();
     window.record(KAFKA, 5 * SECOND, 7);
@@ -107,6 +121,12 @@ proptest! {
             let elapsed = u128::from(elapsed_us(windows, now));
             prop_assert!(elapsed >= u128::from(length_us));
             prop_assert_eq!(wait, paced.saturating_sub(elapsed));
+            // There is room for so much and for no more, where anything is counted.
+            let room = window.room(windows, now, limit);
+            prop_assert_eq!(later_wait(&window, windows, now, limit, room) > 0 && room > 0, false);
+            if total > 0 {
+                prop_assert!(later_wait(&window, windows, now, limit, room + 1) > 0);
+            }
             // Who waits to use as much again may do so then, and might not have before.
             let wait_for = window.wait_for_us(windows, now, limit, amount);
             prop_assert_eq!(later_wait(&window, windows, now + wait_for, limit, amount), 0);

@@ -15,21 +15,18 @@ mod tests;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 
-use clap::ValueEnum;
-
 use super::offsets::Place;
 
 /// A way to divide partitions, by the name that members agree on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Assignor {
-    /// Neighbouring partitions of each topic together; the first members get one more
+    /// Neighbouring partitions of each topic together; the first members get one more.
     Range,
-    /// One partition after the other, topic by topic, to one member after the other
-    #[value(name = "roundrobin")]
+    /// One partition after the other, topic by topic, to one member after the other.
     RoundRobin,
-    /// Even, and as before where possible
+    /// Even, and as before where possible.
     Sticky,
-    /// The same; what moves is given up first, and all else stays where it is (KIP-429)
+    /// The same; what moves is given up first, and all else stays where it is (KIP-429).
     CooperativeSticky,
 }
 

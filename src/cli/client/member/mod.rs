@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A member of a classic group: joins, takes its share (or divides, if it leads), commits, leaves.
 //!
-//! Owns: [`Member`]: id, generation, the way of dividing. Invariants: offsets are committed in the
+//! Owns: [`Member`]: id, generation, the way of dividing; [`Membership`], which members of the new
+//! protocol have as well. Invariants: offsets are committed in the
 //! name of the generation in which their partitions were had; who was thrown out has nothing until
 //! it has joined again. Runs on: the command's thread, heartbeats on one of their own.
 //! Bounded by: the members and topics of one group.
 
+pub mod consumer;
 mod heart;
+mod pulse;
+mod talk;
 pub(in crate::cli) mod wish;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,6 +45,56 @@ const REBALANCE_MS: i32 = 60_000;
 const JOIN_PATIENCE: Duration = Duration::from_secs(330);
 /// For so long a member that ends tries to commit and to say so, both together.
 pub const LEAVE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// A member without partitions that is to end at the end of the topic waits for some this long:
+/// a cooperative group gives it none in the round in which it comes.
+const IDLE_FOR: Duration = Duration::from_secs(7);
+
+/// What a member of a group does, by whichever protocol.
+pub trait Membership {
+    /// What it got last. In the eager way that is no more than a memory once the group rebalances.
+    fn owned(&self) -> &BTreeSet<Place>;
+
+    /// What heartbeats have heard.
+    fn verdict(&self) -> Option<Verdict>;
+
+    /// It keeps what it has while the group rebalances.
+    fn is_cooperative(&self) -> bool;
+
+    /// It is a member no longer: what it had is another's.
+    fn was_lost(&mut self);
+
+    /// Joins, and is told what it has from now on. The caller compares that with what it had.
+    fn join(&mut self, cluster: &mut Cluster) -> Result<(), JoinError>;
+
+    /// The group must divide anew, and this member has to see to it.
+    fn has_more_to_divide(&self, cluster: &mut Cluster) -> bool;
+
+    /// What the group committed for these partitions; `None` if the member was lost meanwhile.
+    fn committed(
+        &mut self,
+        cluster: &mut Cluster,
+        places: &[Place],
+    ) -> Result<Option<BTreeMap<Place, i64>>, ClientError>;
+
+    /// Commits how far partitions were dealt with; tries again for this long, or until the signal
+    /// comes. Who ends because it has come has this to do all the same.
+    ///
+    /// # Errors
+    /// `Err` if it failed; `Ok(Some(..))` if the member must join again first.
+    fn commit(
+        &mut self,
+        cluster: &mut Cluster,
+        offsets: &BTreeMap<Place, i64>,
+        patience: Duration,
+    ) -> Result<Option<Verdict>, ClientError>;
+
+    /// How long a member without partitions waits for some before it takes the group for full.
+    fn idle_patience(&self) -> Duration;
+
+    /// Leaves, so that the others need not wait for its session to end.
+    fn leave(&mut self, cluster: &mut Cluster, patience: Duration) -> Result<(), ClientError>;
+}
 
 /// Who a member is.
 #[derive(Clone, Debug)]
@@ -100,60 +154,6 @@ impl Member {
             owned: BTreeSet::new(),
             counts: BTreeMap::new(),
         }
-    }
-
-    /// What it got last. In the eager way that is no more than a memory once the group rebalances.
-    #[must_use]
-    pub fn owned(&self) -> &BTreeSet<Place> {
-        &self.owned
-    }
-
-    /// What heartbeats have heard.
-    #[must_use]
-    pub fn verdict(&self) -> Option<Verdict> {
-        self.heart.verdict()
-    }
-
-    /// It keeps what it has while the group rebalances.
-    #[must_use]
-    pub fn is_cooperative(&self) -> bool {
-        self.options.assignor.is_cooperative()
-    }
-
-    /// It is a member no longer: what it had is another's.
-    pub fn was_lost(&mut self) {
-        self.owned.clear();
-        self.generation = -1;
-        self.id = ByteString::new();
-    }
-
-    /// Joins, and is told what it has from now on. The caller compares that with what it had.
-    pub fn join(&mut self, cluster: &mut Cluster) -> Result<(), JoinError> {
-        self.heart.pause();
-        let mut retry = Retry::lasting(RETRY_FOR);
-        loop {
-            if self.interrupt.has_come() {
-                return Err(JoinError::Interrupted);
-            }
-            let began = Instant::now();
-            let outcome = self.join_once(cluster);
-            if began.elapsed() >= RETRY_FOR {
-                // It was the others that took the time.
-                retry = Retry::lasting(RETRY_FOR);
-            }
-            match outcome {
-                Ok(true) => break,
-                // The coordinator has said what to do differently.
-                Ok(false) => {}
-                Err(_) if self.interrupt.has_come() => return Err(JoinError::Interrupted),
-                Err(error) if error.is_retriable() && retry.pause() => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        let (group, instance) = (&self.options.group, self.instance.as_ref());
-        self.heart
-            .beat_for(group, self.generation, &self.id, instance);
-        Ok(())
     }
 
     /// One round of joining and taking the share; false if another is needed.
@@ -290,9 +290,56 @@ impl Member {
         self.owned = wish::places(&got.assigned_partitions).into_iter().collect();
         Ok(true)
     }
+}
 
-    /// The leader looks whether topics have got more partitions: then the group must divide anew.
-    pub fn has_more_to_divide(&self, cluster: &mut Cluster) -> bool {
+impl Membership for Member {
+    fn owned(&self) -> &BTreeSet<Place> {
+        &self.owned
+    }
+
+    fn verdict(&self) -> Option<Verdict> {
+        self.heart.verdict()
+    }
+
+    fn is_cooperative(&self) -> bool {
+        self.options.assignor.is_cooperative()
+    }
+
+    fn was_lost(&mut self) {
+        self.owned.clear();
+        self.generation = -1;
+        self.id = ByteString::new();
+    }
+
+    fn join(&mut self, cluster: &mut Cluster) -> Result<(), JoinError> {
+        self.heart.pause();
+        let mut retry = Retry::lasting(RETRY_FOR);
+        loop {
+            if self.interrupt.has_come() {
+                return Err(JoinError::Interrupted);
+            }
+            let began = Instant::now();
+            let outcome = self.join_once(cluster);
+            if began.elapsed() >= RETRY_FOR {
+                // It was the others that took the time.
+                retry = Retry::lasting(RETRY_FOR);
+            }
+            match outcome {
+                Ok(true) => break,
+                // The coordinator has said what to do differently.
+                Ok(false) => {}
+                Err(_) if self.interrupt.has_come() => return Err(JoinError::Interrupted),
+                Err(error) if error.is_retriable() && retry.pause() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let (group, instance) = (&self.options.group, self.instance.as_ref());
+        self.heart
+            .beat_for(group, self.generation, &self.id, instance);
+        Ok(())
+    }
+
+    fn has_more_to_divide(&self, cluster: &mut Cluster) -> bool {
         if self.counts.is_empty() {
             return false;
         }
@@ -301,24 +348,18 @@ impl Member {
         counts(cluster, &topics).is_ok_and(|counts| counts != self.counts)
     }
 
-    /// What the group committed for these partitions.
-    pub fn committed(
+    fn committed(
         &mut self,
         cluster: &mut Cluster,
         places: &[Place],
-    ) -> Result<BTreeMap<Place, i64>, ClientError> {
+    ) -> Result<Option<BTreeMap<Place, i64>>, ClientError> {
         let (coordinator, group) = (&mut self.coordinator, &self.options.group);
         let found = committed(cluster, coordinator, group, Some(places), true)?;
         let offsets = found.into_iter().map(|(place, one)| (place, one.offset));
-        Ok(offsets.collect())
+        Ok(Some(offsets.collect()))
     }
 
-    /// Commits how far partitions were dealt with; tries again for this long, or until the signal
-    /// comes. Who ends because it has come has this to do all the same.
-    ///
-    /// # Errors
-    /// `Err` if it failed; `Ok(Some(..))` if the member must join again first.
-    pub fn commit(
+    fn commit(
         &mut self,
         cluster: &mut Cluster,
         offsets: &BTreeMap<Place, i64>,
@@ -349,9 +390,12 @@ impl Member {
         }
     }
 
-    /// Leaves, so that the others need not wait for its session to end. A static member stays: its
-    /// next process goes on where this one ended (KIP-345).
-    pub fn leave(&mut self, cluster: &mut Cluster, patience: Duration) -> Result<(), ClientError> {
+    fn idle_patience(&self) -> Duration {
+        IDLE_FOR
+    }
+
+    // A static member stays: its next process goes on where this one ended (KIP-345).
+    fn leave(&mut self, cluster: &mut Cluster, patience: Duration) -> Result<(), ClientError> {
         self.heart.pause();
         if self.id.is_empty() || self.instance.is_some() {
             return Ok(());

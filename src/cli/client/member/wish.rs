@@ -20,7 +20,7 @@ use crate::wire::protocol::join_group::JoinGroupResponseMember;
 const VERSION: i16 = 3;
 
 /// The kind of group whose members speak so.
-pub(super) const PROTOCOL_TYPE: &str = "consumer";
+pub(in crate::cli) const PROTOCOL_TYPE: &str = "consumer";
 
 /// What a member says that wants one topic.
 pub(super) fn subscription(

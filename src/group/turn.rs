@@ -31,6 +31,11 @@ pub(super) struct Turn<'a> {
 }
 
 impl Turn<'_> {
+    /// The caller waits for other members no longer.
+    pub(super) fn end_wait(&self, caller: Caller) -> Caller {
+        caller.waited_until(self.now.monotonic_us)
+    }
+
     /// Answers a caller.
     pub(super) fn answer(&mut self, caller: Caller, answer: GroupAnswer) {
         self.effects.answers.push((caller, answer));

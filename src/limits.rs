@@ -504,6 +504,9 @@ pub const BUFFERS_IDLE_MS: u64 = 1000;
 /// that was not read for longest is closed.
 pub const WARM_SEGMENTS_PER_LOG_MAX: usize = 4;
 
+/// Smallest `segment.bytes` that a topic may have, and every setting that a topic gets it from.
+pub const SEGMENT_BYTES_MIN: i64 = 1024 * 1024;
+
 /// Damaged places of one segment that are remembered, so that reads are led around them.
 pub const DAMAGES_PER_SEGMENT_MAX: usize = 16;
 

@@ -115,6 +115,19 @@ impl GroupSettings {
             topic_segment_bytes: number(settings, "offsets.topic.segment.bytes"),
         }
     }
+
+    /// The settings of the topic of committed offsets, as it is made.
+    #[must_use]
+    pub fn topic_configs(&self) -> Settings {
+        let configs = [
+            ("cleanup.policy", "compact".to_owned()),
+            ("compression.type", "producer".to_owned()),
+            ("segment.bytes", self.topic_segment_bytes.to_string()),
+        ];
+        configs
+            .map(|(name, value)| (name.into(), value.into()))
+            .into()
+    }
 }
 
 /// Refuses bounds that no session timeout lies between: no member could ever join.

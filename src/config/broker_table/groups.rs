@@ -4,11 +4,12 @@
 //! Owns: [`GROUP_SETTINGS`]. Invariants: sorted by name, as every part of the table.
 //! Runs on: any core (constants). Bounded by: the table.
 
-use super::{BrokerSetting, fixed, int, long};
+use super::{BrokerSetting, PARTITIONS, fixed, int, long};
 use crate::config::broker_table::Use::Engine;
 use crate::config::definition::Check;
 use crate::config::definition::ConfigType::{Int, List, Long, Short, String};
 use crate::config::groups::MigrationPolicy;
+use crate::limits::SEGMENT_BYTES_MIN;
 
 /// The settings of this part, sorted by name.
 pub(super) const GROUP_SETTINGS: &[BrokerSetting] = &[
@@ -113,10 +114,7 @@ pub(super) const GROUP_SETTINGS: &[BrokerSetting] = &[
         "offsets.topic.num.partitions",
         Int,
         Some("50"),
-        Check::Whole {
-            min: 1,
-            max: 10_000,
-        },
+        PARTITIONS,
         Engine,
         "Partitions of the topic of committed offsets, once it is made; they cannot change later.",
     ),
@@ -136,7 +134,7 @@ pub(super) const GROUP_SETTINGS: &[BrokerSetting] = &[
         "offsets.topic.segment.bytes",
         Int,
         Some("104857600"),
-        int(1),
+        int(SEGMENT_BYTES_MIN),
         Engine,
         "Segment size of the topic of committed offsets.",
     ),

@@ -259,6 +259,12 @@ pub const QUOTA_VALUES_MAX: usize = 64;
 /// Bytes of the name of a user or a client that has quotas: it is part of a record.
 pub const QUOTA_NAME_BYTES_MAX: usize = 32_767;
 
+/// Users that one request about passwords may name.
+pub const SCRAM_USERS_MAX: usize = 100_000;
+
+/// Passwords of one user: there are two kinds.
+pub const SCRAM_KINDS_MAX: usize = 16;
+
 /// Windows over which a rate is measured (`quota.window.num`), at most: eight bytes each for
 /// whoever is counted.
 pub const QUOTA_WINDOWS_MAX: i64 = 360;

@@ -21,6 +21,9 @@ use furlong::wire::protocol::describe_quorum::request::{
 use furlong::wire::protocol::describe_topic_partitions::{
     Cursor, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, TopicRequest,
 };
+use furlong::wire::protocol::describe_user_scram_credentials::{
+    DescribeUserScramCredentialsRequest, UserName,
+};
 use furlong::wire::protocol::list_config_resources::ListConfigResourcesRequest;
 use furlong::wire::protocol::offset_for_leader_epoch::{
     OffsetForLeaderEpochRequest, OffsetForLeaderPartition, OffsetForLeaderTopic,
@@ -311,6 +314,36 @@ fn resources_are_listed_by_type_and_an_unknown_type_is_35() {
     assert_eq!(list(1, vec![2, 4, 2]), (0, vec![broker_7, topic]));
     assert_eq!(list(1, vec![16, 32]), (0, Vec::new()));
     assert_eq!(list(1, vec![2, 3]), (35, Vec::new()));
+}
+
+#[test]
+fn no_user_has_a_password_and_one_that_is_named_twice_is_refused() {
+    let mut broker = Broker::with_topic(1, "t", 1);
+    let client = broker.connect(0);
+    let mut ask = |users: Option<&[&str]>| {
+        let name = |name: &&str| UserName {
+            name: (*name).into(),
+        };
+        let request = DescribeUserScramCredentialsRequest {
+            users: users.map(|users| users.iter().map(name).collect()),
+        };
+        let response = call(&mut broker, client, 0, &request);
+        assert_eq!(response.error_code, 0);
+        let results = response.results.into_iter();
+        let results = results.map(|one| {
+            assert!(one.credential_infos.is_empty());
+            let sentence = one.error_message.unwrap_or_default();
+            assert!(sentence.contains(&*one.user), "{sentence}");
+            (one.user.to_string(), one.error_code)
+        });
+        results.collect::<Vec<_>>()
+    };
+    assert_eq!(ask(None), []);
+    assert_eq!(ask(Some(&[])), []);
+    assert_eq!(
+        ask(Some(&["b", "a", "b"])),
+        [("a".to_owned(), 91), ("b".to_owned(), 92)]
+    );
 }
 
 fn quorum_request(topic: &str, partitions: &[i32]) -> DescribeQuorumRequest {

@@ -313,6 +313,9 @@ pub const GROUPS_PER_COORDINATOR_MAX: usize = 100_000;
 /// States or types of groups that one request may name.
 pub const GROUP_FILTERS_MAX: usize = 1_000;
 
+/// Groups that have settings of their own.
+pub const GROUP_CONFIGS_MAX: usize = 100_000;
+
 /// Bytes of the name of a group: it is part of the key of a record.
 pub const GROUP_ID_BYTES_MAX: usize = 32_767;
 

@@ -12,6 +12,7 @@ use furlong::wire::protocol::alter_configs::{
 };
 use furlong::wire::protocol::api_versions::ApiVersionsRequest;
 use furlong::wire::protocol::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
+use furlong::wire::protocol::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
 use furlong::wire::protocol::describe_producers::{
     DescribeProducersRequest, TopicRequest as ProducersTopic,
 };
@@ -344,6 +345,57 @@ fn no_user_has_a_password_and_one_that_is_named_twice_is_refused() {
         ask(Some(&["b", "a", "b"])),
         [("a".to_owned(), 91), ("b".to_owned(), 92)]
     );
+}
+
+#[test]
+fn a_group_has_settings_of_its_own_whether_it_is_there_or_not() {
+    let mut broker = Broker::with_topic(2, "t", 1);
+    let client = broker.connect(1);
+    let describe = |broker: &mut Broker, group: &str| {
+        let request = DescribeConfigsRequest {
+            resources: vec![DescribeConfigsResource {
+                resource_type: 32,
+                resource_name: group.into(),
+                configuration_keys: None,
+            }],
+            include_synonyms: true,
+            ..DescribeConfigsRequest::default()
+        };
+        let result = call(broker, client, 4, &request).results.remove(0);
+        let configs = result.configs.into_iter();
+        let configs = configs.map(|one| {
+            let value = one.value.unwrap_or_default().to_string();
+            (one.name.to_string(), value, one.config_source)
+        });
+        (result.error_code, configs.collect::<Vec<_>>())
+    };
+    let session = "consumer.session.timeout.ms";
+    let expected = |value: &str, source| {
+        let heartbeat = "consumer.heartbeat.interval.ms".to_owned();
+        let session = (session.to_owned(), value.to_owned(), source);
+        (0, vec![(heartbeat, "5000".to_owned(), 5), session])
+    };
+    let list = ListConfigResourcesRequest {
+        resource_types: vec![32],
+    };
+    assert_eq!(describe(&mut broker, "g"), expected("45000", 5));
+    let listed = call(&mut broker, client, 1, &list).config_resources;
+    assert!(listed.is_empty());
+    broker.publish(|image| {
+        let own = [(session.into(), "50000".into())].into();
+        let configs = std::sync::Arc::make_mut(&mut image.group_configs);
+        configs.insert("g".into(), own);
+    });
+    broker.settle();
+    assert_eq!(describe(&mut broker, "g"), expected("50000", 8));
+    assert_eq!(describe(&mut broker, "other"), expected("45000", 5));
+    assert_eq!(describe(&mut broker, ""), (42, Vec::new()));
+    let listed = call(&mut broker, client, 1, &list).config_resources;
+    let listed: Vec<_> = listed
+        .iter()
+        .map(|one| (one.resource_type, &*one.resource_name))
+        .collect();
+    assert_eq!(listed, [(32, "g")]);
 }
 
 fn quorum_request(topic: &str, partitions: &[i32]) -> DescribeQuorumRequest {

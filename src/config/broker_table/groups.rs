@@ -30,6 +30,22 @@ pub(super) const GROUP_SETTINGS: &[BrokerSetting] = &[
         "How often members of the new group protocol are told to be heard of.",
     ),
     fixed(
+        "group.consumer.max.heartbeat.interval.ms",
+        Int,
+        Some("15000"),
+        int(1),
+        Engine,
+        "Largest consumer.heartbeat.interval.ms that a group may have of its own.",
+    ),
+    fixed(
+        "group.consumer.max.session.timeout.ms",
+        Int,
+        Some("60000"),
+        int(1),
+        Engine,
+        "Largest consumer.session.timeout.ms that a group may have of its own.",
+    ),
+    fixed(
         "group.consumer.max.size",
         Int,
         Some("2147483647"),
@@ -45,6 +61,22 @@ pub(super) const GROUP_SETTINGS: &[BrokerSetting] = &[
         Engine,
         "Whether a group goes over to the new protocol with its first member that speaks it, and \
          back with the last one.",
+    ),
+    fixed(
+        "group.consumer.min.heartbeat.interval.ms",
+        Int,
+        Some("5000"),
+        int(1),
+        Engine,
+        "Smallest consumer.heartbeat.interval.ms that a group may have of its own.",
+    ),
+    fixed(
+        "group.consumer.min.session.timeout.ms",
+        Int,
+        Some("45000"),
+        int(1),
+        Engine,
+        "Smallest consumer.session.timeout.ms that a group may have of its own.",
     ),
     fixed(
         "group.consumer.session.timeout.ms",

@@ -3,8 +3,8 @@
 //!
 //! Owns: [`BROKER_SETTINGS`], made of one part for each matter (`cluster`, `groups`, `log`,
 //! `network`, `transactions`), and the names that are known but not in it (`foreign`). Invariants:
-//! sorted by name; every default passes its own check; at most 45 settings are read, and 10 more by
-//! groups and 7 by transactions (several names for one thing are one).
+//! sorted by name; every default passes its own check; few are read, and how many for which
+//! matter is bounded by a test (several names for one thing are one).
 //! Runs on: any core (constants). Bounded by: the table.
 
 mod cluster;

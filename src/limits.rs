@@ -259,6 +259,12 @@ pub const QUOTA_VALUES_MAX: usize = 64;
 /// Bytes of the name of a user or a client that has quotas: it is part of a record.
 pub const QUOTA_NAME_BYTES_MAX: usize = 32_767;
 
+/// Users that one request about passwords may name.
+pub const SCRAM_USERS_MAX: usize = 100_000;
+
+/// Passwords of one user: there are two kinds.
+pub const SCRAM_KINDS_MAX: usize = 16;
+
 /// Windows over which a rate is measured (`quota.window.num`), at most: eight bytes each for
 /// whoever is counted.
 pub const QUOTA_WINDOWS_MAX: i64 = 360;
@@ -311,6 +317,9 @@ pub const GROUPS_PER_COORDINATOR_MAX: usize = 100_000;
 
 /// States or types of groups that one request may name.
 pub const GROUP_FILTERS_MAX: usize = 1_000;
+
+/// Groups that have settings of their own.
+pub const GROUP_CONFIGS_MAX: usize = 100_000;
 
 /// Bytes of the name of a group: it is part of the key of a record.
 pub const GROUP_ID_BYTES_MAX: usize = 32_767;
@@ -508,6 +517,9 @@ pub const BUFFERS_IDLE_MS: u64 = 1000;
 /// Sealed segments of one partition whose file is open and whose indexes are in memory. The one
 /// that was not read for longest is closed.
 pub const WARM_SEGMENTS_PER_LOG_MAX: usize = 4;
+
+/// Smallest `segment.bytes` that a topic may have, and every setting that a topic gets it from.
+pub const SEGMENT_BYTES_MIN: i64 = 1024 * 1024;
 
 /// Damaged places of one segment that are remembered, so that reads are led around them.
 pub const DAMAGES_PER_SEGMENT_MAX: usize = 16;

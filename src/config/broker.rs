@@ -221,7 +221,7 @@ mod tests {
         // What a person must know to run the engine stays few. Beside it Kafka's own names for what
         // its clients and operators set, by what they concern.
         let concerns = [
-            ("groups", &["group.", "offset.", "offsets."][..], 15),
+            ("groups", &["group.", "offset.", "offsets."][..], 19),
             ("transactions", &["transaction.", "transactional."], 7),
             ("compaction", &["log.cleaner."], 8),
             ("connections", &["max.connection", "connections."][..], 6),

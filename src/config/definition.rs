@@ -60,6 +60,8 @@ impl ConfigType {
 pub enum ConfigSource {
     /// Set on the topic.
     DynamicTopic,
+    /// Set on the group.
+    DynamicGroup,
     /// Set on this broker while it runs.
     DynamicBroker,
     /// Set for all brokers while they run.
@@ -76,6 +78,7 @@ impl ConfigSource {
     pub const fn code(self) -> i8 {
         match self {
             ConfigSource::DynamicTopic => 1,
+            ConfigSource::DynamicGroup => 8,
             ConfigSource::DynamicBroker => 2,
             ConfigSource::DynamicDefaultBroker => 3,
             ConfigSource::StaticBroker => 4,

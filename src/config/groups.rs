@@ -71,6 +71,12 @@ pub struct GroupSettings {
     pub consumer_session_ms: u64,
     /// `group.consumer.heartbeat.interval.ms`.
     pub consumer_heartbeat_ms: i32,
+    /// `group.consumer.min.session.timeout.ms` to `group.consumer.max.session.timeout.ms`: what a
+    /// group may have of its own.
+    pub consumer_session_range_ms: RangeInclusive<i32>,
+    /// `group.consumer.min.heartbeat.interval.ms` to `group.consumer.max.heartbeat.interval.ms`,
+    /// likewise.
+    pub consumer_heartbeat_range_ms: RangeInclusive<i32>,
     /// `group.consumer.max.size`, and never more than a coordinator holds.
     pub consumer_members_max: usize,
     /// `group.consumer.assignors`, the one that is used unless members ask for another in front.
@@ -103,6 +109,13 @@ impl GroupSettings {
             members_max: number::<usize>(settings, "group.max.size").min(GROUP_MEMBERS_MAX),
             consumer_session_ms: number(settings, "group.consumer.session.timeout.ms"),
             consumer_heartbeat_ms: number(settings, "group.consumer.heartbeat.interval.ms"),
+            consumer_session_range_ms: number(settings, "group.consumer.min.session.timeout.ms")
+                ..=number(settings, "group.consumer.max.session.timeout.ms"),
+            consumer_heartbeat_range_ms: number(
+                settings,
+                "group.consumer.min.heartbeat.interval.ms",
+            )
+                ..=number(settings, "group.consumer.max.heartbeat.interval.ms"),
             consumer_members_max: number::<usize>(settings, "group.consumer.max.size")
                 .min(GROUP_MEMBERS_MAX),
             assignors: words(settings, "group.consumer.assignors"),
@@ -115,14 +128,30 @@ impl GroupSettings {
             topic_segment_bytes: number(settings, "offsets.topic.segment.bytes"),
         }
     }
+
+    /// The settings of the topic of committed offsets, as it is made.
+    #[must_use]
+    pub fn topic_configs(&self) -> Settings {
+        let configs = [
+            ("cleanup.policy", "compact".to_owned()),
+            ("compression.type", "producer".to_owned()),
+            ("segment.bytes", self.topic_segment_bytes.to_string()),
+        ];
+        configs
+            .map(|(name, value)| (name.into(), value.into()))
+            .into()
+    }
 }
 
-/// Refuses bounds that no session timeout lies between: no member could ever join.
+/// Refuses bounds that no session timeout lies between, so that no member could ever join, and a
+/// pace of the new protocol that its own bounds do not allow.
 ///
 /// # Errors
-/// The two settings, with their values.
+/// The settings that are at odds, with their values.
 pub fn judge(settings: &Settings) -> Result<(), ConfigError> {
-    let session_ms = GroupSettings::of(settings).session_ms;
+    let groups = GroupSettings::of(settings);
+    judge_pace(&groups)?;
+    let session_ms = groups.session_ms;
     if !session_ms.is_empty() {
         return Ok(());
     }
@@ -130,6 +159,46 @@ pub fn judge(settings: &Settings) -> Result<(), ConfigError> {
     let sentence = format!(
         "group.min.session.timeout.ms is {min} and group.max.session.timeout.ms is {max}: no \
          member of a group could join. The first must not be larger than the second."
+    );
+    let sentence = sentence.into();
+    Err(ConfigError::Conflict { sentence })
+}
+
+/// Kafka's rule for the pace of the new protocol: within its bounds, and a session longer than the
+/// interval between two heartbeats.
+fn judge_pace(groups: &GroupSettings) -> Result<(), ConfigError> {
+    let session_ms = i64::try_from(groups.consumer_session_ms).unwrap_or(i64::MAX);
+    let heartbeat_ms = i64::from(groups.consumer_heartbeat_ms);
+    for (what, ms, range) in [
+        (
+            "session.timeout",
+            session_ms,
+            &groups.consumer_session_range_ms,
+        ),
+        (
+            "heartbeat.interval",
+            heartbeat_ms,
+            &groups.consumer_heartbeat_range_ms,
+        ),
+    ] {
+        let (min, max) = (i64::from(*range.start()), i64::from(*range.end()));
+        if !(min..=max).contains(&ms) {
+            let sentence = format!(
+                "group.consumer.{what}.ms is {ms}, and must be from \
+                 group.consumer.min.{what}.ms ({min}) to group.consumer.max.{what}.ms ({max}): \
+                 set these, too."
+            );
+            let sentence = sentence.into();
+            return Err(ConfigError::Conflict { sentence });
+        }
+    }
+    if heartbeat_ms < session_ms {
+        return Ok(());
+    }
+    let sentence = format!(
+        "group.consumer.heartbeat.interval.ms is {heartbeat_ms} and \
+         group.consumer.session.timeout.ms is {session_ms}: every member would be taken out \
+         between two heartbeats. The first must be smaller than the second."
     );
     let sentence = sentence.into();
     Err(ConfigError::Conflict { sentence })
@@ -170,6 +239,8 @@ mod tests {
         assert_eq!(settings.members_max, GROUP_MEMBERS_MAX);
         assert_eq!(settings.consumer_session_ms, 45_000);
         assert_eq!(settings.consumer_heartbeat_ms, 5_000);
+        assert_eq!(settings.consumer_session_range_ms, 45_000..=60_000);
+        assert_eq!(settings.consumer_heartbeat_range_ms, 5_000..=15_000);
         assert_eq!(settings.consumer_members_max, GROUP_MEMBERS_MAX);
         assert_eq!(settings.assignors, ["uniform", "range"]);
         assert_eq!(settings.migration, MigrationPolicy::Bidirectional);
@@ -198,6 +269,36 @@ mod tests {
         assert_eq!(settings.offsets_retention_ms, 60_000);
         assert_eq!(settings.assignors, ["range"]);
         assert!(settings.migration.may_upgrade() && !settings.migration.may_downgrade());
+    }
+
+    #[test]
+    fn the_pace_of_the_new_protocol_is_within_its_bounds() {
+        let set = |set: &[(&str, &str)]| {
+            let set = set.iter();
+            let set = set.map(|(name, value)| ((*name).into(), (*value).into()));
+            judge(&set.collect()).map_err(|error| error.to_string())
+        };
+        let session = "group.consumer.session.timeout.ms";
+        let heartbeat = "group.consumer.heartbeat.interval.ms";
+        assert_eq!(set(&[(session, "60000"), (heartbeat, "15000")]), Ok(()));
+        for (name, value) in [
+            (session, "44999"),
+            (session, "60001"),
+            (heartbeat, "4999"),
+            (heartbeat, "15001"),
+            ("group.consumer.max.session.timeout.ms", "44999"),
+            ("group.consumer.min.heartbeat.interval.ms", "5001"),
+        ] {
+            let sentence = set(&[(name, value)]).expect_err(name);
+            assert!(
+                sentence.contains(name) && sentence.contains(value),
+                "{sentence}"
+            );
+        }
+        let quick = ("group.consumer.min.session.timeout.ms", "1000");
+        assert_eq!(set(&[quick, (session, "5001")]), Ok(()));
+        let sentence = set(&[quick, (session, "5000")]).expect_err("nobody could stay");
+        assert!(sentence.contains("between two heartbeats"), "{sentence}");
     }
 
     #[test]

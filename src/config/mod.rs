@@ -22,6 +22,7 @@ pub mod printed;
 pub mod properties;
 pub mod quotas;
 pub mod server;
+pub mod single_group;
 pub mod size;
 mod toml_file;
 pub mod topic;

@@ -6,6 +6,7 @@
 //! Runs on: any core (constants). Bounded by: the table.
 
 use super::definition::{Check, ConfigType};
+use crate::limits::SEGMENT_BYTES_MIN;
 
 /// How the text of a broker setting becomes the text of the topic setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -346,7 +347,7 @@ pub const TOPIC_SETTINGS: &[TopicSetting] = &[
         "segment.bytes",
         ConfigType::Int,
         "1073741824",
-        int(1024 * 1024),
+        int(SEGMENT_BYTES_MIN),
         &[("log.segment.bytes", Same)],
         "Size at which a new segment is begun, in bytes.",
     ),

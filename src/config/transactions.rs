@@ -45,6 +45,22 @@ impl TransactionSettings {
             topic_segment_bytes: number("transaction.state.log.segment.bytes"),
         }
     }
+
+    /// The settings of the topic of transactions, as it is made with so many replicas.
+    #[must_use]
+    pub fn topic_configs(&self, replication_factor: i16) -> Settings {
+        let min_isr = self.topic_min_isr.min(replication_factor);
+        let configs = [
+            ("cleanup.policy", "compact".to_owned()),
+            ("compression.type", "uncompressed".to_owned()),
+            ("min.insync.replicas", min_isr.to_string()),
+            ("segment.bytes", self.topic_segment_bytes.to_string()),
+            ("unclean.leader.election.enable", "false".to_owned()),
+        ];
+        configs
+            .map(|(name, value)| (name.into(), value.into()))
+            .into()
+    }
 }
 
 #[cfg(test)]

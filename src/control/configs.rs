@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Changing settings of topics and brokers.
+//! Changing settings of topics, brokers and groups.
 //!
 //! Owns: [`alter`], [`new_overrides`]. Invariants: Kafka's rules and error codes
 //! (`IncrementalAlterConfigs`, KIP-339): the changes of one resource are made together or not at
 //! all; the result of a change passes every check of the settings, not just the changed ones.
-//! Runs on: the control shard. Bounded by: `CONFIG_VALUE_BYTES_MAX`, `METADATA_BATCH_BYTES_MAX`.
+//! Runs on: the control shard. Bounded by: `CONFIG_VALUE_BYTES_MAX`, `GROUP_CONFIGS_MAX`,
+//! `METADATA_BATCH_BYTES_MAX`.
 
 use std::collections::BTreeMap;
 
@@ -17,13 +18,16 @@ use super::topic_name;
 use super::topics::refusal;
 use crate::config::broker;
 use crate::config::definition::ConfigError;
+use crate::config::groups::GroupSettings;
 use crate::config::layers::{BrokerLayers, Settings};
-use crate::config::topic;
-use crate::limits::CONFIG_VALUE_BYTES_MAX;
+use crate::config::{single_group, topic};
+use crate::limits::{CONFIG_VALUE_BYTES_MAX, GROUP_CONFIGS_MAX, GROUP_ID_BYTES_MAX};
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::BrokerId;
 use crate::model::image::TopicImage;
-use crate::wire::schema::record::{BrokerConfigRecord, MetadataRecord, TopicConfigRecord};
+use crate::wire::schema::record::{
+    BrokerConfigRecord, GroupConfigRecord, MetadataRecord, TopicConfigRecord,
+};
 
 type Outcome<T> = Result<T, Refusal>;
 
@@ -107,6 +111,7 @@ fn one(
             None => return Err(no_topic(name)),
         },
         ConfigResource::Broker(id) => broker_records(state, *id, change)?,
+        ConfigResource::Group(name) => group_records(state, name, change)?,
     };
     if validate_only {
         return Ok(());
@@ -193,6 +198,40 @@ fn broker_records(
             name,
             value,
         })
+    };
+    Ok(differences(before, &after)
+        .into_iter()
+        .map(record)
+        .collect())
+}
+
+fn group_records(
+    state: &MetadataState,
+    group: &ByteString,
+    change: &ConfigResourceChange,
+) -> Outcome<Vec<MetadataRecord>> {
+    if group.is_empty() || group.len() > GROUP_ID_BYTES_MAX {
+        let message = format!(
+            "The name of a group has 1 to {GROUP_ID_BYTES_MAX} bytes; there are no settings of \
+             all groups, but for those of the brokers."
+        );
+        return Err(refusal(ErrorCode::InvalidRequest, message));
+    }
+    let configs = &state.image().group_configs;
+    let nothing = Settings::new();
+    let before = configs.get(group).unwrap_or(&nothing);
+    for (name, _, _) in &change.changes {
+        single_group::check_name(name).map_err(invalid)?;
+    }
+    let after = changed(before, change, |_| false, |_| None)?;
+    single_group::validate(&GroupSettings::of(state.file()), &after).map_err(invalid)?;
+    if before.is_empty() && !after.is_empty() && configs.len() >= GROUP_CONFIGS_MAX {
+        let message = format!("{GROUP_CONFIGS_MAX} groups have settings of their own already.");
+        return Err(refusal(ErrorCode::PolicyViolation, message));
+    }
+    let record = |(name, value)| {
+        let group = group.clone();
+        MetadataRecord::GroupConfigRecord(GroupConfigRecord { group, name, value })
     };
     Ok(differences(before, &after)
         .into_iter()

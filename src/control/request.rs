@@ -123,6 +123,8 @@ pub enum ConfigResource {
     Topic(ByteString),
     /// A broker, or all brokers.
     Broker(Option<BrokerId>),
+    /// A group, whether there is one of this name or not.
+    Group(ByteString),
 }
 
 /// How one setting changes (the numbers of IncrementalAlterConfigs).

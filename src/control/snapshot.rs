@@ -19,9 +19,9 @@ use crate::model::ids::{BrokerId, LeaderEpoch, Offset};
 use crate::model::image::{BrokerImage, TopicImage};
 use crate::wire::record::{BatchBuilder, BatchRules, Compression, split_batches, validate_batch};
 use crate::wire::schema::record::{
-    BrokerConfigRecord, ClusterRecord, MetadataRecord, PartitionRecord, ProducerIdsRecord,
-    RegisterBrokerRecord, SnapshotFooterRecord, SnapshotHeaderRecord, TopicConfigRecord,
-    TopicRecord,
+    BrokerConfigRecord, ClusterRecord, GroupConfigRecord, MetadataRecord, PartitionRecord,
+    ProducerIdsRecord, RegisterBrokerRecord, SnapshotFooterRecord, SnapshotHeaderRecord,
+    TopicConfigRecord, TopicRecord,
 };
 
 const ENDING: &str = ".checkpoint";
@@ -167,6 +167,15 @@ fn each_record(state: &MetadataState, mut each: impl FnMut(MetadataRecord)) {
     }
     for topic in image.topics.values() {
         topic_records(topic, &mut each);
+    }
+    for (group, settings) in &*image.group_configs {
+        for (name, value) in settings {
+            each(MetadataRecord::GroupConfigRecord(GroupConfigRecord {
+                group: group.clone(),
+                name: name.clone(),
+                value: Some(value.clone()),
+            }));
+        }
     }
     quotas::each_record(&image.quotas, each);
 }

@@ -26,8 +26,9 @@ use crate::model::image::{BrokerImage, MetadataImage, PartitionImage, TopicImage
 use crate::model::topic_config::TopicConfig;
 use crate::wire::schema::error::SchemaError;
 use crate::wire::schema::record::{
-    BrokerConfigRecord, ClientQuotaRecord, ClusterRecord, MetadataRecord, PartitionChangeRecord,
-    PartitionRecord, ProducerIdsRecord, RegisterBrokerRecord, TopicConfigRecord, TopicRecord,
+    BrokerConfigRecord, ClientQuotaRecord, ClusterRecord, GroupConfigRecord, MetadataRecord,
+    PartitionChangeRecord, PartitionRecord, ProducerIdsRecord, RegisterBrokerRecord,
+    TopicConfigRecord, TopicRecord,
 };
 
 /// The metadata as of one position in the metadata log.
@@ -203,6 +204,7 @@ impl MetadataState {
             MetadataRecord::BrokerConfigRecord(record) => self.broker_config(record),
             MetadataRecord::ProducerIdsRecord(record) => self.producer_ids(record),
             MetadataRecord::ClientQuotaRecord(record) => self.client_quota(record),
+            MetadataRecord::GroupConfigRecord(record) => self.group_config(record),
             MetadataRecord::SnapshotHeaderRecord(_) | MetadataRecord::SnapshotFooterRecord(_) => {
                 return Err(ReplayFault::OutOfPlace);
             }
@@ -349,6 +351,15 @@ impl MetadataState {
     fn client_quota(&mut self, record: &ClientQuotaRecord) {
         let quotas = Arc::make_mut(&mut self.change().quotas);
         quotas::replay(quotas, record);
+    }
+
+    fn group_config(&mut self, record: &GroupConfigRecord) {
+        let configs = Arc::make_mut(&mut self.change().group_configs);
+        let settings = configs.entry(record.group.clone()).or_default();
+        set(settings, &record.name, record.value.as_ref());
+        if settings.is_empty() {
+            configs.remove(&record.group);
+        }
     }
 
     fn producer_ids(&mut self, record: &ProducerIdsRecord) {

@@ -242,11 +242,11 @@ impl Group {
     /// Answers the join and the sync of a member with a code.
     pub(super) fn end_waits(&mut self, id: &ByteString, code: ErrorCode, turn: &mut Turn<'_>) {
         if let Some(caller) = self.take_joining(id) {
-            turn.refuse_join(caller, id.clone(), code);
+            turn.refuse_join(turn.end_wait(caller), id.clone(), code);
         }
         let member = self.members.get_mut(id);
         if let Some(caller) = member.and_then(|member| member.syncing.take()) {
-            turn.refuse_sync(caller, code);
+            turn.refuse_sync(turn.end_wait(caller), code);
         }
     }
 
@@ -260,6 +260,7 @@ impl Group {
     /// Lets the join of a member wait. One that waits already was given up by its client.
     pub(super) fn set_joining(&mut self, id: &ByteString, caller: Caller, turn: &mut Turn<'_>) {
         if let Some(before) = self.take_joining(id) {
+            let before = turn.end_wait(before);
             turn.refuse_join(before, id.clone(), ErrorCode::RebalanceInProgress);
         }
         if let Some(member) = self.members.get_mut(id) {

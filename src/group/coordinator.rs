@@ -16,6 +16,7 @@ use bytestring::ByteString;
 use super::alarm::{Alarm, AlarmOwner, AlarmQueue};
 use super::classic::Group;
 use super::commit::told;
+use super::describe::GroupCounts;
 use super::join::Join;
 use super::load::Loading;
 use super::member::own;
@@ -89,6 +90,13 @@ impl Coordinator {
     #[must_use]
     pub fn group_count(&self) -> usize {
         self.groups.len()
+    }
+
+    /// Counts its groups and their members.
+    pub fn count(&self, counts: &mut GroupCounts) {
+        for group in self.groups.values() {
+            group.count(counts);
+        }
     }
 
     /// True if nothing is under way to the log.

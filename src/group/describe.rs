@@ -5,6 +5,8 @@
 //! their names, members in the order of their ids. Runs on: the shard that coordinates.
 //! Bounded by: `GROUP_MEMBERS_MAX`.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use bytestring::ByteString;
 
@@ -47,6 +49,17 @@ impl Group {
         }
     }
 
+    /// Counts itself and its members.
+    pub(super) fn count(&self, counts: &mut GroupCounts) {
+        let consumer = self.consumer.as_ref().filter(|_| self.state != State::Dead);
+        let (kind, state, members) = match consumer {
+            Some(group) => ("consumer", group.state_name(), group.members.len()),
+            None => ("classic", self.state.name(), self.members.len()),
+        };
+        *counts.groups.entry((kind, state)).or_default() += 1;
+        *counts.members.entry(kind).or_default() += members;
+    }
+
     /// One line of a list.
     pub(super) fn listed(&self) -> ListedGroup {
         let consumer = self.consumer.as_ref().filter(|_| self.state != State::Dead);
@@ -59,6 +72,27 @@ impl Group {
             group_state: ByteString::from_static(self.state.name()),
             group_type: ByteString::from_static("classic"),
         }
+    }
+}
+
+/// How many groups there are, by kind and state, and their members.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GroupCounts {
+    groups: BTreeMap<(&'static str, &'static str), usize>,
+    members: BTreeMap<&'static str, usize>,
+}
+
+impl GroupCounts {
+    /// Groups of a kind in a state, as they are listed.
+    #[must_use]
+    pub fn groups(&self, kind: &'static str, state: &'static str) -> usize {
+        self.groups.get(&(kind, state)).copied().unwrap_or(0)
+    }
+
+    /// Members of all groups of a kind.
+    #[must_use]
+    pub fn members(&self, kind: &'static str) -> usize {
+        self.members.get(kind).copied().unwrap_or(0)
     }
 }
 

@@ -34,6 +34,7 @@ mod tests;
 
 pub use crate::model::coordinator::partition_of;
 pub use coordinator::Coordinator;
+pub use describe::GroupCounts;
 pub use request::{
     Caller, GroupAnswer, GroupCall, GroupEffects, Origin, TransactionalCommit, TxnProducer,
 };

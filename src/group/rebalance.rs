@@ -145,7 +145,7 @@ impl Group {
         for id in ids {
             if let Some(caller) = self.take_joining(&id) {
                 let answer = self.joined(&id, self.is_leader(&id));
-                turn.answer(caller, GroupAnswer::Joined(answer));
+                turn.answer(turn.end_wait(caller), GroupAnswer::Joined(answer));
             }
             if let Some(member) = self.members.get_mut(&id) {
                 member.is_new = false;
@@ -229,7 +229,7 @@ impl Group {
             };
             member.assignment = bytes::Bytes::new();
             if let Some(caller) = member.syncing.take() {
-                turn.refuse_sync(caller, code);
+                turn.refuse_sync(turn.end_wait(caller), code);
                 self.renew_session(&id, turn);
             }
         }

@@ -68,8 +68,12 @@ impl Group {
                 self.set_syncing(id, caller, turn);
                 // The one that is under way may come to be, and be told; a second one in the log
                 // behind it would be told to others after a restart.
-                if self.is_leader(id) && !turn.writes.assigns(&self.id, self.generation) {
+                let is_assigned = turn.writes.assigns(&self.id, self.generation);
+                if self.is_leader(id) && !is_assigned {
                     self.store_assignment(&request.assignments, turn);
+                }
+                if self.is_leader(id) || is_assigned {
+                    self.end_sync_waits(turn);
                 }
             }
             State::Stable => {
@@ -95,7 +99,14 @@ impl Group {
         let member = self.members.get_mut(id);
         let before = member.and_then(|member| member.syncing.replace(caller));
         if let Some(before) = before {
-            turn.refuse_sync(before, ErrorCode::RebalanceInProgress);
+            turn.refuse_sync(turn.end_wait(before), ErrorCode::RebalanceInProgress);
+        }
+    }
+
+    /// The leader's assignment is there: from now on those who asked for it wait for the log.
+    fn end_sync_waits(&mut self, turn: &Turn<'_>) {
+        for member in self.members.values_mut() {
+            member.syncing = member.syncing.map(|caller| turn.end_wait(caller));
         }
     }
 

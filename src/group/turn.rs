@@ -11,6 +11,7 @@ use super::alarm::AlarmQueue;
 use super::request::{Caller, GroupAnswer, GroupEffects};
 use super::write::{Record, TooLarge, Write, Writes};
 use crate::config::groups::GroupSettings;
+use crate::config::single_group::{self, GroupPace};
 use crate::model::error_code::ErrorCode;
 use crate::model::id_source::IdSource;
 use crate::model::image::MetadataImage;
@@ -26,11 +27,21 @@ pub(super) struct Turn<'a> {
     pub(super) writes: &'a mut Writes,
     pub(super) ids: &'a mut IdSource,
     pub(super) effects: &'a mut GroupEffects,
-    /// The topics that there are.
+    /// The topics that there are, and the settings of single groups.
     pub(super) image: &'a MetadataImage,
 }
 
 impl Turn<'_> {
+    /// What the members of a group of the new protocol are held to.
+    pub(super) fn pace(&self, group: &ByteString) -> GroupPace {
+        single_group::pace(self.settings, self.image.group_configs.get(group))
+    }
+
+    /// The caller waits for other members no longer.
+    pub(super) fn end_wait(&self, caller: Caller) -> Caller {
+        caller.waited_until(self.now.monotonic_us)
+    }
+
     /// Answers a caller.
     pub(super) fn answer(&mut self, caller: Caller, answer: GroupAnswer) {
         self.effects.answers.push((caller, answer));

@@ -47,6 +47,12 @@ impl PartitionLog {
         self.aborted.within(offset, end)
     }
 
+    /// How many producers it knows.
+    #[must_use]
+    pub fn producer_count(&self) -> usize {
+        self.producers.len()
+    }
+
     /// What it knows of each producer, by rising id.
     pub fn producers(&self) -> impl Iterator<Item = ProducerSummary> {
         self.producers.summaries()

@@ -7,6 +7,7 @@
 //! Bounded by: nothing to bound.
 
 use super::ids::ShardId;
+use super::time::MonotonicUs;
 
 /// Who waits for an answer; opaque to a coordinator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,6 +18,21 @@ pub struct Caller {
     pub request: u64,
     /// Which of the calls of that request it is.
     pub place: usize,
+    /// When its call came to the coordinator.
+    pub came_us: MonotonicUs,
+    /// For how long it waited for others because that is what it asked for, in microseconds;
+    /// nothing while it does, and for a call that never does.
+    pub waited_us: Option<u64>,
+}
+
+impl Caller {
+    /// It waits for others no longer; what follows is the coordinator's own time.
+    #[must_use]
+    pub fn waited_until(mut self, now_us: MonotonicUs) -> Caller {
+        let waited_us = now_us.saturating_sub(self.came_us);
+        self.waited_us.get_or_insert(waited_us);
+        self
+    }
 }
 
 /// Why records did not get into the log.
@@ -47,6 +63,22 @@ pub fn partition_of(name: &str, partitions: i32) -> i32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_first_end_of_a_wait_counts() {
+        let caller = Caller {
+            shard: ShardId(1),
+            request: 2,
+            place: 3,
+            came_us: 1_000,
+            waited_us: None,
+        };
+        let waited = caller.waited_until(1_250);
+        assert_eq!(waited.waited_us, Some(250));
+        assert_eq!(waited.waited_until(9_000), waited);
+        // A clock of another core may be a little behind.
+        assert_eq!(caller.waited_until(900).waited_us, Some(0));
+    }
 
     #[test]
     fn names_are_kept_where_kafka_keeps_them() {

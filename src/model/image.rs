@@ -4,7 +4,7 @@
 //! Owns: [`MetadataImage`], immutable once published. Invariants: made only by replaying committed
 //! metadata records; `version` rises with each publication; every iteration order is a key order.
 //! Runs on: made on the control shard, read on every core through an `Arc`. Bounded by:
-//! `TOPICS_MAX`, `PARTITIONS_MAX`.
+//! `TOPICS_MAX`, `PARTITIONS_MAX`, `GROUP_CONFIGS_MAX`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +14,9 @@ use bytestring::ByteString;
 use super::ids::{BrokerId, LeaderEpoch, ShardId, TopicId, TopicPartition, Uuid};
 use super::quota::ClientQuotas;
 use super::topic_config::TopicConfig;
+
+/// Settings of single groups, in text form, by the group's name.
+pub type GroupConfigs = BTreeMap<ByteString, BTreeMap<ByteString, ByteString>>;
 
 /// All metadata as of one position in the metadata log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +35,8 @@ pub struct MetadataImage {
     pub topic_names: BTreeMap<TopicId, ByteString>,
     /// Dynamic broker settings: the outer key is the broker, `None` the cluster-wide default.
     pub broker_configs: BTreeMap<Option<BrokerId>, BTreeMap<ByteString, ByteString>>,
+    /// Settings of single groups, by the group's name; the same ones as long as none changes.
+    pub group_configs: Arc<GroupConfigs>,
     /// Quotas of clients; the same one as long as none changes.
     pub quotas: Arc<ClientQuotas>,
 }
@@ -102,6 +107,7 @@ impl MetadataImage {
             topics: BTreeMap::new(),
             topic_names: BTreeMap::new(),
             broker_configs: BTreeMap::new(),
+            group_configs: Arc::default(),
             quotas: Arc::default(),
         }
     }

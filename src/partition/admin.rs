@@ -65,6 +65,12 @@ impl Partition {
         Ok(facts.collect())
     }
 
+    /// How many producers it remembers.
+    #[must_use]
+    pub fn producer_count(&self) -> usize {
+        self.log.producer_count()
+    }
+
     /// Bytes of its segments.
     #[must_use]
     pub fn size_bytes(&self) -> u64 {

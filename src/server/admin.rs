@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::collector::{Collector, Figures};
 use super::exposition::{Exposition, Kind};
-use super::{shard_admin, topic_figures};
+use super::{coordinator_figures, shard_admin, topic_figures};
 use crate::io::http::{Answer, HttpListener, Question};
 use crate::model::error_code::ErrorCode;
 use crate::model::ids::ShardId;
@@ -137,6 +137,7 @@ fn metrics(figures: &[Figures], executors: usize, is_ready: bool) -> String {
     }
     of_compactions(&mut out, &shards);
     of_requests(&mut out, &shards);
+    coordinator_figures::add(&mut out, &shards);
     topic_figures::add(&mut out, &shards);
     of_stages(&mut out, figures);
     out.finish()

@@ -8,6 +8,7 @@ pub mod admin;
 pub mod boot;
 pub mod check;
 pub mod collector;
+mod coordinator_figures;
 pub mod disk_ahead;
 pub mod executors;
 pub mod exposition;

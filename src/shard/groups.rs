@@ -108,8 +108,12 @@ impl Coordinates for Coordinator {
         Timer::Groups(partition)
     }
 
-    fn said(request: u64, answers: Vec<(usize, GroupAnswer)>) -> MeshMessage {
-        MeshMessage::GroupsSaid { request, answers }
+    fn said(request: u64, waited_us: u64, answers: Vec<(usize, GroupAnswer)>) -> MeshMessage {
+        MeshMessage::GroupsSaid {
+            request,
+            waited_us,
+            answers,
+        }
     }
 
     fn refusal(call: &GroupCall, code: ErrorCode) -> GroupAnswer {

@@ -179,6 +179,8 @@ pub enum MeshMessage {
     GroupsSaid {
         /// Of the request.
         request: u64,
+        /// For how long they waited for others, as they were asked to, in microseconds.
+        waited_us: u64,
         /// Places and answers.
         answers: Vec<(usize, GroupAnswer)>,
     },

@@ -11,6 +11,7 @@ pub mod connection;
 pub mod contract;
 mod control_calls;
 pub mod control_shard;
+pub mod coordinator_numbers;
 mod fetch_sessions;
 pub mod groups;
 mod handover;

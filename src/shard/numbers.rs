@@ -12,6 +12,7 @@ use bytestring::ByteString;
 use super::api::APIS;
 use super::closings::ClosedFor;
 pub use super::compactions::CompactionCounts;
+pub use super::coordinator_numbers::CoordinatorNumbers;
 use super::machine::Shard;
 use super::memory::MemoryUse;
 use super::quotas::ThrottleCount;
@@ -65,6 +66,8 @@ pub struct ShardNumbers {
     pub logs: Vec<LogNumbers>,
     /// What it has beside those.
     pub others: OtherLogs,
+    /// Its groups and transactions.
+    pub coordinators: CoordinatorNumbers,
 }
 
 /// What clients appended and read since the start of the process.
@@ -256,6 +259,7 @@ impl Shard {
             all_topics: self.counts.gone,
             logs: Vec::new(),
             others: OtherLogs::default(),
+            coordinators: self.coordinator_numbers(),
         };
         self.add_topics(&mut numbers);
         numbers

@@ -88,8 +88,9 @@ pub trait Coordinates: Sized {
     fn take_seat(shard: &Shard, seat: NewSeat) -> Self;
     /// Its timer.
     fn timer(partition: u32) -> Timer;
-    /// The message that brings answers to the shard that asked.
-    fn said(request: u64, answers: Vec<(usize, Self::Answer)>) -> MeshMessage;
+    /// The message that brings answers to the shard that asked, and for how long they waited for
+    /// others.
+    fn said(request: u64, waited_us: u64, answers: Vec<(usize, Self::Answer)>) -> MeshMessage;
     /// The answer that only says what is wrong.
     fn refusal(call: &Self::Call, code: ErrorCode) -> Self::Answer;
     /// What is said while it has not read its log.
@@ -324,15 +325,11 @@ impl Shard {
     pub(super) fn take_seat_ask<K: Coordinates>(
         &mut self,
         now: Now,
-        (shard, request): (ShardId, u64),
+        asker: (ShardId, u64),
         ask: SeatAsk<K::Call>,
         effects: &mut Effects,
     ) {
-        let caller = Caller {
-            shard,
-            request,
-            place: ask.place,
-        };
+        let caller = caller_of(self.now_us, asker, ask.place);
         if let Some(answer) = K::answer_for_all(self, now, &ask.call) {
             return K::seats_mut(self).answer(caller, answer);
         }
@@ -353,16 +350,12 @@ impl Shard {
     /// Answers a call with a code.
     pub(super) fn refuse_seat_ask<K: Coordinates>(
         &mut self,
-        (shard, request): (ShardId, u64),
+        asker: (ShardId, u64),
         ask: &SeatAsk<K::Call>,
         code: ErrorCode,
         effects: &mut Effects,
     ) {
-        let caller = Caller {
-            shard,
-            request,
-            place: ask.place,
-        };
+        let caller = caller_of(self.now_us, asker, ask.place);
         let answer = K::refusal(&ask.call, code);
         K::seats_mut(self).answer(caller, answer);
         self.send_seat_answers::<K>(effects);
@@ -497,17 +490,20 @@ impl Shard {
     pub(super) fn send_seat_answers<K: Coordinates>(&mut self, effects: &mut Effects) {
         let mut together: Vec<(usize, K::Answer)> = Vec::new();
         let mut last: Option<(ShardId, u64)> = None;
+        let mut waited_us = 0;
         for (caller, answer) in K::seats_mut(self).take_answers() {
             let to = (caller.shard, caller.request);
             if let Some((shard, request)) = last.filter(|before| *before != to) {
-                let message = K::said(request, std::mem::take(&mut together));
+                let message = K::said(request, waited_us, std::mem::take(&mut together));
                 self.send(shard, message, effects);
+                waited_us = 0;
             }
             last = Some(to);
+            waited_us = waited_us.max(caller.waited_us.unwrap_or(0));
             together.push((caller.place, answer));
         }
         if let Some((shard, request)) = last {
-            self.send(shard, K::said(request, together), effects);
+            self.send(shard, K::said(request, waited_us, together), effects);
         }
     }
 
@@ -548,6 +544,16 @@ impl Shard {
             seat.coordinator.handle_timeout(now, out);
             self.settle_seat::<K>(now, partition, effects);
         }
+    }
+}
+
+fn caller_of(came_us: MonotonicUs, (shard, request): (ShardId, u64), place: usize) -> Caller {
+    Caller {
+        shard,
+        request,
+        place,
+        came_us,
+        waited_us: None,
     }
 }
 

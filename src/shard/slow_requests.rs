@@ -3,7 +3,8 @@
 //! told to a person.
 //!
 //! Owns: [`SlowRequest`], `SlowRequests`. Invariants: the time for which a fetch waited for
-//! records does not count; what is not told is counted, and that is told.
+//! records, or a member of a group for other members, does not count; what is not told is counted,
+//! and that is told.
 //! Runs on: the shard that accepted the connection. Bounded by: `SLOW_REQUESTS_TOLD_MAX` in each
 //! `SLOW_REQUESTS_WINDOW_MS`.
 
@@ -37,7 +38,7 @@ pub struct SlowRequest {
     pub partition: Option<Box<str>>,
     /// How many partitions more.
     pub more_partitions: usize,
-    /// From the arrival of its frame to its answer, without waiting for records.
+    /// From the arrival of its frame to its answer, without waiting for records or for members.
     pub total_us: u64,
     /// Its stages, in the order in which a request goes through them.
     pub stages: Vec<(Stage, u64)>,
@@ -148,7 +149,7 @@ impl Shard {
 }
 
 /// The stages of one request, in order: those that every request of its kind goes through, and of
-/// the others those that it was in. That in which a fetch waited for records is none of them.
+/// the others those that it was in. That in which it waited as it was asked to is none of them.
 fn stages_of(now_us: MonotonicUs, times: &RequestTimes) -> Vec<(Stage, u64)> {
     let way = &times.way;
     let key = APIS[times.api].key;

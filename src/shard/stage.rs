@@ -117,7 +117,7 @@ pub struct Way {
     pub read_us: u64,
     /// See [`Stage::Room`].
     pub room_us: u64,
-    /// See [`Stage::Wait`].
+    /// See [`Stage::Wait`]; of a member that joins or syncs, its wait for the other members.
     pub wait_us: u64,
 }
 

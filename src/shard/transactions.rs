@@ -104,7 +104,8 @@ impl Coordinates for Coordinator {
         Timer::Transactions(partition)
     }
 
-    fn said(request: u64, answers: Vec<(usize, TxnAnswer)>) -> MeshMessage {
+    /// Nobody waits for others here: a transaction ends as fast as its log and its markers.
+    fn said(request: u64, _: u64, answers: Vec<(usize, TxnAnswer)>) -> MeshMessage {
         MeshMessage::TxnsSaid { request, answers }
     }
 
@@ -193,7 +194,7 @@ impl Shard {
         effects: &mut Effects,
     ) {
         if let Some(answers) = self.take_verified(now, request, answers, effects) {
-            self.take_call_answers::<Coordinator>(now, request, answers, effects);
+            self.take_call_answers::<Coordinator>(now, (request, 0), answers, effects);
         }
     }
 

@@ -92,6 +92,14 @@ impl Coordinator {
         self.transactions.len()
     }
 
+    /// How many transactional ids are in this state, as far as it is committed.
+    #[must_use]
+    pub fn count_in(&self, state: State) -> usize {
+        let all = self.transactions.values();
+        all.filter(|one| !one.is_blank() && one.facts.state == state)
+            .count()
+    }
+
     /// True if nothing is under way, to the log or to partitions.
     #[must_use]
     pub fn is_idle(&self) -> bool {

@@ -26,8 +26,8 @@ pub use coordinator::Coordinator;
 pub use facts::EPOCH_PER_TRANSACTION;
 pub use list::{IdPattern, unknown_states};
 pub use request::{
-    AddPartitions, Caller, EndTransaction, InitProducer, ListFilter, MarkerOutcome, MarkerRequest,
-    Producer, TxnAnswer, TxnCall, TxnEffects, TxnPartition,
+    AddPartitions, Caller, EndCounts, EndTransaction, InitProducer, ListFilter, MarkerOutcome,
+    MarkerRequest, Producer, TxnAnswer, TxnCall, TxnEffects, TxnPartition,
 };
 pub use state::State;
 

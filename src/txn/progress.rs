@@ -70,7 +70,12 @@ impl Coordinator {
                 let answer = TxnAnswer::Init(Err(ErrorCode::ConcurrentTransactions));
                 effects.answers.push((caller, answer));
             }
-            Then::Abort(None) | Then::Complete | Then::Remove => {}
+            Then::Abort(None) => effects.ended.timed_out += 1,
+            Then::Complete => match transaction.facts.state {
+                State::CompleteCommit => effects.ended.committed += 1,
+                _ => effects.ended.aborted += 1,
+            },
+            Then::Remove => {}
         }
         if transaction.facts.state.is_ending() {
             transaction.overdue_us = None;

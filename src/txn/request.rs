@@ -176,4 +176,17 @@ pub struct TxnEffects {
     pub markers: Vec<MarkerRequest>,
     /// Producer ids that are wanted; each comes back with `handle_producer_id`.
     pub ids_wanted: usize,
+    /// Transactions that have ended, since these effects were made: nobody takes that away.
+    pub ended: EndCounts,
+}
+
+/// How transactions have ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EndCounts {
+    /// Committed, and every partition knows it.
+    pub committed: u64,
+    /// Aborted, for whatever reason, and every partition knows it.
+    pub aborted: u64,
+    /// Decided to be aborted because they had lasted too long.
+    pub timed_out: u64,
 }

@@ -101,6 +101,11 @@ fn figures_follow_what_happens() {
     assert_eq!(value(&text, "kafka_server_replicamanager_leadercount"), 2.0);
     let produced = "kafka_network_requestmetrics_requests_total{request=\"Produce\"}";
     assert_eq!(value(&text, produced), 3.0);
+    let stable = "furlong_groups{type=\"classic\",state=\"Stable\"}";
+    assert_eq!(value(&text, stable), 0.0);
+    let ongoing = "furlong_transactional_ids{state=\"Ongoing\"}";
+    assert_eq!(value(&text, ongoing), 0.0);
+    assert_eq!(value(&text, "furlong_transactions_timed_out_total"), 0.0);
     broker.assert_alive();
     assert_eq!(broker.stop().code(), Some(0));
 }

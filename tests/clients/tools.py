@@ -99,6 +99,20 @@ def configs(kit):
     need("86400001" not in kit.run("ConfigCommand", "--describe", *broker), "the setting is still there")
 
 
+def group_configs(kit):
+    group = ["--entity-type", "groups", "--entity-name", "tool-group-configs"]
+    said = kit.run("ConfigCommand", "--alter", *group, "--add-config", "consumer.session.timeout.ms=50000")
+    has(said, r"^Completed updating config for group tool-group-configs\.")
+    said = kit.run("ConfigCommand", "--describe", *group)
+    has(said, r"consumer\.session\.timeout\.ms=50000 .*DYNAMIC_GROUP_CONFIG:consumer\.session\.timeout\.ms=50000")
+    has(kit.run("ConfigCommand", "--describe", *group, "--all"), r"consumer\.heartbeat\.interval\.ms=5000 ")
+    # All groups that have settings.
+    has(kit.run("ConfigCommand", "--describe", "--entity-type", "groups"), r"tool-group-configs")
+    kit.run("ConfigCommand", "--alter", *group, "--add-config", "consumer.session.timeout.ms=1", code=1)
+    kit.run("ConfigCommand", "--alter", *group, "--delete-config", "consumer.session.timeout.ms")
+    need("50000" not in kit.run("ConfigCommand", "--describe", *group), "the setting is still there")
+
+
 def console_producer(kit):
     kit.create("tool-producer", 1)
     given = "one:1\ntwo:2\nthree:a:b\n"
@@ -213,6 +227,7 @@ def leader_election(kit):
 TOOLS = {
     "kafka-topics": ("create, list, alter, describe, delete, a refusal", topics),
     "kafka-configs": ("topics and brokers: set, describe with synonyms, remove", configs),
+    "kafka-configs of groups": ("set, describe (all, by name), a refusal, remove", group_configs),
     "kafka-console-producer": ("keys, zstd, idempotent", console_producer),
     "kafka-console-consumer": ("a partition from an offset: times, headers, keys", console_consumer),
     "kafka-get-offsets": ("latest, earliest, by largest time, by time", get_offsets),

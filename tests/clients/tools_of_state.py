@@ -192,13 +192,24 @@ def quotas(kit):
 
 
 def quotas_of_users(kit):
-    default = ["--entity-type", "users", "--entity-default"]
+    users = ["--entity-type", "users"]
+    default, named = [*users, "--entity-default"], [*users, "--entity-name", "tool-gardener"]
     kit.run("ConfigCommand", "--alter", *default, "--add-config", "consumer_byte_rate=2097152")
+    kit.run("ConfigCommand", "--alter", *named, "--add-config", "producer_byte_rate=1048576")
+    rate = r"user-principal 'tool-gardener' are producer_byte_rate=1048576"
     try:
         # It asks for their passwords, too.
-        has(kit.run("ConfigCommand", "--describe", "--entity-type", "users"), r"default user.* are consumer_byte_rate=2097152")
+        has(kit.run("ConfigCommand", "--describe", *users), r"default user.* are consumer_byte_rate=2097152", rate)
+        has(kit.run("ConfigCommand", "--describe", *users, "--all"), rate)
+        said = kit.run("ConfigCommand", "--describe", *named)
+        has(said, rate)
+        need("SCRAM" not in said, f"a user has a password: {said}")
+        said = kit.run("ConfigCommand", "--describe", *users, "--entity-name", "tool-nobody")
+        need("are" not in said, f"a user that nobody named has {said}")
     finally:
         kit.run("ConfigCommand", "--alter", *default, "--delete-config", "consumer_byte_rate")
+        kit.run("ConfigCommand", "--alter", *named, "--delete-config", "producer_byte_rate")
+    need("byte_rate" not in kit.run("ConfigCommand", "--describe", *users), "a quota is still there")
 
 
 # By the name of its script, or of what it does where a tool does several things.
@@ -212,5 +223,5 @@ TOOLS = {
     "kafka-transactions forceTerminateTransaction": ("of a producer that is there", force_terminate),
     "kafka-producer-perf-test --transactional-id": ("3000 records in transactions, all committed", perf_transactions),
     "kafka-configs of quotas": ("clients, users with clients, addresses: set, describe, remove", quotas),
-    "kafka-configs of users": ("set, describe, remove", quotas_of_users),
+    "kafka-configs of users": ("set, describe (all, by name, default), remove", quotas_of_users),
 }

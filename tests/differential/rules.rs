@@ -87,6 +87,7 @@ pub const RULES: &[Rule] = &[
     Rule("DescribeProducersResponse", "topics", KeyedBy("name")),
     Rule("ProduceResponse", "responses", KeyedBy("name")),
     Rule("TopicProduceResponse", "partition_responses", KeyedBy("index")),
+    Rule("DescribeUserScramCredentialsResponse", "results", KeyedBy("user")),
     Rule("DescribeClientQuotasResponse", "entries", KeyedBy("entity")),
     Rule("EntryData", "entity", KeyedBy("entity_type")),
     Rule("EntryData", "values", KeyedBy("key")),

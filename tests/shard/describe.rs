@@ -12,6 +12,7 @@ use furlong::wire::protocol::alter_configs::{
 };
 use furlong::wire::protocol::api_versions::ApiVersionsRequest;
 use furlong::wire::protocol::create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic};
+use furlong::wire::protocol::describe_configs::{DescribeConfigsRequest, DescribeConfigsResource};
 use furlong::wire::protocol::describe_producers::{
     DescribeProducersRequest, TopicRequest as ProducersTopic,
 };
@@ -20,6 +21,9 @@ use furlong::wire::protocol::describe_quorum::request::{
 };
 use furlong::wire::protocol::describe_topic_partitions::{
     Cursor, DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse, TopicRequest,
+};
+use furlong::wire::protocol::describe_user_scram_credentials::{
+    DescribeUserScramCredentialsRequest, UserName,
 };
 use furlong::wire::protocol::list_config_resources::ListConfigResourcesRequest;
 use furlong::wire::protocol::offset_for_leader_epoch::{
@@ -311,6 +315,87 @@ fn resources_are_listed_by_type_and_an_unknown_type_is_35() {
     assert_eq!(list(1, vec![2, 4, 2]), (0, vec![broker_7, topic]));
     assert_eq!(list(1, vec![16, 32]), (0, Vec::new()));
     assert_eq!(list(1, vec![2, 3]), (35, Vec::new()));
+}
+
+#[test]
+fn no_user_has_a_password_and_one_that_is_named_twice_is_refused() {
+    let mut broker = Broker::with_topic(1, "t", 1);
+    let client = broker.connect(0);
+    let mut ask = |users: Option<&[&str]>| {
+        let name = |name: &&str| UserName {
+            name: (*name).into(),
+        };
+        let request = DescribeUserScramCredentialsRequest {
+            users: users.map(|users| users.iter().map(name).collect()),
+        };
+        let response = call(&mut broker, client, 0, &request);
+        assert_eq!(response.error_code, 0);
+        let results = response.results.into_iter();
+        let results = results.map(|one| {
+            assert!(one.credential_infos.is_empty());
+            let sentence = one.error_message.unwrap_or_default();
+            assert!(sentence.contains(&*one.user), "{sentence}");
+            (one.user.to_string(), one.error_code)
+        });
+        results.collect::<Vec<_>>()
+    };
+    assert_eq!(ask(None), []);
+    assert_eq!(ask(Some(&[])), []);
+    assert_eq!(
+        ask(Some(&["b", "a", "b"])),
+        [("a".to_owned(), 91), ("b".to_owned(), 92)]
+    );
+}
+
+#[test]
+fn a_group_has_settings_of_its_own_whether_it_is_there_or_not() {
+    let mut broker = Broker::with_topic(2, "t", 1);
+    let client = broker.connect(1);
+    let describe = |broker: &mut Broker, group: &str| {
+        let request = DescribeConfigsRequest {
+            resources: vec![DescribeConfigsResource {
+                resource_type: 32,
+                resource_name: group.into(),
+                configuration_keys: None,
+            }],
+            include_synonyms: true,
+            ..DescribeConfigsRequest::default()
+        };
+        let result = call(broker, client, 4, &request).results.remove(0);
+        let configs = result.configs.into_iter();
+        let configs = configs.map(|one| {
+            let value = one.value.unwrap_or_default().to_string();
+            (one.name.to_string(), value, one.config_source)
+        });
+        (result.error_code, configs.collect::<Vec<_>>())
+    };
+    let session = "consumer.session.timeout.ms";
+    let expected = |value: &str, source| {
+        let heartbeat = "consumer.heartbeat.interval.ms".to_owned();
+        let session = (session.to_owned(), value.to_owned(), source);
+        (0, vec![(heartbeat, "5000".to_owned(), 5), session])
+    };
+    let list = ListConfigResourcesRequest {
+        resource_types: vec![32],
+    };
+    assert_eq!(describe(&mut broker, "g"), expected("45000", 5));
+    let listed = call(&mut broker, client, 1, &list).config_resources;
+    assert!(listed.is_empty());
+    broker.publish(|image| {
+        let own = [(session.into(), "50000".into())].into();
+        let configs = std::sync::Arc::make_mut(&mut image.group_configs);
+        configs.insert("g".into(), own);
+    });
+    broker.settle();
+    assert_eq!(describe(&mut broker, "g"), expected("50000", 8));
+    assert_eq!(describe(&mut broker, "other"), expected("45000", 5));
+    assert_eq!(describe(&mut broker, ""), (42, Vec::new()));
+    let listed = call(&mut broker, client, 1, &list).config_resources;
+    let listed: Vec<_> = listed
+        .iter()
+        .map(|one| (one.resource_type, &*one.resource_name))
+        .collect();
+    assert_eq!(listed, [(32, "g")]);
 }
 
 fn quorum_request(topic: &str, partitions: &[i32]) -> DescribeQuorumRequest {

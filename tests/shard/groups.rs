@@ -37,7 +37,13 @@ pub const SHARDS: u16 = 3;
 
 /// A broker with a topic of two partitions, and a client that has found its coordinator.
 pub fn ready() -> (Broker, ConnectionId) {
-    let mut broker = Broker::with_topic(SHARDS, "t", 2);
+    ready_with(&[])
+}
+
+/// Likewise, with these settings of the server.
+pub fn ready_with(settings: &[(&'static str, &'static str)]) -> (Broker, ConnectionId) {
+    let mut broker = Broker::with_settings(SHARDS, settings);
+    broker.add_topic("t", 2, &[]);
     let client = broker.connect(0);
     let found = find(&mut broker, client, 4, &["g"]);
     assert_eq!(found, [(0, 7, "localhost".to_owned(), 9092)]);

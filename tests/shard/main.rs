@@ -6,6 +6,7 @@ mod admin;
 mod api_versions;
 mod broker;
 mod client;
+mod compacted_offsets;
 mod connections;
 mod consumer_groups;
 mod controller;

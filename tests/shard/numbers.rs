@@ -131,3 +131,32 @@ fn error_codes_of_answers_are_counted_by_api() {
     assert_eq!(count(ApiKey::Fetch, ErrorCode::OffsetOutOfRange), 1);
     assert_eq!(count(ApiKey::Fetch, ErrorCode::UnknownTopicOrPartition), 1);
 }
+
+#[test]
+fn groups_are_counted_by_kind_and_state_with_their_members() {
+    let (mut broker, client) = crate::groups::ready();
+    let count = |broker: &Broker, state: &str| {
+        let shards = broker.shards.iter();
+        let shards = shards.map(|shard| shard.numbers().coordinators);
+        shards.fold((0, 0), |sum, one| {
+            let mut groups = one.groups.iter();
+            let found = groups.find(|(kind, name, _)| (*kind, *name) == ("classic", state));
+            let (_, _, groups) = found.expect("every state is told");
+            let mut members = one.members.iter();
+            let members = members.find(|(kind, _)| *kind == "classic");
+            let (_, members) = members.expect("every kind is told");
+            (sum.0 + groups, sum.1 + members)
+        })
+    };
+    assert_eq!(count(&broker, "Stable"), (0, 0));
+    for group in crate::groups::GROUPS {
+        crate::groups::stable(&mut broker, client, group);
+    }
+    assert_eq!(count(&broker, "Stable"), (3, 3));
+    assert_eq!(count(&broker, "Empty"), (0, 3));
+    crate::groups::commit(&mut broker, client, "offsets alone", ("t", 0), 5);
+    assert_eq!(count(&broker, "Empty"), (1, 3));
+    broker.advance_ms(60_000);
+    assert_eq!(count(&broker, "Stable"), (0, 0), "nobody was heard of");
+    assert_eq!(count(&broker, "Empty"), (4, 0));
+}

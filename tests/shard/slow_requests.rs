@@ -14,9 +14,12 @@ use furlong::wire::protocol::ApiKey;
 use furlong::wire::protocol::api_versions::ApiVersionsRequest;
 use furlong::wire::protocol::encode_request;
 use furlong::wire::protocol::fetch::FetchRequest;
+use furlong::wire::protocol::join_group::{JoinGroupRequest, JoinGroupResponse};
+use furlong::wire::protocol::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment};
 
 use crate::broker::{Broker, Hold};
-use crate::client::{batch, fetch_request, frame, produce_request};
+use crate::client::{batch, call, fetch_request, frame, next, produce_request};
+use crate::groups::join_request;
 
 /// A broker with a topic of as many partitions on as many shards.
 fn broker(shard_count: u16, slow_ms: &'static str) -> Broker {
@@ -107,6 +110,73 @@ fn what_is_quick_is_not_told_and_waiting_for_records_is_not_slow() {
     broker.release();
     let (slow, _) = told(&mut broker);
     assert_eq!((slow.len(), slow[0].total_us), (1, 100_000));
+}
+
+/// Asks for the assignment of a generation, as its leader with one for every member.
+fn sync_request(joined: &JoinGroupResponse, members: &[&str]) -> SyncGroupRequest {
+    let part = |id: &&str| SyncGroupRequestAssignment {
+        member_id: (*id).into(),
+        assignment: bytes::Bytes::from_static(b"all"),
+    };
+    SyncGroupRequest {
+        group_id: "g".into(),
+        generation_id: joined.generation_id,
+        member_id: joined.member_id.clone(),
+        protocol_type: Some("consumer".into()),
+        protocol_name: Some("range".into()),
+        assignments: members.iter().map(part).collect(),
+        ..SyncGroupRequest::default()
+    }
+}
+
+#[test]
+fn waiting_for_the_other_members_of_a_group_is_not_slow_and_waiting_for_the_log_is() {
+    let (mut broker, first) = crate::groups::ready_with(&[("slow.request.ms", "100")]);
+    let second = broker.connect(1);
+    let mut joined = Vec::new();
+    for client in [first, second] {
+        let id = call(&mut broker, client, 9, &join_request("g", "")).member_id;
+        broker.send(client, frame(1, 9, &join_request("g", &id)));
+    }
+    told(&mut broker);
+    // The delay of the first generation, and once more because somebody came meanwhile.
+    broker.advance_ms(3_000);
+    broker.advance_ms(3_000);
+    for client in [first, second] {
+        let answer = next::<JoinGroupRequest>(&mut broker, client, 9);
+        joined.push(answer.expect("a generation was formed").1);
+    }
+    assert_eq!(told(&mut broker), (vec![], 0));
+    let ids: Vec<&str> = joined.iter().map(|one| &*one.member_id).collect();
+    let leads = usize::from(joined[1].leader == joined[1].member_id);
+    let (leader, follower) = (&joined[leads], &joined[1 - leads]);
+    let clients = [first, second];
+    broker.send(
+        clients[1 - leads],
+        frame(1, 5, &sync_request(follower, &[])),
+    );
+    broker.advance_ms(2_000);
+    // The log takes long, too: that counts, for both of them.
+    broker.hold = Hold::Flushes;
+    broker.send(clients[leads], frame(1, 5, &sync_request(leader, &ids)));
+    broker.advance_ms(150);
+    broker.release();
+    for client in clients {
+        let (_, synced) = next::<SyncGroupRequest>(&mut broker, client, 5).expect("assigned");
+        assert_eq!(&synced.assignment[..], b"all");
+    }
+    let (slow, _) = told(&mut broker);
+    let slow: Vec<_> = slow.iter().map(|one| (one.api, one.total_us)).collect();
+    assert_eq!(slow, [(ApiKey::SyncGroup, 150_000); 2]);
+    // A second rebalance waits for those who have not joined again.
+    broker.send(first, frame(1, 9, &join_request("g", &joined[0].member_id)));
+    broker.advance_ms(1_000);
+    let again = join_request("g", &joined[1].member_id);
+    broker.send(second, frame(1, 9, &again));
+    for client in clients {
+        next::<JoinGroupRequest>(&mut broker, client, 9).expect("all have joined");
+    }
+    assert_eq!(told(&mut broker), (vec![], 0));
 }
 
 #[test]

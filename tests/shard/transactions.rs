@@ -6,7 +6,7 @@
 //! Bounded by: the test.
 
 use bytes::Bytes;
-use furlong::group::OFFSETS_TOPIC;
+use furlong::group::{OFFSETS_TOPIC, partition_of};
 use furlong::limits::DECOMPRESSED_BYTES_MAX;
 use furlong::model::ids::ConnectionId;
 use furlong::shard::contract::Event;
@@ -348,6 +348,52 @@ fn a_transaction_that_lasts_too_long_is_aborted() {
     assert_eq!(seen(&mut broker, client, 2), (2, Vec::new()));
     assert_eq!(end(&mut broker, client, 5, one, true), Err(48));
     assert_eq!(init(&mut broker, client, 900_001), Err(50));
+}
+
+/// Transactions that were committed, aborted, and timed out, and the ids that are in a state.
+fn figures(broker: &Broker, state: &str) -> (u64, u64, u64, usize) {
+    let shards = broker.shards.iter();
+    let shards = shards.map(|shard| shard.numbers().coordinators);
+    shards.fold((0, 0, 0, 0), |sum, one| {
+        let mut states = one.transactional_ids.iter();
+        let ids = states.find(|(name, _)| *name == state);
+        let (_, ids) = ids.expect("every state is told");
+        (
+            sum.0 + one.ended.committed,
+            sum.1 + one.ended.aborted,
+            sum.2 + one.ended.timed_out,
+            sum.3 + ids,
+        )
+    })
+}
+
+#[test]
+fn transactions_are_counted_by_state_and_by_how_they_ended() {
+    let (mut broker, client) = ready();
+    assert_eq!(figures(&broker, "Empty"), (0, 0, 0, 0));
+    let mut producer = init(&mut broker, client, 5_000).expect("the first");
+    assert_eq!(figures(&broker, "Empty"), (0, 0, 0, 1));
+    for committed in [true, false, true] {
+        let records = batch(producer, 0, "a value");
+        assert_eq!(write(&mut broker, client, NEW_FLOW, 2, records), 0);
+        assert_eq!(figures(&broker, "Ongoing").3, 1);
+        producer = end(&mut broker, client, 5, producer, committed).expect("it is open");
+    }
+    assert_eq!(figures(&broker, "CompleteCommit"), (2, 1, 0, 1));
+    let records = batch(producer, 0, "a value");
+    assert_eq!(write(&mut broker, client, NEW_FLOW, 0, records), 0);
+    broker.advance_ms(5_000);
+    assert_eq!(figures(&broker, "CompleteAbort"), (2, 2, 1, 1));
+    assert_eq!(figures(&broker, "Ongoing").3, 0);
+    // The coordinator moves; what was counted stays.
+    let partition = usize::try_from(partition_of("tx", 50)).expect("positive");
+    for to in 0..SHARDS {
+        broker.shift(TRANSACTIONS_TOPIC, partition, to);
+        assert_eq!(figures(&broker, "CompleteAbort"), (2, 2, 1, 1));
+    }
+    let partitions = broker.shards.iter();
+    let producers = partitions.map(|shard| shard.numbers().coordinators.producers);
+    assert_eq!(producers.sum::<usize>(), 2, "one on each of two partitions");
 }
 
 #[test]

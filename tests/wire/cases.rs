@@ -16,11 +16,11 @@ use furlong::wire::protocol::{
     consumer_group_describe, consumer_group_heartbeat, create_partitions, create_topics,
     delete_groups, delete_records, delete_topics, describe_client_quotas, describe_cluster,
     describe_configs, describe_groups, describe_log_dirs, describe_producers, describe_quorum,
-    describe_topic_partitions, describe_transactions, end_txn, fetch, find_coordinator, heartbeat,
-    incremental_alter_configs, init_producer_id, join_group, leave_group, list_config_resources,
-    list_groups, list_offsets, list_transactions, metadata, offset_commit, offset_delete,
-    offset_fetch, offset_for_leader_epoch, produce, sync_group, txn_offset_commit, update_features,
-    write_txn_markers,
+    describe_topic_partitions, describe_transactions, describe_user_scram_credentials, end_txn,
+    fetch, find_coordinator, heartbeat, incremental_alter_configs, init_producer_id, join_group,
+    leave_group, list_config_resources, list_groups, list_offsets, list_transactions, metadata,
+    offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch, produce, sync_group,
+    txn_offset_commit, update_features, write_txn_markers,
 };
 use kafka_protocol::messages as theirs;
 use kafka_protocol::protocol::{Decodable, Encodable, Message as TheirMessage};
@@ -204,6 +204,9 @@ cases! {
         DescribeClientQuotasRequest, DescribeClientQuotasResponse
     };
     AlterClientQuotas: alter_client_quotas::{AlterClientQuotasRequest, AlterClientQuotasResponse};
+    DescribeUserScramCredentials: describe_user_scram_credentials::{
+        DescribeUserScramCredentialsRequest, DescribeUserScramCredentialsResponse
+    };
     DescribeQuorum: describe_quorum::{DescribeQuorumRequest, DescribeQuorumResponse};
     UpdateFeatures: update_features::{UpdateFeaturesRequest, UpdateFeaturesResponse};
     DescribeProducers: describe_producers::{DescribeProducersRequest, DescribeProducersResponse};

@@ -4,11 +4,12 @@
 //! Owns: [`GROUP_SETTINGS`]. Invariants: sorted by name, as every part of the table.
 //! Runs on: any core (constants). Bounded by: the table.
 
-use super::{BrokerSetting, fixed, int, long};
+use super::{BrokerSetting, PARTITIONS, fixed, int, long};
 use crate::config::broker_table::Use::Engine;
 use crate::config::definition::Check;
 use crate::config::definition::ConfigType::{Int, List, Long, Short, String};
 use crate::config::groups::MigrationPolicy;
+use crate::limits::SEGMENT_BYTES_MIN;
 
 /// The settings of this part, sorted by name.
 pub(super) const GROUP_SETTINGS: &[BrokerSetting] = &[
@@ -29,6 +30,22 @@ pub(super) const GROUP_SETTINGS: &[BrokerSetting] = &[
         "How often members of the new group protocol are told to be heard of.",
     ),
     fixed(
+        "group.consumer.max.heartbeat.interval.ms",
+        Int,
+        Some("15000"),
+        int(1),
+        Engine,
+        "Largest consumer.heartbeat.interval.ms that a group may have of its own.",
+    ),
+    fixed(
+        "group.consumer.max.session.timeout.ms",
+        Int,
+        Some("60000"),
+        int(1),
+        Engine,
+        "Largest consumer.session.timeout.ms that a group may have of its own.",
+    ),
+    fixed(
         "group.consumer.max.size",
         Int,
         Some("2147483647"),
@@ -44,6 +61,22 @@ pub(super) const GROUP_SETTINGS: &[BrokerSetting] = &[
         Engine,
         "Whether a group goes over to the new protocol with its first member that speaks it, and \
          back with the last one.",
+    ),
+    fixed(
+        "group.consumer.min.heartbeat.interval.ms",
+        Int,
+        Some("5000"),
+        int(1),
+        Engine,
+        "Smallest consumer.heartbeat.interval.ms that a group may have of its own.",
+    ),
+    fixed(
+        "group.consumer.min.session.timeout.ms",
+        Int,
+        Some("45000"),
+        int(1),
+        Engine,
+        "Smallest consumer.session.timeout.ms that a group may have of its own.",
     ),
     fixed(
         "group.consumer.session.timeout.ms",
@@ -113,10 +146,7 @@ pub(super) const GROUP_SETTINGS: &[BrokerSetting] = &[
         "offsets.topic.num.partitions",
         Int,
         Some("50"),
-        Check::Whole {
-            min: 1,
-            max: 10_000,
-        },
+        PARTITIONS,
         Engine,
         "Partitions of the topic of committed offsets, once it is made; they cannot change later.",
     ),
@@ -136,7 +166,7 @@ pub(super) const GROUP_SETTINGS: &[BrokerSetting] = &[
         "offsets.topic.segment.bytes",
         Int,
         Some("104857600"),
-        int(1),
+        int(SEGMENT_BYTES_MIN),
         Engine,
         "Segment size of the topic of committed offsets.",
     ),

@@ -4,10 +4,11 @@
 //! Owns: [`LOG_SETTINGS`]. Invariants: sorted by name, as every part of the table.
 //! Runs on: any core (constants). Bounded by: the table.
 
-use super::{BrokerSetting, dynamic, fixed, int, long};
+use super::{BrokerSetting, PARTITIONS, dynamic, fixed, int, long};
 use crate::config::broker_table::Use::{Engine, Ignored};
 use crate::config::definition::Check;
 use crate::config::definition::ConfigType::{Boolean, Double, Int, List, Long, String};
+use crate::limits::SEGMENT_BYTES_MIN;
 
 /// The settings of this part, sorted by name.
 pub(super) const LOG_SETTINGS: &[BrokerSetting] = &[
@@ -373,7 +374,7 @@ pub(super) const LOG_SETTINGS: &[BrokerSetting] = &[
         "log.segment.bytes",
         Int,
         Some("1073741824"),
-        int(1024 * 1024),
+        int(SEGMENT_BYTES_MIN),
         Engine,
         "Default of the topic setting segment.bytes.",
     ),
@@ -406,10 +407,7 @@ pub(super) const LOG_SETTINGS: &[BrokerSetting] = &[
         "num.partitions",
         Int,
         Some("1"),
-        Check::Whole {
-            min: 1,
-            max: 10_000,
-        },
+        PARTITIONS,
         Engine,
         "Number of partitions of a topic that is made without one.",
     ),

@@ -3,8 +3,8 @@
 //!
 //! Owns: [`BROKER_SETTINGS`], made of one part for each matter (`cluster`, `groups`, `log`,
 //! `network`, `transactions`), and the names that are known but not in it (`foreign`). Invariants:
-//! sorted by name; every default passes its own check; at most 45 settings are read, and 10 more by
-//! groups and 7 by transactions (several names for one thing are one).
+//! sorted by name; every default passes its own check; few are read, and how many for which
+//! matter is bounded by a test (several names for one thing are one).
 //! Runs on: any core (constants). Bounded by: the table.
 
 mod cluster;
@@ -21,6 +21,7 @@ use self::log::LOG_SETTINGS;
 use self::network::NETWORK_SETTINGS;
 use self::transactions::TRANSACTION_SETTINGS;
 use super::definition::{Check, ConfigType};
+use crate::limits::PARTITIONS_PER_TOPIC_MAX;
 
 /// What this broker does with a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +97,14 @@ const fn int(min: i64) -> Check {
         max: 2_147_483_647,
     }
 }
+
+/// The number of partitions of a topic that is made without one: what any topic may have.
+const PARTITIONS: Check = Check::Whole {
+    min: 1,
+    max: 10_000,
+};
+
+const _: () = assert!(PARTITIONS_PER_TOPIC_MAX == 10_000);
 
 const fn long(min: i64) -> Check {
     Check::Whole { min, max: i64::MAX }

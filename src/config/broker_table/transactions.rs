@@ -4,10 +4,11 @@
 //! Owns: [`TRANSACTION_SETTINGS`]. Invariants: sorted by name, as every part of the table.
 //! Runs on: any core (constants). Bounded by: the table.
 
-use super::{BrokerSetting, fixed, int};
+use super::{BrokerSetting, PARTITIONS, fixed, int};
 use crate::config::broker_table::Use::{Engine, Ignored};
 use crate::config::definition::Check;
 use crate::config::definition::ConfigType::{Int, Short};
+use crate::limits::SEGMENT_BYTES_MIN;
 
 /// The settings of this part, sorted by name.
 pub(super) const TRANSACTION_SETTINGS: &[BrokerSetting] = &[
@@ -50,10 +51,7 @@ pub(super) const TRANSACTION_SETTINGS: &[BrokerSetting] = &[
         "transaction.state.log.num.partitions",
         Int,
         Some("50"),
-        Check::Whole {
-            min: 1,
-            max: 10_000,
-        },
+        PARTITIONS,
         Engine,
         "Partitions of the topic of transactions, once it is made; they cannot change later.",
     ),
@@ -72,7 +70,7 @@ pub(super) const TRANSACTION_SETTINGS: &[BrokerSetting] = &[
         "transaction.state.log.segment.bytes",
         Int,
         Some("104857600"),
-        int(1),
+        int(SEGMENT_BYTES_MIN),
         Engine,
         "Segment size of the topic of transactions.",
     ),

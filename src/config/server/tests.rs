@@ -240,3 +240,59 @@ fn one_voter_is_this_broker() {
     assert_eq!(config.node_id, BrokerId(3));
     parse("process.roles=controller , broker\ncontroller.quorum.bootstrap.servers=a:1");
 }
+
+/// What a topic of the broker is made like, by the settings of a server.
+fn internal_topics(settings: &Settings) -> [Settings; 2] {
+    let transactions = super::super::transactions::TransactionSettings::of(settings);
+    let replicas = transactions.topic_replication_factor;
+    [
+        groups::GroupSettings::of(settings).topic_configs(),
+        transactions.topic_configs(replicas),
+    ]
+}
+
+#[test]
+fn whatever_is_accepted_at_the_start_makes_the_topics_of_the_broker() {
+    let internal = ["offsets.topic.", "transaction.state.log."];
+    let mut tried = 0;
+    for setting in broker::settings() {
+        let is_internal = internal.iter().any(|start| setting.name.starts_with(start));
+        if !is_internal || setting.usage != Use::Engine {
+            continue;
+        }
+        let super::super::definition::Check::Whole { min, max } = setting.check else {
+            panic!("{}: its bounds are not known", setting.name);
+        };
+        for value in [min, max] {
+            let config = parse(&format!("{}={value}\n", setting.name));
+            for overrides in internal_topics(&config.defaults.file) {
+                let layers = BrokerLayers::of_file(&config.defaults.file);
+                let made = topic::effective(layers, &overrides);
+                assert!(made.is_ok(), "{}={value}: {made:?}", setting.name);
+            }
+            tried += 1;
+        }
+    }
+    assert_eq!(tried, 2 * 7);
+}
+
+#[test]
+fn segments_of_the_brokers_topics_are_no_smaller_than_those_of_any_topic() {
+    for name in [
+        "offsets.topic.segment.bytes",
+        "transaction.state.log.segment.bytes",
+    ] {
+        let sentence = refusal(&format!("{name}=1048575\n"));
+        assert!(
+            sentence.contains(name) && sentence.contains("from 1048576"),
+            "{sentence}"
+        );
+        parse(&format!("{name}=1048576\n"));
+    }
+    for name in [
+        "offsets.topic.num.partitions",
+        "transaction.state.log.num.partitions",
+    ] {
+        assert!(refusal(&format!("{name}=10001\n")).contains(name));
+    }
+}

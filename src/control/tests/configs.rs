@@ -296,3 +296,59 @@ fn settings_that_are_replaced_lose_what_is_not_named() {
     );
     assert_eq!(overrides(&controller), kept, "nothing is lost by a refusal");
 }
+
+#[test]
+fn settings_of_a_group_are_kept_for_groups_that_are_not_there_yet() {
+    let mut controller = with_topic();
+    let group = |name: &str| ConfigResource::Group(name.into());
+    let set = [("consumer.session.timeout.ms", Set, Some("50000"))];
+    assert_eq!(alter(&mut controller, group("g"), &set), ErrorCode::None);
+    let more = [("consumer.heartbeat.interval.ms", Set, Some("6000"))];
+    assert_eq!(alter(&mut controller, group("g"), &more), ErrorCode::None);
+    let all = settings(&[
+        ("consumer.heartbeat.interval.ms", "6000"),
+        ("consumer.session.timeout.ms", "50000"),
+    ]);
+    let kept = |controller: &Controller| controller.image().group_configs.get("g").cloned();
+    assert_eq!(kept(&controller), Some(all));
+    let mut replaced = change(group("g"), &more);
+    replaced.replaces = true;
+    assert_eq!(
+        alter_all(&mut controller, vec![replaced]),
+        [ErrorCode::None]
+    );
+    let one = settings(&[("consumer.heartbeat.interval.ms", "6000")]);
+    assert_eq!(kept(&controller), Some(one));
+    let back = [("consumer.heartbeat.interval.ms", Delete, None)];
+    assert_eq!(alter(&mut controller, group("g"), &back), ErrorCode::None);
+    assert!(controller.image().group_configs.is_empty());
+}
+
+#[test]
+fn bad_changes_of_groups_are_refused() {
+    let mut controller = with_topic();
+    let (config, request) = (ErrorCode::InvalidConfig, ErrorCode::InvalidRequest);
+    let session = "consumer.session.timeout.ms";
+    for (group, change, expected) in [
+        ("", (session, Set, Some("50000")), request),
+        ("g", (session, Set, Some("44999")), config),
+        ("g", (session, Set, Some("60001")), config),
+        ("g", (session, Set, Some("soon")), config),
+        ("g", (session, Set, None), request),
+        ("g", (session, Append, Some("50000")), config),
+        (
+            "g",
+            ("share.session.timeout.ms", Set, Some("50000")),
+            config,
+        ),
+        ("g", ("session.timeout.ms", Delete, None), config),
+    ] {
+        let resource = ConfigResource::Group(group.into());
+        assert_eq!(
+            alter(&mut controller, resource, &[change]),
+            expected,
+            "{change:?}"
+        );
+    }
+    assert!(controller.image().group_configs.is_empty());
+}

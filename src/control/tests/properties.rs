@@ -66,6 +66,7 @@ fn change() -> impl Strategy<Value = ConfigResourceChange> {
         name().prop_map(ConfigResource::Topic),
         Just(ConfigResource::Broker(None)),
         Just(ConfigResource::Broker(Some(NODE))),
+        name().prop_map(ConfigResource::Group),
     ];
     let one = (setting(), prop::sample::select(operations));
     let changes = prop::collection::vec(one, 0..3);

@@ -180,7 +180,7 @@ impl ConsumerGroup {
         Ok(ConsumerGroupHeartbeatResponse {
             member_epoch: part.map_or(0, |part| part.epoch),
             member_id: Some(id),
-            heartbeat_interval_ms: turn.settings.consumer_heartbeat_ms,
+            heartbeat_interval_ms: turn.pace(&self.id).heartbeat_ms,
             assignment,
             ..ConsumerGroupHeartbeatResponse::default()
         })

@@ -9,7 +9,6 @@ use bytestring::ByteString;
 
 use super::member::{ConsumerMember, Progress};
 use super::state::ConsumerGroup;
-use crate::config::groups::GroupSettings;
 use crate::group::alarm::{Alarm, AlarmOwner};
 use crate::group::classic::Group;
 use crate::group::member::millis;
@@ -71,7 +70,10 @@ impl ConsumerGroup {
     /// A member was heard of: its session begins anew.
     pub(super) fn renew_session(&mut self, id: &ByteString, turn: &mut Turn<'_>) {
         if let Some(member) = self.members.get(id) {
-            let ms = session_ms(member, turn.settings);
+            let ms = match &member.profile.classic {
+                Some(classic) => millis(classic.session_timeout_ms),
+                None => turn.pace(&self.id).session_ms,
+            };
             self.set_alarm(Kind::Session, id, ms, turn);
         }
     }
@@ -127,13 +129,6 @@ impl ConsumerGroup {
         };
         let owner = || kind.owner(group, id);
         kind.of(member).is_due(turn.now, turn.queue, owner)
-    }
-}
-
-fn session_ms(member: &ConsumerMember, settings: &GroupSettings) -> u64 {
-    match &member.profile.classic {
-        Some(classic) => millis(classic.session_timeout_ms),
-        None => settings.consumer_session_ms,
     }
 }
 

@@ -88,6 +88,14 @@ impl Bench {
         self.coordinator.handle_image(Arc::clone(&self.image));
     }
 
+    /// The settings that a group has of its own from now on.
+    pub fn set_group_configs(&mut self, group: &str, settings: Settings) {
+        let image = Arc::make_mut(&mut self.image);
+        image.version += 1;
+        Arc::make_mut(&mut image.group_configs).insert(group.into(), settings);
+        self.coordinator.handle_image(Arc::clone(&self.image));
+    }
+
     pub fn beat_as(&mut self, request: ConsumerGroupHeartbeatRequest, version: i16) -> u64 {
         let origin = Origin {
             client_id: "client".into(),

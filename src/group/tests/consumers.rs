@@ -535,3 +535,27 @@ fn what_does_not_fit_the_log_changes_nothing() {
     assert_eq!((bench.coordinator.group_count(), bench.log.len()), (0, 0));
     assert_eq!(bench.ask_beat(beat("a", 0, &["t"])).member_epoch, 1);
 }
+
+#[test]
+fn a_group_with_settings_of_its_own_has_its_own_pace() {
+    let mut bench = with_topic(2);
+    let own = [
+        ("consumer.heartbeat.interval.ms", "7000"),
+        ("consumer.session.timeout.ms", "60000"),
+    ];
+    let own = own.map(|(name, value)| (name.into(), value.into()));
+    bench.set_group_configs(GROUP, own.into());
+    let joined = bench.ask_beat(beat("a", 0, &["t"]));
+    assert_eq!(joined.heartbeat_interval_ms, 7_000);
+    bench.advance_ms(59_999);
+    assert_eq!(bench.ask_beat(beat_of("a", 1)).error_code, 0);
+    // A change counts from the next heartbeat on: what runs runs to its end.
+    bench.set_group_configs(GROUP, BTreeMap::new());
+    bench.advance_ms(59_999);
+    let heard = bench.ask_beat(beat_of("a", 1));
+    assert_eq!((heard.error_code, heard.heartbeat_interval_ms), (0, 5_000));
+    bench.advance_ms(44_999);
+    assert_eq!(describe(&mut bench).members.len(), 1);
+    bench.advance_ms(1);
+    assert_eq!(describe(&mut bench).members.len(), 0);
+}

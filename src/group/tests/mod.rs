@@ -168,6 +168,8 @@ impl Bench {
             shard: ShardId(0),
             request: self.next,
             place: 0,
+            came_us: self.now.monotonic_us,
+            waited_us: None,
         };
         self.coordinator
             .handle_call(self.now, caller, call, &mut self.effects);

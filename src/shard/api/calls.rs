@@ -17,6 +17,7 @@ use crate::shard::machine::Shard;
 use crate::shard::mesh_message::MeshMessage;
 use crate::shard::request_table::{Call, Pending};
 use crate::shard::seats::{Coordinates, EVERY_PARTITION, SeatAsk};
+use crate::shard::stage::{Subject, Way};
 
 /// Goes on with a request once the coordinators have answered, in the order of the calls.
 type Finish<A> = Box<dyn FnOnce(&mut Shard, Concluding<'_>, Vec<A>) -> Result<Reply, ApiError>>;
@@ -54,6 +55,8 @@ pub struct CallsPending<A> {
     answers: Vec<Option<A>>,
     /// Calls that have not been answered.
     outstanding: usize,
+    /// The longest that one of them waited for others, as it was asked to.
+    waited_us: u64,
     finish: Finish<A>,
 }
 
@@ -130,6 +133,7 @@ impl<K: Asked> CallPlan<K> {
         let pending = K::pending(CallsPending {
             answers: self.answers,
             outstanding,
+            waited_us: 0,
             finish: Box::new(finish),
         });
         shard.connections.note_request(call.slot, request);
@@ -153,11 +157,11 @@ impl Shard {
         Ok((partition, owner))
     }
 
-    /// Coordinators have answered.
+    /// Coordinators have answered, after they waited so long for others.
     pub(in crate::shard) fn take_call_answers<K: Asked>(
         &mut self,
         now: Now,
-        request: u64,
+        (request, waited_us): (u64, u64),
         answers: Vec<(usize, K::Answer)>,
         effects: &mut Effects,
     ) {
@@ -165,6 +169,7 @@ impl Shard {
         let Some(pending) = waiting.and_then(|(_, pending)| K::calls(pending)) else {
             return;
         };
+        pending.waited_us = pending.waited_us.max(waited_us);
         for (place, answer) in answers {
             let before = pending.answers[place].replace(answer);
             assert!(before.is_none(), "a call is answered once");
@@ -179,8 +184,12 @@ impl Shard {
         if let Some(pending) = K::into_calls(pending) {
             let answers = pending.answers.into_iter().flatten().collect();
             let concluding = Concluding { now, call, effects };
+            let way = Way {
+                wait_us: pending.waited_us,
+                ..Way::default()
+            };
             let reply = (pending.finish)(self, concluding, answers);
-            self.conclude(call, reply, effects);
+            self.conclude_on_way(call, way, Subject::default(), reply, effects);
         }
     }
 }

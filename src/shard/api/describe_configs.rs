@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! DescribeConfigs (32): the settings of topics and brokers, and where each value comes from.
+//! DescribeConfigs (32): the settings of topics, brokers and groups, and where each value comes
+//! from.
 //!
 //! Owns: its handler. Invariants: the values told are those in force. Runs on: the shard that
 //! accepted the connection.
@@ -11,7 +12,7 @@ use bytestring::ByteString;
 
 use super::{ApiError, Arrival, Reply, resource};
 use crate::config::definition::DescribedConfig;
-use crate::config::{broker, topic};
+use crate::config::{broker, single_group, topic};
 use crate::control::request::{ConfigResource, Refusal};
 use crate::control::topic_name;
 use crate::model::error_code::ErrorCode;
@@ -47,6 +48,10 @@ fn describe(
             Some(image) => Ok(topic::describe(layers, &image.overrides)),
             None => Err(no_topic(&name)),
         },
+        ConfigResource::Group(name) => {
+            let own = shard.image().group_configs.get(&name);
+            Ok(single_group::describe(layers, own))
+        }
         ConfigResource::Broker(None) => Ok(broker::describe_every_broker(layers)),
         ConfigResource::Broker(Some(id)) if id == shard.config.node_id => {
             Ok(broker::describe(layers))

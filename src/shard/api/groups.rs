@@ -56,21 +56,13 @@ pub fn origin(shard: &Shard, arrival: &Arrival<'_>) -> Origin {
 /// The topic that keeps groups, as it is made where it is missing.
 pub fn offsets_topic(shard: &Shard) -> NewTopic {
     let settings = shard.groups.settings();
-    let configs = [
-        ("cleanup.policy", "compact".to_owned()),
-        ("compression.type", "producer".to_owned()),
-        ("segment.bytes", settings.topic_segment_bytes.to_string()),
-    ];
-    let configs = configs.map(|(name, value)| {
-        let name = ByteString::from_static(name);
-        (name, Some(ByteString::from(value)))
-    });
+    let configs = settings.topic_configs().into_iter();
     NewTopic {
         name: ByteString::from_static(OFFSETS_TOPIC),
         num_partitions: settings.topic_partitions,
         replication_factor: replication_factor(shard, settings.topic_replication_factor),
         assignments: Vec::new(),
-        configs: configs.into(),
+        configs: configs.map(|(name, value)| (name, Some(value))).collect(),
     }
 }
 

@@ -3,7 +3,8 @@
 //! client metrics alone.
 //!
 //! Owns: its handler. Invariants: Kafka's order of types; a type that the version does not know is
-//! UNSUPPORTED_VERSION for the whole request. Groups and client metrics have no settings here.
+//! UNSUPPORTED_VERSION for the whole request. Groups are those that have settings of
+//! their own; client metrics have none here.
 //! Runs on: the shard that accepted the connection. Bounded by: the metadata.
 
 use std::ops::RangeInclusive;
@@ -22,7 +23,6 @@ pub const VERSIONS: RangeInclusive<i16> = 0..=1;
 
 const BROKER_LOGGER: i8 = 8;
 const CLIENT_METRICS: i8 = 16;
-const GROUP: i8 = 32;
 
 /// Answers from the image.
 pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiError> {
@@ -35,7 +35,7 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
             resource::BROKER,
             BROKER_LOGGER,
             CLIENT_METRICS,
-            GROUP,
+            resource::GROUP,
         ],
     };
     let wanted = match request.resource_types.is_empty() {
@@ -63,6 +63,10 @@ pub fn handle(shard: &mut Shard, mut arrival: Arrival<'_>) -> Result<Reply, ApiE
     if wanted.contains(&resource::TOPIC) {
         let topics = image.topics.keys();
         config_resources.extend(topics.map(|name| named(name.clone(), resource::TOPIC)));
+    }
+    if wanted.contains(&resource::GROUP) {
+        let groups = image.group_configs.keys();
+        config_resources.extend(groups.map(|name| named(name.clone(), resource::GROUP)));
     }
     call.reply(&ListConfigResourcesResponse {
         config_resources,

@@ -29,6 +29,7 @@ pub mod describe_producers;
 pub mod describe_quorum;
 pub mod describe_topic_partitions;
 pub mod describe_transactions;
+pub mod describe_user_scram_credentials;
 pub mod end_txn;
 pub mod error;
 pub mod fetch;
@@ -319,6 +320,11 @@ pub static APIS: &[Api] = &[
         ApiKey::AlterClientQuotas,
         alter_client_quotas::VERSIONS,
         alter_client_quotas::handle,
+    ),
+    Api::new(
+        ApiKey::DescribeUserScramCredentials,
+        describe_user_scram_credentials::VERSIONS,
+        describe_user_scram_credentials::handle,
     ),
     Api::new(
         ApiKey::DescribeQuorum,

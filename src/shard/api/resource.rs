@@ -25,6 +25,9 @@ pub(super) const TOPIC: i8 = 2;
 /// A broker; the empty name stands for all brokers.
 pub(super) const BROKER: i8 = 4;
 
+/// A group (KIP-848).
+pub(super) const GROUP: i8 = 32;
+
 /// The resource that type and name mean.
 pub(super) fn parse(kind: i8, name: &ByteString) -> Result<ConfigResource, Refusal> {
     match kind {
@@ -37,8 +40,10 @@ pub(super) fn parse(kind: i8, name: &ByteString) -> Result<ConfigResource, Refus
                 name.chars().take(64).collect::<String>()
             ))),
         },
+        GROUP if name.is_empty() => Err(refusal("the name of the group is empty")),
+        GROUP => Ok(ConfigResource::Group(name.clone())),
         _ => Err(refusal(format!(
-            "resources of type {kind} have no settings here; 2 is a topic, 4 a broker"
+            "resources of type {kind} have no settings here; 2 is a topic, 4 a broker, 32 a group"
         ))),
     }
 }

@@ -48,24 +48,13 @@ impl Asked for Coordinator {
 pub fn transactions_topic(shard: &Shard) -> NewTopic {
     let settings = shard.transactions.settings();
     let replication_factor = replication_factor(shard, settings.topic_replication_factor);
-    let min_isr = settings.topic_min_isr.min(replication_factor);
-    let configs = [
-        ("cleanup.policy", "compact".to_owned()),
-        ("compression.type", "uncompressed".to_owned()),
-        ("min.insync.replicas", min_isr.to_string()),
-        ("segment.bytes", settings.topic_segment_bytes.to_string()),
-        ("unclean.leader.election.enable", "false".to_owned()),
-    ];
-    let configs = configs.map(|(name, value)| {
-        let name = ByteString::from_static(name);
-        (name, Some(ByteString::from(value)))
-    });
+    let configs = settings.topic_configs(replication_factor).into_iter();
     NewTopic {
         name: ByteString::from_static(TRANSACTIONS_TOPIC),
         num_partitions: settings.topic_partitions,
         replication_factor,
         assignments: Vec::new(),
-        configs: configs.into(),
+        configs: configs.map(|(name, value)| (name, Some(value))).collect(),
     }
 }
 

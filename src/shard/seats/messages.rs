@@ -25,8 +25,13 @@ impl Shard {
             MeshMessage::GroupAsks { request, asks } => {
                 self.handle_seat_asks::<group::Coordinator>(now, from, request, asks, effects);
             }
-            MeshMessage::GroupsSaid { request, answers } => {
-                self.take_call_answers::<group::Coordinator>(now, request, answers, effects);
+            MeshMessage::GroupsSaid {
+                request,
+                waited_us,
+                answers,
+            } => {
+                let said = (request, waited_us);
+                self.take_call_answers::<group::Coordinator>(now, said, answers, effects);
             }
             MeshMessage::TxnAsks { request, asks } => {
                 self.handle_seat_asks::<txn::Coordinator>(now, from, request, asks, effects);

@@ -127,6 +127,8 @@ impl Bench {
             shard: ShardId(0),
             request: self.next,
             place: 0,
+            came_us: self.now.monotonic_us,
+            waited_us: None,
         };
         let effects = &mut self.effects;
         self.coordinator

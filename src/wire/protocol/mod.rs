@@ -31,6 +31,7 @@ pub mod describe_producers;
 pub mod describe_quorum;
 pub mod describe_topic_partitions;
 pub mod describe_transactions;
+pub mod describe_user_scram_credentials;
 pub mod end_txn;
 pub mod fetch;
 pub mod find_coordinator;
@@ -220,6 +221,9 @@ api_keys! {
     DescribeClientQuotas = 48: describe_client_quotas::DescribeClientQuotasRequest,
     /// Changes them.
     AlterClientQuotas = 49: alter_client_quotas::AlterClientQuotasRequest,
+    /// Tells which users have a password.
+    DescribeUserScramCredentials = 50:
+        describe_user_scram_credentials::DescribeUserScramCredentialsRequest,
     /// Tells who votes on the metadata.
     DescribeQuorum = 55: describe_quorum::DescribeQuorumRequest,
     /// Changes the levels of features.

@@ -217,6 +217,15 @@ records! {
         /// Its value in text form.
         value: Option<ByteString> = 5,
     }
+    /// A setting of a group was set, or with no value taken back.
+    GroupConfigRecord = 14 version 1 {
+        /// The group.
+        group: ByteString = 0,
+        /// Name of the setting.
+        name: ByteString = 1,
+        /// Its value.
+        value: Option<ByteString> = 2,
+    }
 }
 
 impl MetadataRecord {

@@ -93,16 +93,21 @@ fn setting() -> impl Strategy<Value = MetadataRecord> {
         broker(),
         text(),
         prop::option::of(text()),
-        any::<bool>(),
+        prop::option::of(any::<bool>()),
     )
         .prop_map(
             |(topic_id, broker_id, name, value, of_topic)| match of_topic {
-                true => MetadataRecord::TopicConfigRecord(TopicConfigRecord {
+                Some(true) => MetadataRecord::TopicConfigRecord(TopicConfigRecord {
                     topic_id,
                     name,
                     value,
                 }),
-                false => MetadataRecord::BrokerConfigRecord(BrokerConfigRecord {
+                None => MetadataRecord::GroupConfigRecord(GroupConfigRecord {
+                    group: name.clone(),
+                    name,
+                    value,
+                }),
+                Some(false) => MetadataRecord::BrokerConfigRecord(BrokerConfigRecord {
                     broker_id,
                     name,
                     value,

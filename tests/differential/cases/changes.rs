@@ -9,7 +9,7 @@ use kafka_protocol::messages::alter_configs_request as whole;
 use kafka_protocol::messages::incremental_alter_configs_request as single;
 use kafka_protocol::messages::{AlterConfigsRequest, IncrementalAlterConfigsRequest};
 
-use super::configs::{BROKER, BROKER_LOGGER, TOPIC, first, synonyms, text};
+use super::configs::{BROKER, BROKER_LOGGER, GROUP, TOPIC, first, synonyms, text};
 use super::{Case, case};
 use crate::side::Side;
 
@@ -381,11 +381,55 @@ pub const CASES: &[Case] = &[
         let changes = [("no.such.logger", SET, Some("INFO"))];
         alter(side, version, BROKER_LOGGER, "1", &changes);
     }),
+    case("change/groups", &[0, 1], |side, version| {
+        let session = "consumer.session.timeout.ms";
+        let heartbeat = "consumer.heartbeat.interval.ms";
+        let name = format!("changed-{version}");
+        let keys = [session, heartbeat];
+        alter(
+            side,
+            version,
+            GROUP,
+            &name,
+            &[(session, SET, Some("50000"))],
+        );
+        let is_set = |answer: &_| first(answer).is_some();
+        settle(side);
+        synonyms(side, "then", (GROUP, &name), &keys, is_set);
+        for change in [
+            (session, SET, Some("44999")),
+            (session, SET, Some("60001")),
+            (session, SET, Some("soon")),
+            (session, SET, None),
+            (session, APPEND, Some("50000")),
+            (heartbeat, SET, Some("4999")),
+            (heartbeat, SET, Some("15001")),
+            ("no.such.setting", SET, Some("1")),
+        ] {
+            alter(side, version, GROUP, &name, &[change]);
+        }
+        alter(side, version, GROUP, "", &[(session, SET, Some("50000"))]);
+        alter(side, version, GROUP, &name, &[(session, DELETE, None)]);
+        settle(side);
+        synonyms(side, "at last", (GROUP, &name), &keys, is_set);
+    }),
     case("change/nothing", &[0, 1], |side, version| {
         side.ask("alter", version, &IncrementalAlterConfigsRequest::default());
     }),
     case("replace/settings", &[0, 1, 2], |side, version| {
         replace(side, version, &[("retention.ms", Some("5000"))]);
+    }),
+    case("replace/settings of a group", &[0, 2], |side, version| {
+        let name = format!("replaced-{version}");
+        let configs = [("consumer.session.timeout.ms", Some("50000"))];
+        for configs in [&configs[..], &[]] {
+            let resources = vec![replaced(GROUP, &name, configs)];
+            let request = AlterConfigsRequest::default().with_resources(resources);
+            side.ask("alter", version, &request);
+            settle(side);
+            let keys = ["consumer.session.timeout.ms"];
+            synonyms(side, "then", (GROUP, &name), &keys, |_| true);
+        }
     }),
     case("replace/by nothing", &[0, 2], |side, version| {
         replace(side, version, &[])

@@ -18,7 +18,7 @@ pub(super) const TOPIC: i8 = 2;
 pub(super) const BROKER: i8 = 4;
 pub(super) const BROKER_LOGGER: i8 = 8;
 const CLIENT_METRICS: i8 = 16;
-const GROUP: i8 = 32;
+pub(super) const GROUP: i8 = 32;
 
 pub(super) fn text(text: &str) -> StrBytes {
     text.to_owned().into()

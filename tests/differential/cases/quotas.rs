@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! DescribeClientQuotas and AlterClientQuotas.
+//! DescribeClientQuotas, AlterClientQuotas and DescribeUserScramCredentials.
 //!
 //! Owns: [`CASES`]. Invariants: the names of users are those of their case and version, so that
 //! what one leaves behind concerns no other.
@@ -7,7 +7,10 @@
 
 use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
 use kafka_protocol::messages::describe_client_quotas_request::ComponentData;
-use kafka_protocol::messages::{AlterClientQuotasRequest, DescribeClientQuotasRequest};
+use kafka_protocol::messages::describe_user_scram_credentials_request::UserName;
+use kafka_protocol::messages::{
+    AlterClientQuotasRequest, DescribeClientQuotasRequest, DescribeUserScramCredentialsRequest,
+};
 use kafka_protocol::protocol::StrBytes;
 
 use super::configs::text;
@@ -77,7 +80,24 @@ fn user(what: &str, version: i16) -> StrBytes {
     text(&format!("{what}-{version}"))
 }
 
+fn passwords(side: &mut Side, step: &str, version: i16, users: Option<&[&str]>) {
+    let users = users.map(|users| {
+        let users = users.iter();
+        users
+            .map(|name| UserName::default().with_name(text(name)))
+            .collect()
+    });
+    let request = DescribeUserScramCredentialsRequest::default().with_users(users);
+    side.ask(step, version, &request);
+}
+
 pub const CASES: &[Case] = &[
+    case("quotas/passwords of users", &[0], |side, version| {
+        passwords(side, "all", version, None);
+        passwords(side, "an empty list", version, Some(&[]));
+        passwords(side, "one", version, Some(&["nobody"]));
+        passwords(side, "twice", version, Some(&["b", "a", "b", ""]));
+    }),
     case(
         "quotas/set, change and remove",
         VERSIONS,

@@ -145,6 +145,36 @@ fn a_coordinator_that_keeps_the_offset_before_is_noticed() {
 }
 
 #[test]
+fn commits_of_those_who_were_rebalanced_out_are_noticed() {
+    expect_noticed(Lie::OutcastsCommit, "G2: ");
+}
+
+#[test]
+fn commits_of_those_who_were_thrown_out_are_noticed() {
+    expect_noticed(Lie::OutcastsCommit, "N3: ");
+}
+
+#[test]
+fn a_coordinator_that_waits_for_nobody_to_give_up_is_noticed() {
+    expect_noticed(Lie::RevocationsAreDone, "N1: ");
+}
+
+#[test]
+fn an_epoch_that_goes_back_is_noticed() {
+    expect_noticed(Lie::EpochsGoBack, "N2: ");
+}
+
+#[test]
+fn partitions_that_nobody_is_told_of_are_noticed() {
+    expect_noticed(Lie::SharesAreCut, "N4: ");
+}
+
+#[test]
+fn tombstones_that_go_too_early_are_noticed() {
+    expect_noticed(Lie::TombstonesMayGo, "K3: ");
+}
+
+#[test]
 fn an_assignment_that_is_somebody_elses_is_noticed() {
     expect_noticed(Lie::SharesAreMixed, "what no leader assigned to it");
 }

@@ -20,7 +20,8 @@ use furlong::wire::protocol::offset_commit::OffsetCommitRequest;
 use furlong::wire::protocol::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment};
 
 use super::group_words::{
-    Mark, commit_topics, consumed, encode_share, newest, note_commit, offset_fetch, subscription,
+    Mark, commit_topics, consumed, encode_share, find_coordinator, newest, note_commit,
+    offset_fetch, subscription,
 };
 use super::link::{Answer, Link};
 use super::{Client, ClientEffect, Context, Phase};
@@ -308,7 +309,8 @@ impl Member {
             }
             Some(Held::Commit(version, body, marks)) => {
                 let generation = body.generation_id_or_member_epoch;
-                let changes = note_commit(context, self.plan.group, generation, &marks);
+                let who = (&*body.member_id, generation);
+                let changes = note_commit(context, self.plan.group, who, &marks);
                 self.ask_as(context, version, &body, What::Commit(changes), true);
             }
             Some(Held::Leave(version, body)) => {
@@ -319,20 +321,8 @@ impl Member {
     }
 
     fn find(&mut self, context: &mut Context<'_>) {
-        let version = self
-            .link
-            .version::<FindCoordinatorRequest>(context, i16::MAX);
-        let key = GROUPS[self.plan.group];
-        let body = FindCoordinatorRequest {
-            key: if version < 4 { key.into() } else { "".into() },
-            coordinator_keys: if version < 4 {
-                Vec::new()
-            } else {
-                vec![key.into()]
-            },
-            ..FindCoordinatorRequest::default()
-        };
-        self.ask(context, version, &body, What::Find);
+        let (version, body) = find_coordinator(&self.link, context, self.plan.group);
+        self.ask::<FindCoordinatorRequest>(context, version, &body, What::Find);
     }
 
     fn instance(&self) -> Option<bytestring::ByteString> {
@@ -453,7 +443,8 @@ impl Member {
             topics: commit_topics(context, &marks),
             ..OffsetCommitRequest::default()
         };
-        let changes = note_commit(context, self.plan.group, self.generation, &marks);
+        let who = (&*self.id, self.generation);
+        let changes = note_commit(context, self.plan.group, who, &marks);
         self.hold(context, || Held::Commit(version, body.clone(), marks));
         self.ask(context, version, &body, What::Commit(changes));
     }

@@ -13,6 +13,7 @@ pub mod key_reader;
 pub mod key_writer;
 pub mod link;
 pub mod member;
+pub mod new_member;
 pub mod payload;
 pub mod producer;
 pub mod txn_producer;

@@ -6,13 +6,12 @@
 
 use bytes::Bytes;
 use furlong::model::error_code::ErrorCode;
-use furlong::wire::protocol::find_coordinator::FindCoordinatorRequest;
 use furlong::wire::protocol::heartbeat::HeartbeatRequest;
 use furlong::wire::protocol::join_group::{JoinGroupRequest, JoinGroupResponse};
 use furlong::wire::protocol::leave_group::LeaveGroupRequest;
 use furlong::wire::protocol::sync_group::SyncGroupRequest;
 
-use super::super::group_words::{decode_share, take_committed, take_fetched};
+use super::super::group_words::{decode_share, take_committed, take_fetched, take_found};
 use super::super::link::decode;
 use super::super::{Context, Phase};
 use super::{Member, Stage, Tag, What, owner};
@@ -33,7 +32,13 @@ impl Member {
         }
         let is_commit = matches!(tag.what, What::Commit(_));
         let code = match tag.what {
-            What::Find => self.take_found(context, version, frame, is_mine),
+            What::Find => {
+                let code = take_found(context, version, frame);
+                if code == Some(0) && is_mine {
+                    self.stage = Stage::Out;
+                }
+                code
+            }
             What::Join => self.take_joined(context, version, frame, tag.called, is_mine),
             What::Sync => self.take_synced(
                 context,
@@ -115,24 +120,6 @@ impl Member {
             _ => context.violation(&format!("a member got error {code}")),
         }
         self.has_failed |= is_mine;
-    }
-
-    fn take_found(
-        &mut self,
-        context: &mut Context<'_>,
-        version: i16,
-        frame: Bytes,
-        is_mine: bool,
-    ) -> Option<i16> {
-        let body = decode::<FindCoordinatorRequest>(context, version, frame)?;
-        let code = match version {
-            4.. => body.coordinators.first().map(|found| found.error_code)?,
-            _ => body.error_code,
-        };
-        if code == 0 && is_mine {
-            self.stage = Stage::Out;
-        }
-        Some(code)
     }
 
     fn take_joined(

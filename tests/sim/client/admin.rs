@@ -529,7 +529,7 @@ fn draw_compaction(context: &mut Context<'_>) -> Vec<(String, String)> {
         ("cleanup.policy", "compact".to_owned()),
         (
             "internal.segment.bytes",
-            prng.skewed(1_500, 8_000).to_string(),
+            prng.skewed(3_000, 8_000).to_string(),
         ),
         (
             "min.cleanable.dirty.ratio",

@@ -190,6 +190,10 @@ impl Member {
 
     /// True if something happens to it.
     fn meets_misfortune(&mut self, context: &mut Context<'_>) -> bool {
+        // Who never gets in has nothing to lose.
+        if !matches!(self.stage, Stage::In) && context.prng.chance(800) {
+            return false;
+        }
         let session_us = self.session_us();
         match context.prng.below(1_000) {
             0..=5 => {
@@ -270,7 +274,7 @@ impl Member {
 
     /// Keeps a request to send it once more, now and then. A commit is kept until it is late.
     fn hold(&mut self, context: &mut Context<'_>, held: impl FnOnce() -> Held) {
-        if context.prng.chance(100) && !matches!(self.held, Some(Held::Commit(..))) {
+        if context.prng.chance(200) && !matches!(self.held, Some(Held::Commit(..))) {
             self.held = Some(held());
         }
     }
@@ -393,6 +397,8 @@ impl Member {
         let needs_offsets = self.positions.is_empty() && !self.owned.is_empty();
         if context.now_us >= self.heartbeat_at_us {
             self.heartbeat(context);
+        } else if context.board.phase == Phase::Healed && self.is_settled {
+            // All that is left to do is to stay.
         } else if needs_offsets || context.prng.chance(50) {
             let (version, body) = offset_fetch(&self.link, context, self.plan.group, &self.owned);
             self.ask(context, version, &body, What::Fetch);
@@ -482,6 +488,10 @@ impl Member {
             }
             _ if !self.link.is_ready() => context.prng.skewed(500, 100_000),
             _ if std::mem::take(&mut self.has_failed) => context.prng.between(1_000, 100_000),
+            Phase::Healed if self.is_settled && matches!(self.stage, Stage::In) => {
+                let heartbeat_in_us = self.heartbeat_at_us.saturating_sub(context.now_us);
+                heartbeat_in_us.max(1_000)
+            }
             _ => {
                 let longest = self.plan.pause_us_max.min(session_us / 8);
                 context.prng.skewed(10, longest.max(10))

@@ -315,6 +315,10 @@ impl NewMember {
 
     /// True if something happens to it.
     fn meets_misfortune(&mut self, context: &mut Context<'_>) -> bool {
+        // Who never gets in has nothing to lose.
+        if self.stage != Stage::In && context.prng.chance(800) {
+            return false;
+        }
         let session_us = NEW_SESSION_US;
         match context.prng.below(1_000) {
             0..=4 => {

@@ -8,7 +8,7 @@ use crate::client::member::{MemberPlan, STATIC_NAMES};
 use crate::client::new_member::NewMemberPlan;
 use crate::client::txn_producer::TxnPlan;
 use crate::disk::DiskPlan;
-use crate::history::groups::NEW_GROUP;
+use crate::history::groups::{MIXED_GROUP, NEW_GROUP};
 use crate::prng::{Prng, Salt};
 
 /// Shortest session timeout in milliseconds, as the broker is told.
@@ -103,7 +103,9 @@ pub struct Plan {
     pub hostile: bool,
     /// Members of groups; without any nobody asks for a coordinator.
     pub members: Vec<MemberPlan>,
-    /// Members of a group of the new protocol.
+    /// Classic members of a group that members of the new protocol belong to as well.
+    pub mixed_members: Vec<MemberPlan>,
+    /// Members of groups of the new protocol.
     pub new_members: Vec<NewMemberPlan>,
     /// Writers of a compacted topic, and whether each has a producer id; without any there is no
     /// such topic.
@@ -118,6 +120,7 @@ impl Plan {
     /// The plan of a seed.
     pub fn new(seed: u64, lie: Lie) -> Plan {
         let mut prng = Prng::new(seed, Salt::Plan);
+        let new_members = draw_new_members(seed);
         let slow_disk = prng.chance(200);
         let disk = DiskPlan {
             latency_us: if slow_disk { (500, 20_000) } else { (10, 400) },
@@ -146,7 +149,8 @@ impl Plan {
             pause_us_max: *prng.pick(&[2_000, 20_000, 500_000]),
             hostile: prng.chance(300),
             members: draw_members(seed),
-            new_members: draw_new_members(seed),
+            mixed_members: new_members.0,
+            new_members: new_members.1,
             key_writers: draw_key_writers(seed),
             transactional: draw_transactional(seed),
             lie,
@@ -187,19 +191,33 @@ fn draw_transactional(seed: u64) -> Vec<TxnPlan> {
     producers.collect()
 }
 
-/// The members of a group of the new protocol: none in two of three runs.
-fn draw_new_members(seed: u64) -> Vec<NewMemberPlan> {
+/// The members of groups of the new protocol: none in two of three runs. In one of three of the
+/// others there is a group with members of both protocols, behind the classic ones of it.
+fn draw_new_members(seed: u64) -> (Vec<MemberPlan>, Vec<NewMemberPlan>) {
     let mut prng = Prng::new(seed, Salt::NewMembers);
     if prng.chance(666) {
-        return Vec::new();
+        return (Vec::new(), Vec::new());
     }
-    let count = prng.between(2, 5);
+    let is_mixed = prng.chance(333);
+    let classic = (0..if is_mixed { prng.between(1, 2) } else { 0 }).map(|_| MemberPlan {
+        group: MIXED_GROUP,
+        instance: None,
+        session_ms: i32::try_from(prng.between(1_000, 3_000)).expect("seconds"),
+        comes_at_us: prng.skewed(1_000, 2_000_000),
+        pause_us_max: prng.skewed(2_000, 200_000),
+    });
+    let classic = classic.collect();
+    let count = if is_mixed {
+        prng.between(1, 3)
+    } else {
+        prng.between(2, 5)
+    };
     let members = (0..count).map(|number| {
         // Two members may have one name by mistake.
         let name = *prng.pick(&STATIC_NAMES);
         let late = prng.chance(400) && number > 0;
         NewMemberPlan {
-            group: NEW_GROUP,
+            group: if is_mixed { MIXED_GROUP } else { NEW_GROUP },
             instance: prng.chance(300).then(|| name.to_owned()),
             assignor: *prng.pick(&[None, None, Some("uniform"), Some("range")]),
             comes_at_us: if late {
@@ -210,7 +228,7 @@ fn draw_new_members(seed: u64) -> Vec<NewMemberPlan> {
             pause_us_max: prng.skewed(2_000, 200_000),
         }
     });
-    members.collect()
+    (classic, members.collect())
 }
 
 /// The members of a run: none in every other one, which goes on as if there were no groups.

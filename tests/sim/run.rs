@@ -19,7 +19,7 @@ use crate::client::producer::{Producer, ProducerPlan};
 use crate::client::txn_producer::TxnProducer;
 use crate::client::txn_reader::TxnReader;
 use crate::client::verifier::Verifier;
-use crate::history::groups::{CLASSIC_GROUPS, GroupIndex, NEW_GROUP};
+use crate::history::groups::{CLASSIC_GROUPS, GroupIndex, MIXED_GROUP, NEW_GROUP};
 use crate::plan::{Lie, Plan};
 use crate::prng::{Prng, Salt};
 use crate::stats::Stats;
@@ -45,7 +45,7 @@ fn groups(plan: &Plan) -> Vec<GroupIndex> {
         groups.extend(CLASSIC_GROUPS);
     }
     if !plan.new_members.is_empty() {
-        groups.push(NEW_GROUP);
+        groups.extend([NEW_GROUP, MIXED_GROUP]);
     }
     groups
 }
@@ -79,7 +79,7 @@ fn clients(plan: &Plan) -> Vec<Box<dyn Client>> {
     if plan.hostile {
         clients.push(Box::<Hostile>::default());
     }
-    for member in &plan.members {
+    for member in plan.members.iter().chain(&plan.mixed_members) {
         clients.push(Box::new(Member::new(member.clone())));
     }
     for member in &plan.new_members {

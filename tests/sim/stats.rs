@@ -138,6 +138,10 @@ stats! {
     members_left: true,
     /// Static members that somebody else had become.
     members_fenced: true,
+    /// Assignments that a classic leader made for a group which had members of both protocols.
+    mixed_classic_rounds: true,
+    /// Joins of its classic members that were answered while it was of the new protocol.
+    mixed_new_rounds: true,
     /// Heartbeats of members of the new protocol that were answered well.
     new_beats: true,
     /// Assignments that they were told.

@@ -135,7 +135,7 @@ impl KeyWriter {
             let number = context.board.last_record;
             let (key, value) = self.draw_record(context.prng, place, number);
             let bytes = value.map(|value| {
-                let len = context.prng.index(60);
+                let len = context.prng.index(40);
                 let mut bytes = value.to_be_bytes().to_vec();
                 bytes.resize(8 + len, 0);
                 bytes

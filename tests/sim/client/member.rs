@@ -7,6 +7,7 @@
 //! one leader for one generation need not be alike.
 
 mod answers;
+mod mixed;
 
 use std::collections::BTreeMap;
 
@@ -25,11 +26,15 @@ use super::group_words::{
 };
 use super::link::{Answer, Link};
 use super::{Client, ClientEffect, Context, Phase};
-use crate::history::groups::{GROUPS, GroupEntry, GroupIndex, Share};
+use crate::history::groups::{GROUPS, GroupEntry, GroupIndex, MIXED_GROUP, Share};
 use crate::history::{Entry, Place};
 
 /// Requests of one member under way at once.
 const IN_FLIGHT_MAX: usize = 4;
+
+/// How long a member of a group with both protocols waits that has closed its connection: what is
+/// on its way there comes first.
+const CALM_US: u64 = 200_000;
 
 /// What operators call static members.
 pub const STATIC_NAMES: [&str; 2] = ["static-0", "static-1"];
@@ -75,6 +80,7 @@ struct Tag {
     /// Changes with everything that makes an answer outdated.
     life: u64,
     called: usize,
+    sent_us: u64,
     id: String,
     generation: i32,
     /// It was sent once more: its answer is noted and nothing else.
@@ -103,6 +109,13 @@ pub struct Member {
     generation: i32,
     protocol: Option<String>,
     owned: Vec<Place>,
+    /// What it was assigned, where it takes that only with its next heartbeat.
+    told: Vec<Place>,
+    /// When the last heartbeat left that was answered well.
+    heard_us: u64,
+    /// It has noted that it holds something, as this member.
+    has_noted: bool,
+    held_as: String,
     positions: BTreeMap<Place, i64>,
     /// A join, sync, search or leave is under way.
     is_waiting: bool,
@@ -128,6 +141,10 @@ impl Member {
             generation: -1,
             protocol: None,
             owned: Vec::new(),
+            told: Vec::new(),
+            heard_us: 0,
+            has_noted: false,
+            held_as: String::new(),
             positions: BTreeMap::new(),
             is_waiting: false,
             heartbeat_at_us: 0,
@@ -161,6 +178,10 @@ impl Member {
             }
             context.effects.push(ClientEffect::Close);
             self.closed(context);
+            return;
+        }
+        if self.is_over(context.now_us) {
+            self.rejoin();
             return;
         }
         let faulty = context.board.phase == Phase::Faulty;
@@ -220,6 +241,9 @@ impl Member {
             13..=18 => {
                 context.effects.push(ClientEffect::Close);
                 self.closed(context);
+                if self.is_mixed() {
+                    self.away_until_us = context.now_us + CALM_US;
+                }
             }
             _ => return false,
         }
@@ -231,6 +255,7 @@ impl Member {
         self.life += 1;
         self.is_waiting = false;
         self.owned.clear();
+        self.told.clear();
         self.positions.clear();
     }
 
@@ -265,6 +290,7 @@ impl Member {
             what,
             life: self.life,
             called: context.history.entries.len(),
+            sent_us: context.now_us,
             id: self.id.clone(),
             generation: self.generation,
             is_copy,
@@ -359,7 +385,9 @@ impl Member {
             protocols: protocols.into(),
             reason: None,
         };
-        self.hold(context, || Held::Join(version, body.clone()));
+        if !self.is_mixed() {
+            self.hold(context, || Held::Join(version, body.clone()));
+        }
         self.ask(context, version, &body, What::Join);
     }
 
@@ -479,6 +507,7 @@ impl Member {
     }
 
     fn sleep(&mut self, context: &mut Context<'_>) {
+        self.note_end(context);
         self.count(context);
         let session_us = self.session_us();
         let pause = match context.board.phase {
@@ -529,11 +558,20 @@ fn assign(
     for (index, place) in consumed(context.board).into_iter().enumerate() {
         shares[(index + first) % members.len()].places.push(place);
     }
+    let is_mixed = group == MIXED_GROUP;
     let sent = shares.iter().map(|share| SyncGroupRequestAssignment {
         member_id: share.member.as_str().into(),
-        assignment: encode_share(number, &share.places),
+        assignment: if is_mixed {
+            mixed::encode(context.history, &share.places)
+        } else {
+            encode_share(number, &share.places)
+        },
     });
     let sent = sent.collect();
+    if is_mixed {
+        context.stats.mixed_classic_rounds += 1;
+        return sent;
+    }
     context.history.push(Entry::Group(GroupEntry::Assigned {
         group,
         generation,

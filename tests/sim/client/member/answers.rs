@@ -14,7 +14,7 @@ use furlong::wire::protocol::sync_group::SyncGroupRequest;
 use super::super::group_words::{decode_share, take_committed, take_fetched, take_found};
 use super::super::link::decode;
 use super::super::{Context, Phase};
-use super::{Member, Stage, Tag, What, owner};
+use super::{Member, Stage, Tag, What, mixed, owner};
 use crate::history::Entry;
 use crate::history::groups::GroupEntry;
 
@@ -49,7 +49,11 @@ impl Member {
             ),
             What::Heartbeat => {
                 let body = decode::<HeartbeatRequest>(context, version, frame);
-                body.map(|body| body.error_code)
+                let code = body.map(|body| body.error_code);
+                if code == Some(0) && is_mine && self.is_mixed() {
+                    self.take_hold(context, tag.sent_us);
+                }
+                code
             }
             What::Commit(changes) => {
                 let codes = take_committed(context, version, frame, changes);
@@ -139,11 +143,15 @@ impl Member {
             return Some(body.error_code);
         }
         context.stats.group_joins += 1;
-        context.history.push(Entry::Group(GroupEntry::Joined {
-            group: self.plan.group,
-            called,
-            generation: body.generation_id,
-        }));
+        if !self.is_mixed() {
+            context.history.push(Entry::Group(GroupEntry::Joined {
+                group: self.plan.group,
+                called,
+                generation: body.generation_id,
+            }));
+        } else if body.leader.is_empty() {
+            context.stats.mixed_new_rounds += 1;
+        }
         if !is_mine {
             return None;
         }
@@ -177,6 +185,18 @@ impl Member {
             return Some(body.error_code);
         }
         context.stats.assignments_told += 1;
+        if self.is_mixed() {
+            let Some(places) = mixed::decode(context.board, body.assignment) else {
+                context.violation("an assignment that cannot be read");
+                return None;
+            };
+            self.note_told(context, (id, called, generation), &places, is_mine);
+            if is_mine {
+                self.stage = Stage::In;
+                self.heartbeat_at_us = context.now_us;
+            }
+            return None;
+        }
         let share = decode_share(body.assignment);
         let number = share.as_ref().map(|share| share.0);
         let places = share.map(|share| share.1).unwrap_or_default();

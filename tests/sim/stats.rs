@@ -142,6 +142,8 @@ stats! {
     mixed_classic_rounds: true,
     /// Joins of its classic members that were answered while it was of the new protocol.
     mixed_new_rounds: true,
+    /// Times that it was found to have gone back to the classic protocol.
+    mixed_gone_back: true,
     /// Heartbeats of members of the new protocol that were answered well.
     new_beats: true,
     /// Assignments that they were told.

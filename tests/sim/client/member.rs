@@ -569,7 +569,9 @@ fn assign(
     });
     let sent = sent.collect();
     if is_mixed {
+        let was_new = std::mem::take(&mut context.board.mixed_is_new);
         context.stats.mixed_classic_rounds += 1;
+        context.stats.mixed_gone_back += u64::from(was_new);
         return sent;
     }
     context.history.push(Entry::Group(GroupEntry::Assigned {

@@ -111,6 +111,8 @@ pub struct Board {
     pub last_record: u64,
     /// Numbers assignments and commits.
     pub last_mark: u64,
+    /// The group with members of both protocols was of the new one when it was last seen.
+    pub mixed_is_new: bool,
 }
 
 impl Board {
@@ -123,6 +125,7 @@ impl Board {
             last_readers: 0,
             last_record: 0,
             last_mark: 0,
+            mixed_is_new: false,
         }
     }
 

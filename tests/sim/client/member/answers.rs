@@ -150,6 +150,7 @@ impl Member {
                 generation: body.generation_id,
             }));
         } else if body.leader.is_empty() {
+            context.board.mixed_is_new = true;
             context.stats.mixed_new_rounds += 1;
         }
         if !is_mine {

@@ -128,3 +128,30 @@ pub(super) fn decode(board: &Board, mut bytes: Bytes) -> Option<Vec<Place>> {
     }
     Some(places)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::KnownTopic;
+    use furlong::model::ids::Uuid;
+
+    #[test]
+    fn an_assignment_is_read_back_whole() {
+        let mut history = History::default();
+        let mut board = Board::new();
+        for name in ["stay-0", "kept-1"] {
+            board.topics.push(KnownTopic {
+                topic: history.topic(name),
+                name: name.to_owned(),
+                id: Uuid([1; 16]),
+                partitions: 4,
+                usable: true,
+            });
+        }
+        let places = [(1, 3), (0, 0)].map(|(topic, partition)| Place { topic, partition });
+        let bytes = encode(&history, &places);
+        assert_eq!(decode(&board, bytes.clone()), Some(places.to_vec()));
+        assert_eq!(decode(&board, bytes.slice(..bytes.len() - 10)), None);
+        assert_eq!(decode(&board, Bytes::new()), Some(Vec::new()));
+    }
+}

@@ -180,13 +180,13 @@ impl Member {
             self.closed(context);
             return;
         }
-        if self.is_over(context.now_us) {
-            self.rejoin();
-            return;
-        }
         let faulty = context.board.phase == Phase::Faulty;
         let is_over = matches!(context.board.phase, Phase::LastReads | Phase::Done);
         if is_over || (faulty && context.now_us < self.away_until_us) {
+            return;
+        }
+        if self.is_over(context.now_us) {
+            self.rejoin();
             return;
         }
         if faulty && self.meets_misfortune(context) {

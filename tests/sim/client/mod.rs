@@ -16,6 +16,7 @@ pub mod member;
 pub mod new_member;
 pub mod payload;
 pub mod producer;
+pub mod scan;
 pub mod txn_producer;
 pub mod txn_reader;
 pub mod verifier;

@@ -43,8 +43,9 @@ const IN_FLIGHT_MAX: usize = 4;
 /// How long a member waits that has closed its connection.
 const CALM_US: u64 = 200_000;
 
-/// How long nothing has changed where a group has come to rest.
-const REST_US: u64 = 2 * NEW_SESSION_US;
+/// How long nothing has changed where a group has come to rest: longer than any session, after which
+/// those are gone who do not come back.
+const REST_US: u64 = NEW_SESSION_US * 3;
 
 /// First version of ConsumerGroupHeartbeat in which a member names itself, and may have a pattern.
 const NAMES_ITSELF_FROM: i16 = 1;

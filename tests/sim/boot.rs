@@ -17,7 +17,7 @@ use furlong::shard::contract::{Effects, Event, Machine};
 use furlong::shard::control_shard::{ControlShard, ControlShardConfig};
 use furlong::shard::machine::{Shard, ShardConfig};
 
-use crate::plan::SESSION_MS_MIN;
+use crate::plan::{NEW_SESSION_US, SESSION_MS_MIN};
 use crate::prng::Prng;
 
 /// How often retention looks: often enough for the short life of a simulated process.
@@ -59,12 +59,14 @@ const CLEANER: CleanerSettings = CleanerSettings {
 /// The broker under test.
 pub fn broker() -> Boot {
     let (partitions, session_ms) = (GROUP_PARTITIONS.to_string(), SESSION_MS_MIN.to_string());
+    let new_session_ms = (NEW_SESSION_US / 1_000).to_string();
     let settings: Settings = [
         // Often enough for a run to load one at nearly every start.
         ("metadata.log.max.record.bytes.between.snapshots", "2000"),
         ("auto.create.topics.enable", "false"),
         ("offsets.topic.num.partitions", &*partitions),
         ("group.min.session.timeout.ms", &*session_ms),
+        ("group.consumer.session.timeout.ms", &*new_session_ms),
         ("group.initial.rebalance.delay.ms", "50"),
         ("transaction.state.log.num.partitions", "2"),
         // Every request is slow, so the stages of each that is told can be added up.

@@ -7,12 +7,14 @@
 
 pub mod groups;
 pub mod keys;
+pub mod owners;
 pub mod transactions;
 
 use std::collections::BTreeSet;
 
 use groups::{Change, GroupEntry};
 use keys::{KeyEntry, Write};
+use owners::OwnerEntry;
 use transactions::{Transaction, TxnEntry};
 
 /// A partition of a named topic.
@@ -163,6 +165,8 @@ pub enum Entry {
     },
     /// Something about a group.
     Group(GroupEntry),
+    /// Something about a member of the new group protocol.
+    Owner(OwnerEntry),
     /// Something about a compacted topic.
     Key(KeyEntry),
     /// Something about a transaction.

@@ -41,10 +41,14 @@ impl Lies {
             *refused = Default::default();
         }
         if let MeshMessage::Image(image) = message.as_mut()
-            && self.lie == Lie::NoCompactionLag
+            && matches!(self.lie, Lie::TombstonesMayGo | Lie::NoCompactionLag)
         {
             for topic in Arc::make_mut(image).topics.values_mut() {
-                Arc::make_mut(topic).config.compaction.lag_ms_min = 0;
+                let rules = &mut Arc::make_mut(topic).config.compaction;
+                match self.lie {
+                    Lie::TombstonesMayGo => rules.delete_retention_ms = 0,
+                    _ => rules.lag_ms_min = 0,
+                }
             }
         }
         if self.lie == Lie::NothingIsIsolated

@@ -5,12 +5,20 @@
 //! few lines.
 
 use crate::client::member::{MemberPlan, STATIC_NAMES};
+use crate::client::new_member::NewMemberPlan;
 use crate::client::txn_producer::TxnPlan;
 use crate::disk::DiskPlan;
+use crate::history::groups::{MIXED_GROUP, NEW_GROUP};
 use crate::prng::{Prng, Salt};
 
 /// Shortest session timeout in milliseconds, as the broker is told.
 pub const SESSION_MS_MIN: u64 = 100;
+
+/// Session of members of the new protocol in microseconds, as the broker is told.
+pub const NEW_SESSION_US: u64 = 1_500_000;
+
+/// How long such a member may take to give partitions up, in microseconds.
+pub const NEW_REBALANCE_US: u64 = 2 * NEW_SESSION_US;
 
 /// Where the shell lies to the machines: the mutations that the checkers must notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +39,23 @@ pub enum Lie {
     RefusedAreForgotten,
     /// A coordinator hears of each commit the offset that was committed before.
     CommitsAreOld,
+    /// Commits of members that were rebalanced or thrown out reach the coordinator as those of a
+    /// member.
+    OutcastsCommit,
+    /// A coordinator hears that members of the new protocol gave everything up.
+    RevocationsAreDone,
+    /// A member of the new protocol is told an epoch that was before.
+    EpochsGoBack,
+    /// Members of the new protocol are not told all that they may own.
+    SharesAreCut,
     /// Members get each other's assignments.
     SharesAreMixed,
     /// A member is told a generation that was before.
     GenerationsGoBack,
     /// Who reads committed records is told as one who reads all.
     NothingIsIsolated,
+    /// Shards are told that tombstones need not stay.
+    TombstonesMayGo,
     /// Shards are told that records may be compacted at once.
     NoCompactionLag,
 }
@@ -84,6 +103,10 @@ pub struct Plan {
     pub hostile: bool,
     /// Members of groups; without any nobody asks for a coordinator.
     pub members: Vec<MemberPlan>,
+    /// Classic members of a group that members of the new protocol belong to as well.
+    pub mixed_members: Vec<MemberPlan>,
+    /// Members of groups of the new protocol.
+    pub new_members: Vec<NewMemberPlan>,
     /// Writers of a compacted topic, and whether each has a producer id; without any there is no
     /// such topic.
     pub key_writers: Vec<bool>,
@@ -97,6 +120,7 @@ impl Plan {
     /// The plan of a seed.
     pub fn new(seed: u64, lie: Lie) -> Plan {
         let mut prng = Prng::new(seed, Salt::Plan);
+        let new_members = draw_new_members(seed);
         let slow_disk = prng.chance(200);
         let disk = DiskPlan {
             latency_us: if slow_disk { (500, 20_000) } else { (10, 400) },
@@ -125,10 +149,19 @@ impl Plan {
             pause_us_max: *prng.pick(&[2_000, 20_000, 500_000]),
             hostile: prng.chance(300),
             members: draw_members(seed),
+            mixed_members: new_members.0,
+            new_members: new_members.1,
             key_writers: draw_key_writers(seed),
             transactional: draw_transactional(seed),
             lie,
         }
+    }
+}
+
+impl Plan {
+    /// True if there are members of groups.
+    pub fn has_groups(&self) -> bool {
+        !self.members.is_empty() || !self.new_members.is_empty()
     }
 }
 
@@ -156,6 +189,46 @@ fn draw_transactional(seed: u64) -> Vec<TxnPlan> {
         pause_us_max: prng.skewed(2_000, 200_000),
     });
     producers.collect()
+}
+
+/// The members of groups of the new protocol: none in two of three runs. In one of three of the
+/// others there is a group with members of both protocols, behind the classic ones of it.
+fn draw_new_members(seed: u64) -> (Vec<MemberPlan>, Vec<NewMemberPlan>) {
+    let mut prng = Prng::new(seed, Salt::NewMembers);
+    if prng.chance(666) {
+        return (Vec::new(), Vec::new());
+    }
+    let is_mixed = prng.chance(333);
+    let classic = (0..if is_mixed { prng.between(1, 2) } else { 0 }).map(|_| MemberPlan {
+        group: MIXED_GROUP,
+        instance: None,
+        session_ms: i32::try_from(prng.between(1_000, 3_000)).expect("seconds"),
+        comes_at_us: prng.skewed(1_000, 2_000_000),
+        pause_us_max: prng.skewed(2_000, 200_000),
+    });
+    let classic = classic.collect();
+    let count = if is_mixed {
+        prng.between(1, 3)
+    } else {
+        prng.between(2, 5)
+    };
+    let members = (0..count).map(|number| {
+        // Two members may have one name by mistake.
+        let name = *prng.pick(&STATIC_NAMES);
+        let late = prng.chance(400) && number > 0;
+        NewMemberPlan {
+            group: if is_mixed { MIXED_GROUP } else { NEW_GROUP },
+            instance: prng.chance(300).then(|| name.to_owned()),
+            assignor: *prng.pick(&[None, None, Some("uniform"), Some("range")]),
+            comes_at_us: if late {
+                prng.skewed(1_000, 10_000_000)
+            } else {
+                0
+            },
+            pause_us_max: prng.skewed(2_000, 200_000),
+        }
+    });
+    (classic, members.collect())
 }
 
 /// The members of a run: none in every other one, which goes on as if there were no groups.

@@ -27,6 +27,8 @@ pub enum Salt {
     Keys = 9,
     /// Which transactional producers there are.
     Transactions = 10,
+    /// Which members of the new group protocol there are.
+    NewMembers = 11,
 }
 
 /// One stream.

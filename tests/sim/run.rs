@@ -13,11 +13,13 @@ use crate::client::hostile::Hostile;
 use crate::client::key_reader::KeyReader;
 use crate::client::key_writer::KeyWriter;
 use crate::client::member::Member;
+use crate::client::new_member::NewMember;
 use crate::client::payload::{Sizes, batch_bytes_max};
 use crate::client::producer::{Producer, ProducerPlan};
 use crate::client::txn_producer::TxnProducer;
 use crate::client::txn_reader::TxnReader;
 use crate::client::verifier::Verifier;
+use crate::history::groups::{CLASSIC_GROUPS, GroupIndex, MIXED_GROUP, NEW_GROUP};
 use crate::plan::{Lie, Plan};
 use crate::prng::{Prng, Salt};
 use crate::stats::Stats;
@@ -34,6 +36,18 @@ pub struct Outcome {
     pub violations: Vec<String>,
     /// Stands for all that clients saw: equal for equal runs.
     pub fingerprint: u64,
+}
+
+/// Groups that an administrator looks after.
+fn groups(plan: &Plan) -> Vec<GroupIndex> {
+    let mut groups = Vec::new();
+    if !plan.members.is_empty() {
+        groups.extend(CLASSIC_GROUPS);
+    }
+    if !plan.new_members.is_empty() {
+        groups.extend([NEW_GROUP, MIXED_GROUP]);
+    }
+    groups
 }
 
 fn clients(plan: &Plan) -> Vec<Box<dyn Client>> {
@@ -65,11 +79,15 @@ fn clients(plan: &Plan) -> Vec<Box<dyn Client>> {
     if plan.hostile {
         clients.push(Box::<Hostile>::default());
     }
-    for member in &plan.members {
+    for member in plan.members.iter().chain(&plan.mixed_members) {
         clients.push(Box::new(Member::new(member.clone())));
     }
-    if !plan.members.is_empty() {
-        clients.push(Box::new(GroupAdmin::new(plan.pause_us_max)));
+    for member in &plan.new_members {
+        clients.push(Box::new(NewMember::new(member.clone())));
+    }
+    let groups = groups(plan);
+    if !groups.is_empty() {
+        clients.push(Box::new(GroupAdmin::new(groups, plan.pause_us_max)));
     }
     for is_idempotent in &plan.key_writers {
         clients.push(Box::new(KeyWriter::new(*is_idempotent, plan.pause_us_max)));

@@ -5,12 +5,12 @@
 //! the command that repeats it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
 use crate::boot;
-use crate::plan::Lie;
+use crate::plan::{Lie, Plan};
 use crate::run::{Outcome, run};
 use crate::stats::Stats;
 
@@ -48,21 +48,27 @@ pub fn run_one(seed: u64, lie: Lie) -> Outcome {
     })
 }
 
-/// Runs seeds until there are none left or enough have failed.
-pub fn run_many(seeds: std::ops::Range<u64>, lie: Lie, enough_failures: usize) -> Summary {
-    let next = AtomicU64::new(seeds.start);
+/// The first so many seeds whose plan is of this kind.
+pub fn fitting(count: usize, is_it: impl Fn(&Plan) -> bool) -> Vec<u64> {
+    let seeds = (0..).filter(|seed| is_it(&Plan::new(*seed, Lie::None)));
+    seeds.take(count).collect()
+}
+
+/// Runs seeds until there are none left or enough was seen.
+pub fn run_many(seeds: &[u64], lie: Lie, is_enough: impl Fn(&[Failure]) -> bool + Sync) -> Summary {
+    let (next, is_over) = (AtomicUsize::new(0), AtomicBool::new(false));
     let work = || {
         let mut summary = Summary::default();
-        while summary.failures.len() < enough_failures {
-            let seed = next.fetch_add(1, Ordering::Relaxed);
-            if seed >= seeds.end {
+        while !is_over.load(Ordering::Relaxed) {
+            let Some(&seed) = seeds.get(next.fetch_add(1, Ordering::Relaxed)) else {
                 break;
-            }
+            };
             let outcome = run_one(seed, lie);
             summary.stats.add(&outcome.stats);
             if !outcome.violations.is_empty() {
                 let sentences = outcome.violations;
                 summary.failures.push(Failure { seed, sentences });
+                is_over.fetch_or(is_enough(&summary.failures), Ordering::Relaxed);
             }
         }
         summary

@@ -138,6 +138,36 @@ stats! {
     members_left: true,
     /// Static members that somebody else had become.
     members_fenced: true,
+    /// Assignments that a classic leader made for a group which had members of both protocols.
+    mixed_classic_rounds: true,
+    /// Joins of its classic members that were answered while it was of the new protocol.
+    mixed_new_rounds: true,
+    /// Times that it was found to have gone back to the classic protocol.
+    mixed_gone_back: true,
+    /// Heartbeats of members of the new protocol that were answered well.
+    new_beats: true,
+    /// Assignments that they were told.
+    new_assignments: true,
+    /// Times that they were asked to give something up.
+    revocations: true,
+    /// Times that such a member wanted other topics.
+    wishes_changed: true,
+    /// Such members that were silent for longer than they may.
+    new_members_paused: true,
+    /// Such members that died.
+    new_members_died: true,
+    /// Such members that left.
+    new_members_left: true,
+    /// Such members whose time was over before they knew.
+    new_members_over: true,
+    /// Such members that were told that nobody knows them.
+    new_members_unknown: true,
+    /// Such members that named another epoch than theirs.
+    new_members_fenced: true,
+    /// Such members whose name was still somebody else's.
+    instances_unreleased: true,
+    /// Requests of such members that were sent once more, late.
+    new_copies: true,
     /// Requests of members that were sent once more, late.
     group_copies: true,
     /// Offsets whose commit was acknowledged.

@@ -2,9 +2,9 @@
 //! Members join and are heard of (ConsumerGroupHeartbeat).
 //!
 //! Owns: the heartbeat side of groups of the new protocol. Invariants: a member that names another
-//! epoch than its own is fenced, unless it has not heard of its last one; a join that comes twice
-//! gives nothing up; a static member takes the place of one that has left for a while, and of no
-//! other. Runs on: the shard that coordinates. Bounded by: `group.consumer.max.size`,
+//! epoch than its own is fenced, unless it has not heard of its last one or joins again; only who
+//! names its own epoch gives anything up; a static member takes the place of one that has left for a
+//! while, and of no other. Runs on: the shard that coordinates. Bounded by: `group.consumer.max.size`,
 //! `GROUP_MEMBERS_MAX`.
 
 use bytestring::ByteString;
@@ -157,9 +157,12 @@ impl ConsumerGroup {
         };
         self.check_room(&id, request.instance_id.as_ref(), turn.settings)?;
         let mut owned = request.topic_partitions.as_deref().map(Assignment::of_wire);
-        let is_back = self.admit(&id, request, owned.as_ref(), steps, turn)?;
-        if request.member_epoch == 0 && !is_back {
-            // It may be a join that came late or twice: that is no word of what it gave up.
+        self.admit(&id, request, owned.as_ref(), steps, turn)?;
+        let known = self.members.get(&id).map(|member| member.part.epoch);
+        if known.is_some_and(|known| known != request.member_epoch) {
+            // It may have been sent before the member was given what it does not name: a join, or a
+            // heartbeat of the epoch before, that came late or twice is no word of what was given
+            // up. Who has missed an answer says so again under the epoch that it is told now.
             owned = None;
         }
         let has_changed = self.take_profile(&id, beat, steps, turn)?;
@@ -204,8 +207,7 @@ impl ConsumerGroup {
         ))
     }
 
-    /// Lets a member in that may come in under its id, its instance and its epoch. True if it is a
-    /// static one that comes back and so owns nothing.
+    /// Lets a member in that may come in under its id, its instance and its epoch.
     fn admit(
         &mut self,
         id: &ByteString,
@@ -213,7 +215,7 @@ impl ConsumerGroup {
         owned: Option<&Assignment>,
         steps: &mut Steps,
         turn: &mut Turn<'_>,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<(), Refusal> {
         let joins = request.member_epoch == 0;
         let instance = request.instance_id.as_ref();
         let holder = instance.and_then(|instance| self.instances.get(instance).cloned());
@@ -224,7 +226,7 @@ impl ConsumerGroup {
                 .is_some_and(|member| member.part.epoch == AWAY);
             if joins && is_away {
                 self.come_back(holder, id, steps, turn);
-                return Ok(true);
+                return Ok(());
             }
             if holder != id {
                 let code = match joins {
@@ -242,8 +244,7 @@ impl ConsumerGroup {
             Some(member) => check_epoch(&member.part, request.member_epoch, owned),
             None if joins => Ok(()),
             None => Err(unknown(id)),
-        }?;
-        Ok(false)
+        }
     }
 
     /// A static member takes its place again, mostly under another id.
@@ -362,11 +363,13 @@ pub(super) fn unknown(id: &ByteString) -> Refusal {
 }
 
 /// A member has to name its epoch. If it names the one before and owns nothing else than what it
-/// may own, the answer with its new epoch was lost.
+/// may own, the answer with its new epoch was lost. One that was fenced joins again under its own id
+/// (KIP-848).
 fn check_epoch(part: &Part, named: i32, owned: Option<&Assignment>) -> Result<(), Refusal> {
     let has_missed_one =
         named == part.previous_epoch && owned.is_some_and(|owned| owned.is_within(&part.assigned));
-    if named == part.epoch || (named < part.epoch && has_missed_one) {
+    let joins_again = named == 0;
+    if joins_again || named == part.epoch || (named < part.epoch && has_missed_one) {
         return Ok(());
     }
     let sentence = format!(

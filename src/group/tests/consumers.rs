@@ -176,7 +176,60 @@ fn epochs_fence_and_a_lost_answer_does_not() {
         fenced,
         "it does not say"
     );
-    assert_eq!(bench.ask_beat(beat("a", 0, &["t"])).error_code, fenced);
+}
+
+#[test]
+fn who_was_fenced_joins_again_under_its_own_id() {
+    let mut bench = with_topic(4);
+    let fenced = ErrorCode::FencedMemberEpoch.code();
+    let mut a = Member::join(&mut bench, "a", &["t"]);
+    let mut b = Member::join(&mut bench, "b", &["t"]);
+    a.hear(&mut bench);
+    assert_eq!(a.to_give_up.len(), 2);
+    // It has to give up, and b waits: it joins again, which gives up nothing yet.
+    assert_eq!(bench.ask_beat(beat_of("a", 7)).error_code, fenced);
+    let mut a = Member::join(&mut bench, "a", &["t"]);
+    assert_eq!((a.epoch, a.owned.len()), (1, 2));
+    assert_eq!(given(&b.hear(&mut bench)), None);
+    a.hear(&mut bench);
+    b.hear(&mut bench);
+    assert_eq!((a.epoch, b.owned.len()), (2, 2), "it said what it owns");
+    // b waited, and both are where they are to be now.
+    for member in [&a, &b] {
+        assert_eq!(bench.ask_beat(beat_of(&member.id, 1)).error_code, fenced);
+        let again = Member::join(&mut bench, &member.id, &["t"]);
+        assert_eq!((again.epoch, &again.owned), (2, &member.owned));
+    }
+    assert_eq!(describe(&mut bench).group_epoch, 2, "nobody came");
+}
+
+#[test]
+fn a_word_of_the_epoch_before_gives_nothing_up() {
+    let mut bench = with_topic(4);
+    let mut a = Member::join(&mut bench, "a", &["t"]);
+    let mut b = Member::join(&mut bench, "b", &["t"]);
+    a.hear(&mut bench);
+    a.give_up();
+    a.hear(&mut bench);
+    b.hear(&mut bench);
+    // What it says now comes again when it has all of it, and c is to get a part of that.
+    let mut late = beat("a", a.epoch, &["t"]);
+    late.topic_partitions = Some(owned(&a.owned));
+    bench.ask_beat(late.clone());
+    bench.ask_beat(leaves("b", -1));
+    a.hear(&mut bench);
+    assert_eq!((a.epoch, a.owned.len()), (3, 4));
+    let mut c = Member::join(&mut bench, "c", &["t"]);
+    assert_eq!(bench.ask_beat(late).error_code, 0);
+    c.hear(&mut bench);
+    assert_eq!(c.owned, Vec::<i32>::new(), "a has not given up anything");
+    let mut whole = beat("a", a.epoch, &["t"]);
+    whole.topic_partitions = Some(owned(&a.owned));
+    a.take(&bench.ask_beat(whole));
+    a.give_up();
+    a.hear(&mut bench);
+    c.hear(&mut bench);
+    assert_eq!((a.owned.len(), c.owned.len()), (2, 2));
 }
 
 #[test]

@@ -188,6 +188,7 @@ mod tests {
             group: 0,
             place: Some(sample::PLACE),
             mark,
+            member: String::new(),
             generation: -1,
             incarnation: 1,
             asked: 0,

@@ -16,6 +16,7 @@ mod metadata;
 mod no_divergence;
 mod no_phantom;
 mod order;
+mod owners;
 #[cfg(test)]
 mod sample;
 mod transactions;
@@ -111,6 +112,7 @@ pub fn check(history: &History) -> Vec<String> {
     trimmed::check(&evidence, &mut wrong);
     groups::check(&evidence, &mut wrong);
     committed::check(&evidence, &mut wrong);
+    owners::check(&evidence, &mut wrong);
     keys::check(&evidence, &mut wrong);
     transactions::check(&evidence, &mut wrong);
     wrong

@@ -520,7 +520,7 @@ pub fn all_topics(version: i16) -> MetadataRequest {
 /// Settings of a compacted topic: little dirt is enough, and a segment holds few batches.
 fn draw_compaction(context: &mut Context<'_>) -> Vec<(String, String)> {
     let prng = &mut *context.prng;
-    let lag_ms = if prng.chance(600) {
+    let lag_ms = if prng.chance(500) {
         0
     } else {
         prng.skewed(100, 5_000)
@@ -529,11 +529,11 @@ fn draw_compaction(context: &mut Context<'_>) -> Vec<(String, String)> {
         ("cleanup.policy", "compact".to_owned()),
         (
             "internal.segment.bytes",
-            prng.skewed(1_500, 8_000).to_string(),
+            prng.skewed(2_000, 6_000).to_string(),
         ),
         (
             "min.cleanable.dirty.ratio",
-            (*prng.pick(&["0.01", "0.5"])).to_owned(),
+            (*prng.pick(&["0.01", "0.01", "0.5"])).to_owned(),
         ),
         ("delete.retention.ms", prng.skewed(50, 20_000).to_string()),
         ("min.compaction.lag.ms", lag_ms.to_string()),

@@ -25,9 +25,7 @@ use super::group_words::{
 use super::link::{Answer, Link, PATIENCE_US, decode};
 use super::{Client, ClientEffect, Context, Phase};
 use crate::history::Place;
-use crate::history::groups::{
-    ADMIN_GROUPS, ALONE_GROUP, CHURN_GROUP, Change, GROUPS, GroupIndex, Outcome,
-};
+use crate::history::groups::{ALONE_GROUP, CHURN_GROUP, Change, GROUPS, GroupIndex, Outcome};
 
 /// What a request was for.
 enum Tag {
@@ -55,6 +53,8 @@ pub struct GroupAdmin {
     has_topic: bool,
     /// Its segments are small.
     has_settings: bool,
+    /// Groups that it looks after.
+    groups: Vec<GroupIndex>,
     /// Groups whose offsets are still to be read at the end.
     last: Vec<GroupIndex>,
     is_counted: bool,
@@ -63,12 +63,13 @@ pub struct GroupAdmin {
 
 impl GroupAdmin {
     /// An administrator who has not begun.
-    pub fn new(pause_us_max: u64) -> GroupAdmin {
+    pub fn new(groups: Vec<GroupIndex>, pause_us_max: u64) -> GroupAdmin {
         GroupAdmin {
             link: Link::new(),
             has_topic: false,
             has_settings: false,
-            last: (0..ADMIN_GROUPS).collect(),
+            last: groups.clone(),
+            groups,
             is_counted: false,
             pause_us_max,
         }
@@ -104,7 +105,7 @@ impl GroupAdmin {
         }
         match context.prng.below(20) {
             0..=4 => {
-                let group = context.prng.index(ADMIN_GROUPS);
+                let group = *context.prng.pick(&self.groups);
                 self.fetch(context, group, false);
             }
             5..=10 => {
@@ -186,7 +187,7 @@ impl GroupAdmin {
             topics: commit_topics(context, &marks),
             ..OffsetCommitRequest::default()
         };
-        let changes = note_commit(context, ALONE_GROUP, -1, &marks);
+        let changes = note_commit(context, ALONE_GROUP, ("", -1), &marks);
         self.link
             .request(context, version, &body, Tag::Commit(changes));
     }
@@ -202,6 +203,7 @@ impl GroupAdmin {
             group,
             place,
             mark: None,
+            member: String::new(),
             generation: -1,
             incarnation,
             asked: 0,
@@ -210,7 +212,7 @@ impl GroupAdmin {
     }
 
     fn forget(&mut self, context: &mut Context<'_>) {
-        let group = context.prng.index(ADMIN_GROUPS);
+        let group = *context.prng.pick(&self.groups);
         let Some(place) = GroupAdmin::pick(context) else {
             return;
         };

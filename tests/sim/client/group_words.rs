@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What clients of groups say and understand: subscriptions, assignments, commits, and answers to
-//! OffsetFetch.
+//! What clients of groups say and understand: who coordinates, subscriptions, assignments, commits,
+//! and answers to OffsetFetch.
 //!
 //! Invariants: an assignment carries its number, a commit carries its number as metadata; both are
 //! read back whole or not at all.
@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use furlong::model::error_code::ErrorCode;
 use furlong::model::ids::Uuid;
+use furlong::wire::protocol::find_coordinator::FindCoordinatorRequest;
 use furlong::wire::protocol::offset_commit::{
     OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
@@ -28,6 +29,9 @@ const IDS_FROM: i16 = 10;
 
 /// First version of OffsetFetch with several groups.
 const GROUPS_FROM: i16 = 8;
+
+/// First version of FindCoordinator with several keys.
+const KEYS_FROM: i16 = 4;
 
 /// One offset of a commit: where, which offset, and the number of the commit.
 pub type Mark = (Place, i64, u64);
@@ -76,6 +80,32 @@ pub fn consumed(board: &Board) -> Vec<Place> {
     let lasting = board.topics.iter();
     let lasting = lasting.filter(|known| known.usable && !known.name.starts_with("churn"));
     lasting.flat_map(KnownTopic::places).collect()
+}
+
+/// A request for the coordinator of a group.
+pub fn find_coordinator<T>(
+    link: &Link<T>,
+    context: &mut Context<'_>,
+    group: GroupIndex,
+) -> (i16, FindCoordinatorRequest) {
+    let version = link.version::<FindCoordinatorRequest>(context, i16::MAX);
+    let key = GROUPS[group];
+    let mut body = FindCoordinatorRequest::default();
+    if version < KEYS_FROM {
+        body.key = key.into();
+    } else {
+        body.coordinator_keys = vec![key.into()];
+    }
+    (version, body)
+}
+
+/// Takes the answer to it. Gives its code.
+pub fn take_found(context: &mut Context<'_>, version: i16, frame: Bytes) -> Option<i16> {
+    let body = decode::<FindCoordinatorRequest>(context, version, frame)?;
+    if version < KEYS_FROM {
+        return Some(body.error_code);
+    }
+    body.coordinators.first().map(|found| found.error_code)
 }
 
 fn by_topic<T: Clone>(all: impl Iterator<Item = (Place, T)>) -> BTreeMap<usize, Vec<(i32, T)>> {
@@ -130,7 +160,7 @@ pub fn commit_topics(context: &Context<'_>, marks: &[Mark]) -> Vec<OffsetCommitR
 pub fn note_commit(
     context: &mut Context<'_>,
     group: GroupIndex,
-    generation: i32,
+    (member, generation): (&str, i32),
     marks: &[Mark],
 ) -> Vec<(Place, usize)> {
     let incarnation = context.incarnation;
@@ -140,6 +170,7 @@ pub fn note_commit(
             group,
             place: Some(*place),
             mark: Some(*mark),
+            member: member.to_owned(),
             generation,
             incarnation,
             asked: 0,
@@ -159,6 +190,7 @@ pub fn outcome(code: i16) -> Option<Outcome> {
         | ErrorCode::RebalanceInProgress
         | ErrorCode::FencedInstanceId
         | ErrorCode::GroupIdNotFound
+        | ErrorCode::StaleMemberEpoch
         | ErrorCode::NonEmptyGroup
         | ErrorCode::GroupSubscribedToTopic
         | ErrorCode::CoordinatorLoadInProgress => Outcome::Refused,

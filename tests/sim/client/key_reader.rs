@@ -7,11 +7,11 @@
 use bytes::Bytes;
 use furlong::limits::DECOMPRESSED_BYTES_MAX;
 use furlong::model::error_code::ErrorCode;
-use furlong::wire::protocol::fetch::{FetchPartition, FetchRequest, FetchTopic, PartitionData};
+use furlong::wire::protocol::fetch::PartitionData;
 use furlong::wire::record::{records, split_batches};
 
-use super::link::{Answer, Link, PATIENCE_US, decode};
-use super::{Client, ClientEffect, Context, KnownTopic, Phase};
+use super::link::{Answer, Link, PATIENCE_US};
+use super::{Client, ClientEffect, Context, KnownTopic, Phase, scan};
 use crate::history::keys::{KeyEntry, KeyRead, Scanned};
 use crate::history::{Entry, Place};
 
@@ -127,42 +127,15 @@ impl KeyReader {
     }
 
     fn fetch(&mut self, context: &mut Context<'_>, scan: Scan) {
-        let Some(topic) = context.board.topic(scan.place.topic).cloned() else {
-            return;
-        };
-        let body = FetchRequest {
-            max_wait_ms: i32::try_from(context.prng.below(100)).expect("small"),
-            min_bytes: 1,
-            max_bytes: 1_000_000,
-            topics: vec![FetchTopic {
-                topic: topic.name.into(),
-                topic_id: topic.id,
-                partitions: vec![FetchPartition {
-                    partition: scan.place.partition,
-                    fetch_offset: scan.position,
-                    partition_max_bytes: i32::try_from(context.prng.skewed(1, 100_000))
-                        .expect("small"),
-                    ..FetchPartition::default()
-                }],
-            }],
-            ..FetchRequest::default()
-        };
-        let at_most = if topic.id.is_zero() { 12 } else { i16::MAX };
-        let link = &self.link;
-        let version = link.version_between::<FetchRequest>(context, 4, at_most);
-        self.link.request(context, version, &body, ());
+        let from = (scan.place, scan.position);
+        if let Some((version, body)) = scan::fetch(&self.link, context, from, false) {
+            self.link.request(context, version, &body, ());
+        }
     }
 
     fn take_fetched(&mut self, context: &mut Context<'_>, version: i16, frame: Bytes) {
-        let Some(body) = decode::<FetchRequest>(context, version, frame) else {
-            return;
-        };
-        let Some(mut scan) = self.scan else {
-            return;
-        };
-        let topic = body.responses.first();
-        let answer = topic.and_then(|topic| topic.partitions.first());
-        let Some(answer) = answer else {
+        let answer = scan::fetched(context, version, frame);
+        let (Some(answer), Some(mut scan)) = (answer, self.scan) else {
             return;
         };
         let name = context.name(scan.place);
@@ -183,7 +156,7 @@ impl KeyReader {
                 return;
             }
         }
-        match read(answer, scan.position) {
+        match read(&answer, scan.position) {
             Ok((position, records)) => {
                 context.stats.keys_read += records.len() as u64;
                 let span = u64::try_from(position - scan.position).expect("it goes forward");

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Writers of compacted topics: few keys, overwritten and deleted again and again.
+//! Writers of compacted topics: few keys, overwritten and deleted again and again, and keys that are
+//! written once, deleted later, and then left alone, so that their tombstone is the last of them.
 //!
 //! Invariants: one batch under way at a time; one with a producer id sends a batch until it knows
 //! its offset, one without sends it once. A write is in the history before it leaves.
+
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::Bytes;
 use furlong::model::error_code::ErrorCode;
@@ -14,6 +17,10 @@ use super::link::{Answer, Link, decode};
 use super::{Client, ClientEffect, Context, KnownTopic, Phase};
 use crate::history::Place;
 use crate::history::keys::Write;
+use crate::prng::Prng;
+
+/// Keys that are left alone are those from here on: no two writes have one.
+const LONE_KEYS: u64 = 1_000;
 
 /// Keys of one partition.
 const KEYS: u64 = 6;
@@ -39,9 +46,11 @@ pub struct KeyWriter {
     is_idempotent: bool,
     id: Option<(i64, i16)>,
     /// The next sequence number of each partition.
-    sequences: std::collections::BTreeMap<Place, i32>,
+    sequences: BTreeMap<Place, i32>,
     /// A batch whose end is not known.
     unsettled: Option<Batch>,
+    /// Keys that were written once.
+    lone: VecDeque<(Place, u64)>,
     pause_us_max: u64,
     has_failed: bool,
     is_counted: bool,
@@ -54,8 +63,9 @@ impl KeyWriter {
             link: Link::new(),
             is_idempotent,
             id: None,
-            sequences: std::collections::BTreeMap::new(),
+            sequences: BTreeMap::new(),
             unsettled: None,
+            lone: VecDeque::new(),
             pause_us_max,
             has_failed: false,
             is_counted: false,
@@ -120,12 +130,12 @@ impl KeyWriter {
         let codecs = [Compression::None, Compression::None, Compression::Gzip];
         let mut builder = BatchBuilder::new(*context.prng.pick(&codecs));
         let mut writes = Vec::new();
-        for _ in 0..context.prng.skewed(1, 5) {
-            let key = context.prng.below(KEYS);
+        for _ in 0..context.prng.skewed(1, 24) {
             context.board.last_record += 1;
-            let value = (!context.prng.chance(250)).then_some(context.board.last_record);
+            let number = context.board.last_record;
+            let (key, value) = self.draw_record(context.prng, place, number);
             let bytes = value.map(|value| {
-                let len = context.prng.index(200);
+                let len = context.prng.index(40);
                 let mut bytes = value.to_be_bytes().to_vec();
                 bytes.resize(8 + len, 0);
                 bytes
@@ -155,6 +165,25 @@ impl KeyWriter {
             count,
             bytes,
         })
+    }
+
+    /// A key and the number that is its value, or none if it is deleted.
+    fn draw_record(&mut self, prng: &mut Prng, place: Place, number: u64) -> (u64, Option<u64>) {
+        match prng.below(10) {
+            0 => {
+                let key = LONE_KEYS + number;
+                self.lone.push_back((place, key));
+                (key, Some(number))
+            }
+            1 if self.lone.front().is_some_and(|(there, _)| *there == place) => {
+                let lone = self.lone.pop_front();
+                (lone.map_or(0, |(_, key)| key), None)
+            }
+            _ => {
+                let value = (!prng.chance(250)).then_some(number);
+                (prng.below(KEYS), value)
+            }
+        }
     }
 
     fn send(&mut self, context: &mut Context<'_>, batch: Batch) {

@@ -7,6 +7,7 @@
 //! one leader for one generation need not be alike.
 
 mod answers;
+mod mixed;
 
 use std::collections::BTreeMap;
 
@@ -20,15 +21,20 @@ use furlong::wire::protocol::offset_commit::OffsetCommitRequest;
 use furlong::wire::protocol::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment};
 
 use super::group_words::{
-    Mark, commit_topics, consumed, encode_share, newest, note_commit, offset_fetch, subscription,
+    Mark, commit_topics, consumed, encode_share, find_coordinator, newest, note_commit,
+    offset_fetch, subscription,
 };
 use super::link::{Answer, Link};
 use super::{Client, ClientEffect, Context, Phase};
-use crate::history::groups::{GROUPS, GroupEntry, GroupIndex, Share};
+use crate::history::groups::{GROUPS, GroupEntry, GroupIndex, MIXED_GROUP, Share};
 use crate::history::{Entry, Place};
 
 /// Requests of one member under way at once.
 const IN_FLIGHT_MAX: usize = 4;
+
+/// How long a member of a group with both protocols waits that has closed its connection: what is
+/// on its way there comes first.
+const CALM_US: u64 = 200_000;
 
 /// What operators call static members.
 pub const STATIC_NAMES: [&str; 2] = ["static-0", "static-1"];
@@ -74,6 +80,7 @@ struct Tag {
     /// Changes with everything that makes an answer outdated.
     life: u64,
     called: usize,
+    sent_us: u64,
     id: String,
     generation: i32,
     /// It was sent once more: its answer is noted and nothing else.
@@ -102,6 +109,13 @@ pub struct Member {
     generation: i32,
     protocol: Option<String>,
     owned: Vec<Place>,
+    /// What it was assigned, where it takes that only with its next heartbeat.
+    told: Vec<Place>,
+    /// When the last heartbeat left that was answered well.
+    heard_us: u64,
+    /// It has noted that it holds something, as this member.
+    has_noted: bool,
+    held_as: String,
     positions: BTreeMap<Place, i64>,
     /// A join, sync, search or leave is under way.
     is_waiting: bool,
@@ -127,6 +141,10 @@ impl Member {
             generation: -1,
             protocol: None,
             owned: Vec::new(),
+            told: Vec::new(),
+            heard_us: 0,
+            has_noted: false,
+            held_as: String::new(),
             positions: BTreeMap::new(),
             is_waiting: false,
             heartbeat_at_us: 0,
@@ -167,6 +185,10 @@ impl Member {
         if is_over || (faulty && context.now_us < self.away_until_us) {
             return;
         }
+        if self.is_over(context.now_us) {
+            self.rejoin();
+            return;
+        }
         if faulty && self.meets_misfortune(context) {
             return;
         }
@@ -189,6 +211,10 @@ impl Member {
 
     /// True if something happens to it.
     fn meets_misfortune(&mut self, context: &mut Context<'_>) -> bool {
+        // Who never gets in has nothing to lose.
+        if !matches!(self.stage, Stage::In) && context.prng.chance(800) {
+            return false;
+        }
         let session_us = self.session_us();
         match context.prng.below(1_000) {
             0..=5 => {
@@ -215,6 +241,9 @@ impl Member {
             13..=18 => {
                 context.effects.push(ClientEffect::Close);
                 self.closed(context);
+                if self.is_mixed() {
+                    self.away_until_us = context.now_us + CALM_US;
+                }
             }
             _ => return false,
         }
@@ -226,6 +255,7 @@ impl Member {
         self.life += 1;
         self.is_waiting = false;
         self.owned.clear();
+        self.told.clear();
         self.positions.clear();
     }
 
@@ -260,6 +290,7 @@ impl Member {
             what,
             life: self.life,
             called: context.history.entries.len(),
+            sent_us: context.now_us,
             id: self.id.clone(),
             generation: self.generation,
             is_copy,
@@ -269,7 +300,7 @@ impl Member {
 
     /// Keeps a request to send it once more, now and then. A commit is kept until it is late.
     fn hold(&mut self, context: &mut Context<'_>, held: impl FnOnce() -> Held) {
-        if context.prng.chance(100) && !matches!(self.held, Some(Held::Commit(..))) {
+        if context.prng.chance(200) && !matches!(self.held, Some(Held::Commit(..))) {
             self.held = Some(held());
         }
     }
@@ -308,7 +339,8 @@ impl Member {
             }
             Some(Held::Commit(version, body, marks)) => {
                 let generation = body.generation_id_or_member_epoch;
-                let changes = note_commit(context, self.plan.group, generation, &marks);
+                let who = (&*body.member_id, generation);
+                let changes = note_commit(context, self.plan.group, who, &marks);
                 self.ask_as(context, version, &body, What::Commit(changes), true);
             }
             Some(Held::Leave(version, body)) => {
@@ -319,20 +351,8 @@ impl Member {
     }
 
     fn find(&mut self, context: &mut Context<'_>) {
-        let version = self
-            .link
-            .version::<FindCoordinatorRequest>(context, i16::MAX);
-        let key = GROUPS[self.plan.group];
-        let body = FindCoordinatorRequest {
-            key: if version < 4 { key.into() } else { "".into() },
-            coordinator_keys: if version < 4 {
-                Vec::new()
-            } else {
-                vec![key.into()]
-            },
-            ..FindCoordinatorRequest::default()
-        };
-        self.ask(context, version, &body, What::Find);
+        let (version, body) = find_coordinator(&self.link, context, self.plan.group);
+        self.ask::<FindCoordinatorRequest>(context, version, &body, What::Find);
     }
 
     fn instance(&self) -> Option<bytestring::ByteString> {
@@ -365,7 +385,9 @@ impl Member {
             protocols: protocols.into(),
             reason: None,
         };
-        self.hold(context, || Held::Join(version, body.clone()));
+        if !self.is_mixed() {
+            self.hold(context, || Held::Join(version, body.clone()));
+        }
         self.ask(context, version, &body, What::Join);
     }
 
@@ -403,6 +425,8 @@ impl Member {
         let needs_offsets = self.positions.is_empty() && !self.owned.is_empty();
         if context.now_us >= self.heartbeat_at_us {
             self.heartbeat(context);
+        } else if context.board.phase == Phase::Healed && self.is_settled {
+            // All that is left to do is to stay.
         } else if needs_offsets || context.prng.chance(50) {
             let (version, body) = offset_fetch(&self.link, context, self.plan.group, &self.owned);
             self.ask(context, version, &body, What::Fetch);
@@ -453,7 +477,8 @@ impl Member {
             topics: commit_topics(context, &marks),
             ..OffsetCommitRequest::default()
         };
-        let changes = note_commit(context, self.plan.group, self.generation, &marks);
+        let who = (&*self.id, self.generation);
+        let changes = note_commit(context, self.plan.group, who, &marks);
         self.hold(context, || Held::Commit(version, body.clone(), marks));
         self.ask(context, version, &body, What::Commit(changes));
     }
@@ -482,6 +507,7 @@ impl Member {
     }
 
     fn sleep(&mut self, context: &mut Context<'_>) {
+        self.note_end(context);
         self.count(context);
         let session_us = self.session_us();
         let pause = match context.board.phase {
@@ -491,6 +517,10 @@ impl Member {
             }
             _ if !self.link.is_ready() => context.prng.skewed(500, 100_000),
             _ if std::mem::take(&mut self.has_failed) => context.prng.between(1_000, 100_000),
+            Phase::Healed if self.is_settled && matches!(self.stage, Stage::In) => {
+                let heartbeat_in_us = self.heartbeat_at_us.saturating_sub(context.now_us);
+                heartbeat_in_us.max(1_000)
+            }
             _ => {
                 let longest = self.plan.pause_us_max.min(session_us / 8);
                 context.prng.skewed(10, longest.max(10))
@@ -528,11 +558,22 @@ fn assign(
     for (index, place) in consumed(context.board).into_iter().enumerate() {
         shares[(index + first) % members.len()].places.push(place);
     }
+    let is_mixed = group == MIXED_GROUP;
     let sent = shares.iter().map(|share| SyncGroupRequestAssignment {
         member_id: share.member.as_str().into(),
-        assignment: encode_share(number, &share.places),
+        assignment: if is_mixed {
+            mixed::encode(context.history, &share.places)
+        } else {
+            encode_share(number, &share.places)
+        },
     });
     let sent = sent.collect();
+    if is_mixed {
+        let was_new = std::mem::take(&mut context.board.mixed_is_new);
+        context.stats.mixed_classic_rounds += 1;
+        context.stats.mixed_gone_back += u64::from(was_new);
+        return sent;
+    }
     context.history.push(Entry::Group(GroupEntry::Assigned {
         group,
         generation,

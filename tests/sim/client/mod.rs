@@ -13,8 +13,10 @@ pub mod key_reader;
 pub mod key_writer;
 pub mod link;
 pub mod member;
+pub mod new_member;
 pub mod payload;
 pub mod producer;
+pub mod scan;
 pub mod txn_producer;
 pub mod txn_reader;
 pub mod verifier;
@@ -110,6 +112,8 @@ pub struct Board {
     pub last_record: u64,
     /// Numbers assignments and commits.
     pub last_mark: u64,
+    /// The group with members of both protocols was of the new one when it was last seen.
+    pub mixed_is_new: bool,
 }
 
 impl Board {
@@ -122,6 +126,7 @@ impl Board {
             last_readers: 0,
             last_record: 0,
             last_mark: 0,
+            mixed_is_new: false,
         }
     }
 

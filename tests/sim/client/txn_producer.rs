@@ -428,6 +428,7 @@ impl TxnProducer {
                     group: TXN_GROUP,
                     place: Some(place),
                     mark: Some(mark),
+                    member: String::new(),
                     generation: -1,
                     // The coordinator of transactions goes on with it in a later life.
                     incarnation,

@@ -10,12 +10,12 @@ use std::collections::BTreeSet;
 use bytes::Bytes;
 use furlong::limits::DECOMPRESSED_BYTES_MAX;
 use furlong::model::error_code::ErrorCode;
-use furlong::wire::protocol::fetch::{FetchPartition, FetchRequest, FetchTopic, PartitionData};
+use furlong::wire::protocol::fetch::PartitionData;
 use furlong::wire::record::{records, split_batches};
 
 use super::group_words::{offset_fetch, take_fetched};
-use super::link::{Answer, Link, PATIENCE_US, decode};
-use super::{Client, ClientEffect, Context, KnownTopic, Phase};
+use super::link::{Answer, Link, PATIENCE_US};
+use super::{Client, ClientEffect, Context, KnownTopic, Phase, scan};
 use crate::history::groups::TXN_GROUP;
 use crate::history::transactions::{TxnEntry, TxnRead};
 use crate::history::{Entry, Place};
@@ -168,40 +168,15 @@ impl TxnReader {
     }
 
     fn fetch(&mut self, context: &mut Context<'_>, scan: Scan) {
-        let Some(topic) = context.board.topic(scan.place.topic).cloned() else {
-            return;
-        };
-        let bytes = i32::try_from(context.prng.skewed(1, 100_000)).expect("small");
-        let body = FetchRequest {
-            max_wait_ms: i32::try_from(context.prng.below(100)).expect("small"),
-            min_bytes: 1,
-            max_bytes: 1_000_000,
-            isolation_level: 1,
-            topics: vec![FetchTopic {
-                topic: topic.name.into(),
-                topic_id: topic.id,
-                partitions: vec![FetchPartition {
-                    partition: scan.place.partition,
-                    fetch_offset: scan.position,
-                    partition_max_bytes: bytes,
-                    ..FetchPartition::default()
-                }],
-            }],
-            ..FetchRequest::default()
-        };
-        let at_most = if topic.id.is_zero() { 12 } else { i16::MAX };
-        let link = &self.link;
-        let version = link.version_between::<FetchRequest>(context, 4, at_most);
-        self.link.request(context, version, &body, Tag::Fetch);
+        let from = (scan.place, scan.position);
+        if let Some((version, body)) = scan::fetch(&self.link, context, from, true) {
+            self.link.request(context, version, &body, Tag::Fetch);
+        }
     }
 
     fn take_fetched(&mut self, context: &mut Context<'_>, version: i16, frame: Bytes) {
-        let body = decode::<FetchRequest>(context, version, frame);
-        let (Some(body), Some(mut scan)) = (body, self.scan) else {
-            return;
-        };
-        let topic = body.responses.first();
-        let Some(answer) = topic.and_then(|topic| topic.partitions.first()) else {
+        let answer = scan::fetched(context, version, frame);
+        let (Some(answer), Some(mut scan)) = (answer, self.scan) else {
             return;
         };
         let name = context.name(scan.place);
@@ -216,7 +191,7 @@ impl TxnReader {
                 return;
             }
         }
-        let (position, records) = match committed(answer, scan.position) {
+        let (position, records) = match committed(&answer, scan.position) {
             Ok(read) => read,
             Err(sentence) => {
                 let at = scan.position;

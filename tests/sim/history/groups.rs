@@ -11,11 +11,25 @@ use super::{Entry, History, Place};
 pub type GroupIndex = usize;
 
 /// The groups of a run: one with members that stays, one with members that is deleted now and
-/// then, one without members, and one whose offsets go along with transactions.
-pub const GROUPS: [&str; 4] = ["lasting-group", "churn-group", "alone-group", "txn-group"];
+/// then, one without members, one whose offsets go along with transactions, one of the new
+/// protocol, and one with members of both protocols.
+pub const GROUPS: [&str; 6] = [
+    "lasting-group",
+    "churn-group",
+    "alone-group",
+    "txn-group",
+    "new-group",
+    "mixed-group",
+];
 
-/// Groups whose offsets an administrator looks after.
-pub const ADMIN_GROUPS: usize = 3;
+/// Groups with members of the classic protocol, and the one without members.
+pub const CLASSIC_GROUPS: [GroupIndex; 3] = [0, CHURN_GROUP, ALONE_GROUP];
+
+/// The group with members of the new protocol.
+pub const NEW_GROUP: GroupIndex = 4;
+
+/// The group with members of both protocols.
+pub const MIXED_GROUP: GroupIndex = 5;
 
 /// The group whose offsets only transactions commit.
 pub const TXN_GROUP: GroupIndex = 3;
@@ -57,7 +71,9 @@ pub struct Change {
     pub place: Option<Place>,
     /// The number of the commit, `None` for a deletion.
     pub mark: Option<u64>,
-    /// The generation of the member, -1 without one.
+    /// The member, empty without one.
+    pub member: String,
+    /// Its generation or epoch, -1 without one.
     pub generation: i32,
     /// The process that it was sent to.
     pub incarnation: u32,

@@ -65,7 +65,7 @@ impl World {
     /// Some partition; where there are groups, half of the time one that keeps them.
     fn draw_moved(&mut self) -> Option<(String, i32)> {
         let moves = &mut self.streams.moves;
-        if !self.plan.members.is_empty() && moves.chance(500) {
+        if self.plan.has_groups() && moves.chance(500) {
             let partition = i32::try_from(moves.below(GROUP_PARTITIONS)).expect("few");
             return Some((OFFSETS_TOPIC.to_owned(), partition));
         }

@@ -6,16 +6,15 @@
 
 use bytes::Bytes;
 use furlong::model::error_code::ErrorCode;
-use furlong::wire::protocol::find_coordinator::FindCoordinatorRequest;
 use furlong::wire::protocol::heartbeat::HeartbeatRequest;
 use furlong::wire::protocol::join_group::{JoinGroupRequest, JoinGroupResponse};
 use furlong::wire::protocol::leave_group::LeaveGroupRequest;
 use furlong::wire::protocol::sync_group::SyncGroupRequest;
 
-use super::super::group_words::{decode_share, take_committed, take_fetched};
+use super::super::group_words::{decode_share, take_committed, take_fetched, take_found};
 use super::super::link::decode;
 use super::super::{Context, Phase};
-use super::{Member, Stage, Tag, What, owner};
+use super::{Member, Stage, Tag, What, mixed, owner};
 use crate::history::Entry;
 use crate::history::groups::GroupEntry;
 
@@ -33,7 +32,13 @@ impl Member {
         }
         let is_commit = matches!(tag.what, What::Commit(_));
         let code = match tag.what {
-            What::Find => self.take_found(context, version, frame, is_mine),
+            What::Find => {
+                let code = take_found(context, version, frame);
+                if code == Some(0) && is_mine {
+                    self.stage = Stage::Out;
+                }
+                code
+            }
             What::Join => self.take_joined(context, version, frame, tag.called, is_mine),
             What::Sync => self.take_synced(
                 context,
@@ -44,7 +49,11 @@ impl Member {
             ),
             What::Heartbeat => {
                 let body = decode::<HeartbeatRequest>(context, version, frame);
-                body.map(|body| body.error_code)
+                let code = body.map(|body| body.error_code);
+                if code == Some(0) && is_mine && self.is_mixed() {
+                    self.take_hold(context, tag.sent_us);
+                }
+                code
             }
             What::Commit(changes) => {
                 let codes = take_committed(context, version, frame, changes);
@@ -117,24 +126,6 @@ impl Member {
         self.has_failed |= is_mine;
     }
 
-    fn take_found(
-        &mut self,
-        context: &mut Context<'_>,
-        version: i16,
-        frame: Bytes,
-        is_mine: bool,
-    ) -> Option<i16> {
-        let body = decode::<FindCoordinatorRequest>(context, version, frame)?;
-        let code = match version {
-            4.. => body.coordinators.first().map(|found| found.error_code)?,
-            _ => body.error_code,
-        };
-        if code == 0 && is_mine {
-            self.stage = Stage::Out;
-        }
-        Some(code)
-    }
-
     fn take_joined(
         &mut self,
         context: &mut Context<'_>,
@@ -152,11 +143,16 @@ impl Member {
             return Some(body.error_code);
         }
         context.stats.group_joins += 1;
-        context.history.push(Entry::Group(GroupEntry::Joined {
-            group: self.plan.group,
-            called,
-            generation: body.generation_id,
-        }));
+        if !self.is_mixed() {
+            context.history.push(Entry::Group(GroupEntry::Joined {
+                group: self.plan.group,
+                called,
+                generation: body.generation_id,
+            }));
+        } else if body.leader.is_empty() {
+            context.board.mixed_is_new = true;
+            context.stats.mixed_new_rounds += 1;
+        }
         if !is_mine {
             return None;
         }
@@ -190,6 +186,18 @@ impl Member {
             return Some(body.error_code);
         }
         context.stats.assignments_told += 1;
+        if self.is_mixed() {
+            let Some(places) = mixed::decode(context.board, body.assignment) else {
+                context.violation("an assignment that cannot be read");
+                return None;
+            };
+            self.note_told(context, (id, called, generation), &places, is_mine);
+            if is_mine {
+                self.stage = Stage::In;
+                self.heartbeat_at_us = context.now_us;
+            }
+            return None;
+        }
         let share = decode_share(body.assignment);
         let number = share.as_ref().map(|share| share.0);
         let places = share.map(|share| share.1).unwrap_or_default();

@@ -12,11 +12,6 @@ use furlong::cli::{self, CliError};
 use furlong::server::serve::serve;
 
 fn main() -> ExitCode {
-    #[cfg(furlong_mutations)]
-    if !furlong::model::mutation::choose(&std::env::var("BROKEN_BROKER").unwrap_or_default()) {
-        eprintln!("furlong: this build is for tests/crash/mutations, which sets BROKEN_BROKER");
-        return ExitCode::FAILURE;
-    }
     let outcome = match Program::parse().command {
         ProgramCommand::Serve(arguments) if arguments.print_config => {
             cli::print_config::run(&arguments)

@@ -8,10 +8,9 @@
 
 /// What one broken broker does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
 pub enum Mutation {
     /// Answers before the flush that it should wait for.
-    FlushSkipped = 1,
+    FlushSkipped,
     /// Takes every block of a file for initialised, so that one flush of the device covers it.
     DeviceFlushAlways,
     /// Forgets that the zeros ahead of the data changed the file's metadata.
@@ -34,7 +33,7 @@ pub use chosen::{choose, is_broken};
 
 #[cfg(furlong_mutations)]
 mod chosen {
-    use std::sync::atomic::{AtomicU8, Ordering};
+    use std::sync::OnceLock;
 
     use super::Mutation;
 
@@ -46,20 +45,17 @@ mod chosen {
         ("any_file_system", Mutation::AnyFileSystem),
     ];
 
-    static CHOSEN: AtomicU8 = AtomicU8::new(0);
+    static CHOSEN: OnceLock<Mutation> = OnceLock::new();
 
-    /// Breaks this process in the way of that name; false if there is none.
+    /// Breaks this process in the way of that name; false if there is none, or it is broken already.
     pub fn choose(name: &str) -> bool {
         let found = NAMES.iter().find(|(known, _)| *known == name);
-        if let Some((_, mutation)) = found {
-            CHOSEN.store(*mutation as u8, Ordering::Relaxed);
-        }
-        found.is_some()
+        found.is_some_and(|(_, mutation)| CHOSEN.set(*mutation).is_ok())
     }
 
     /// True if this process was told to do wrong in this way.
     #[must_use]
     pub fn is_broken(mutation: Mutation) -> bool {
-        CHOSEN.load(Ordering::Relaxed) == mutation as u8
+        CHOSEN.get() == Some(&mutation)
     }
 }

@@ -40,6 +40,10 @@ use crate::shard::machine::{Shard, ShardConfig};
 /// A sentence that says what went wrong and what to do. Executors may still run then: the caller
 /// ends the process without waiting for them.
 pub fn serve(arguments: &ServeArguments) -> Result<(), String> {
+    #[cfg(furlong_mutations)]
+    if !crate::model::mutation::choose(&std::env::var("BROKEN_BROKER").unwrap_or_default()) {
+        return Err("this build is for tests/crash/mutations, which sets BROKEN_BROKER".to_owned());
+    }
     let config = arguments.settings()?;
     logging::set_up(arguments.log_format, arguments.log_level)?;
     boot::check_machine()?;

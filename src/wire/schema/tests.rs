@@ -117,7 +117,7 @@ fn setting() -> impl Strategy<Value = MetadataRecord> {
 }
 
 fn small() -> impl Strategy<Value = MetadataRecord> {
-    (0..7, id(), text(), any::<(i32, i64)>()).prop_map(|(kind, id, name, (number, long))| {
+    (0..8, id(), text(), any::<(i32, i64)>()).prop_map(|(kind, id, name, (number, long))| {
         let broker_id = BrokerId(number);
         match kind {
             0 => MetadataRecord::ClusterRecord(ClusterRecord { cluster_id: id }),
@@ -131,6 +131,14 @@ fn small() -> impl Strategy<Value = MetadataRecord> {
             5 => MetadataRecord::SnapshotHeaderRecord(SnapshotHeaderRecord {
                 end_offset: long,
                 epoch: number,
+            }),
+            6 => MetadataRecord::ClientQuotaRecord(ClientQuotaRecord {
+                parts: u16::from(number < 0),
+                user: (number % 2 == 0).then(|| name.clone()),
+                client_id: None,
+                ip: (number % 3 == 0).then(|| name.clone()),
+                name,
+                value: (number % 5 != 0).then(|| long.to_string().into()),
             }),
             _ => MetadataRecord::SnapshotFooterRecord(SnapshotFooterRecord { record_count: long }),
         }
@@ -242,6 +250,8 @@ fn body(kind: u8, verifier: &mut Verifier<'_, '_>, position: usize) -> Verified 
         10 => verifier.verify_union_variant::<ForwardsUOffset<Body<10>>>("10", position),
         11 => verifier.verify_union_variant::<ForwardsUOffset<Body<11>>>("11", position),
         12 => verifier.verify_union_variant::<ForwardsUOffset<Body<12>>>("12", position),
+        13 => verifier.verify_union_variant::<ForwardsUOffset<Body<13>>>("13", position),
+        14 => verifier.verify_union_variant::<ForwardsUOffset<Body<14>>>("14", position),
         _ => verifier.verify_union_variant::<ForwardsUOffset<Unknown>>("unknown", position),
     }
 }

@@ -543,6 +543,8 @@ fn wrong(seed: u64, spoilt: Spoilt) -> Vec<String> {
     let mut plan = crate::plan::Plan::new(seed, crate::plan::Lie::None);
     plan.full_windows = 0;
     plan.members.clear();
+    plan.mixed_members.clear();
+    plan.new_members.clear();
     plan.key_writers.clear();
     plan.transactional.clear();
     crate::run::run_plan(plan, boot(spoilt)).violations

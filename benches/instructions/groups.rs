@@ -102,6 +102,8 @@ impl Members {
             shard: ShardId(0),
             request: u64::try_from(place).expect("64 bits"),
             place: 0,
+            came_us: self.now.monotonic_us,
+            waited_us: None,
         };
         counted(|| {
             self.coordinator

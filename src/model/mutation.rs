@@ -47,7 +47,8 @@ mod chosen {
 
     static CHOSEN: OnceLock<Mutation> = OnceLock::new();
 
-    /// Breaks this process in the way of that name; false if there is none, or it is broken already.
+    /// Breaks this process in the way of that name; false if there is none, or it is broken
+    /// already.
     pub fn choose(name: &str) -> bool {
         let found = NAMES.iter().find(|(known, _)| *known == name);
         found.is_some_and(|(_, mutation)| CHOSEN.set(*mutation).is_ok())

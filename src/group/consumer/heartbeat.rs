@@ -3,9 +3,9 @@
 //!
 //! Owns: the heartbeat side of groups of the new protocol. Invariants: a member that names another
 //! epoch than its own is fenced, unless it has not heard of its last one or joins again; only who
-//! names its own epoch gives anything up; a static member takes the place of one that has left for a
-//! while, and of no other. Runs on: the shard that coordinates. Bounded by: `group.consumer.max.size`,
-//! `GROUP_MEMBERS_MAX`.
+//! names its own epoch gives anything up; a static member takes the place of one that has left for
+//! a while, and of no other. Runs on: the shard that coordinates. Bounded by:
+//! `group.consumer.max.size`, `GROUP_MEMBERS_MAX`.
 
 use bytestring::ByteString;
 
@@ -363,8 +363,8 @@ pub(super) fn unknown(id: &ByteString) -> Refusal {
 }
 
 /// A member has to name its epoch. If it names the one before and owns nothing else than what it
-/// may own, the answer with its new epoch was lost. One that was fenced joins again under its own id
-/// (KIP-848).
+/// may own, the answer with its new epoch was lost. One that was fenced joins again under its own
+/// id (KIP-848).
 fn check_epoch(part: &Part, named: i32, owned: Option<&Assignment>) -> Result<(), Refusal> {
     let has_missed_one =
         named == part.previous_epoch && owned.is_some_and(|owned| owned.is_within(&part.assigned));

@@ -4,8 +4,8 @@
 //! commits nothing. N4: once a group has come to rest, every partition that a member wants is held.
 //!
 //! A member holds what it was told from the answer on that told it, until it gave it up, or until
-//! its session was over or the time that it had to give something up: by its own clock, counted from
-//! when it asked, so that the coordinator cannot have been earlier. If another member is told what
+//! its session was over or the time that it had to give something up: by its own clock, counted
+//! from when it asked, so that the coordinator cannot have been earlier. If another member is told what
 //! one has let run out so, the coordinator has thrown that one out.
 
 use std::collections::BTreeMap;

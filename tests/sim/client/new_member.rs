@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Members of groups of the new protocol (KIP-848): they join late, pause longer than their session,
-//! die, leave for good or for a while, return, give partitions up late, and want other topics all
+//! Members of groups of the new protocol (KIP-848): they join late, pause longer than their
+//! session, die, leave for good or for a while, return, give partitions up late, and want other topics all
 //! the time; what they sent may arrive twice and late.
 //!
 //! Invariants: one heartbeat under way at a time, copies aside; a member acts on an answer only if
 //! it is still what it was when it asked, but notes all that it is told. A copy that says what its
 //! member owns is sent only as long as that is true: the protocol has nothing by which a coordinator
-//! could tell an old word of one epoch from a new one. So no connection follows at once on one that
-//! its member closed: what is on its way there comes first.
+//! could tell an old word of one epoch from a new one. So no connection follows at once on one
+//! that its member closed: what is on its way there comes first.
 
 mod answers;
+mod copies;
 mod holding;
 mod wish;
 
@@ -43,8 +44,8 @@ const IN_FLIGHT_MAX: usize = 4;
 /// How long a member waits that has closed its connection.
 const CALM_US: u64 = 200_000;
 
-/// How long nothing has changed where a group has come to rest: longer than any session, after which
-/// those are gone who do not come back.
+/// How long nothing has changed where a group has come to rest: longer than any session, after
+/// which those are gone who do not come back.
 const REST_US: u64 = NEW_SESSION_US * 3;
 
 /// First version of ConsumerGroupHeartbeat in which a member names itself, and may have a pattern.
@@ -542,58 +543,6 @@ impl NewMember {
             self.held = Some(Held::Commit(version, body.clone(), marks));
         }
         self.ask(context, version, &body, What::Commit(changes));
-    }
-
-    /// A commit waits until its sender has another epoch: there it must count for nothing. What
-    /// says what its sender owns goes only as long as that is so.
-    fn is_time_to_send_again(&mut self, context: &mut Context<'_>) -> bool {
-        let per_mille = match &self.held {
-            None => return false,
-            Some(Held::Commit(_, body, _)) => {
-                let is_late = self.epoch > body.generation_id_or_member_epoch;
-                if is_late { 300 } else { 1 }
-            }
-            Some(Held::Beat(_, body, changes)) => {
-                let says_owned = body.topic_partitions.is_some() && body.member_epoch > 0;
-                let is_so = *changes == self.holding.changes() && body.member_epoch == self.epoch;
-                if says_owned && !is_so {
-                    self.held = None;
-                    return false;
-                }
-                100
-            }
-        };
-        context.prng.chance(per_mille)
-    }
-
-    fn send_again(&mut self, context: &mut Context<'_>) {
-        context.stats.new_copies += 1;
-        let life = self.life;
-        let called = context.history.entries.len();
-        let tag = |what, id: &str, epoch| Tag {
-            what,
-            life,
-            called,
-            id: id.to_owned(),
-            epoch,
-            is_copy: true,
-        };
-        match self.held.take() {
-            Some(Held::Beat(version, body, _)) => {
-                self.holding.doubt();
-                let word = self.holding.word(context.now_us, false, false);
-                let tag = tag(What::Beat(word), &body.member_id, body.member_epoch);
-                self.link.request(context, version, &body, tag);
-            }
-            Some(Held::Commit(version, body, marks)) => {
-                let epoch = body.generation_id_or_member_epoch;
-                let who = (&*body.member_id, epoch);
-                let changes = note_commit(context, self.plan.group, who, &marks);
-                let tag = tag(What::Commit(changes), &body.member_id, epoch);
-                self.link.request(context, version, &body, tag);
-            }
-            None => {}
-        }
     }
 
     fn sleep(&mut self, context: &mut Context<'_>) {

@@ -61,10 +61,12 @@ impl GroupLies {
                 );
                 self.learn(&request.group_id, heard);
             }
-            GroupCall::Beat(request, ..) if lie == Lie::RevocationsAreDone => {
-                if request.member_epoch > 0 && request.topic_partitions.is_some() {
-                    request.topic_partitions = Some(Vec::new());
-                }
+            GroupCall::Beat(request, ..)
+                if lie == Lie::RevocationsAreDone
+                    && request.member_epoch > 0
+                    && request.topic_partitions.is_some() =>
+            {
+                request.topic_partitions = Some(Vec::new());
             }
             _ => {}
         }

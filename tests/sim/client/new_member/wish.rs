@@ -12,8 +12,10 @@ use crate::prng::Prng;
 /// Names of topics that stay.
 const NAMES: [&str; 5] = ["stay-0", "kept-1", "stay-2", "kept-3", "stay-nowhere"];
 
-/// Patterns, and what they stand for.
-const PATTERNS: [(&str, fn(&str) -> bool); 3] = [
+/// A pattern, and what it stands for.
+type Pattern = (&'static str, fn(&str) -> bool);
+
+const PATTERNS: [Pattern; 3] = [
     ("stay-.*", |name| name.starts_with("stay-")),
     (r"\Qkept-\E[0-9]+", |name| name.starts_with("kept-")),
     ("(stay|kept)-[01]", |name| {

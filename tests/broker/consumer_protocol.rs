@@ -12,13 +12,18 @@ use crate::group_commands::{Reader, lag, shares, soon, sow};
 use crate::process::Broker;
 
 /// Members are heard of often, and missed soon.
-const LIVELY: [&str; 6] = [
+const LIVELY: [&str; 10] = [
     "--set",
     "group.initial.rebalance.delay.ms=0",
     "--set",
     "group.consumer.heartbeat.interval.ms=300",
     "--set",
     "group.consumer.session.timeout.ms=4000",
+    // The broker's own pace lies within what groups may set for themselves.
+    "--set",
+    "group.consumer.min.heartbeat.interval.ms=100",
+    "--set",
+    "group.consumer.min.session.timeout.ms=1000",
 ];
 /// As such a member.
 const NEW: [&str; 4] = ["-G", "readers", "--group-protocol", "consumer"];

@@ -5,8 +5,8 @@
 //!
 //! A member holds what it was told from the answer on that told it, until it gave it up, or until
 //! its session was over or the time that it had to give something up: by its own clock, counted
-//! from when it asked, so that the coordinator cannot have been earlier. If another member is told what
-//! one has let run out so, the coordinator has thrown that one out.
+//! from when it asked, so that the coordinator cannot have been earlier. If another member is told
+//! what one has let run out so, the coordinator has thrown that one out.
 
 use std::collections::BTreeMap;
 

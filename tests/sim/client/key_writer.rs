@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Writers of compacted topics: few keys, overwritten and deleted again and again, and keys that
-//! are written once, deleted later, and then left alone, so that their tombstone is the last of them.
+//! are written once, deleted later, and then left alone, so that their tombstone is the last of
+//! them.
 //!
 //! Invariants: one batch under way at a time; one with a producer id sends a batch until it knows
 //! its offset, one without sends it once. A write is in the history before it leaves.

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Members of groups of the new protocol (KIP-848): they join late, pause longer than their
-//! session, die, leave for good or for a while, return, give partitions up late, and want other topics all
-//! the time; what they sent may arrive twice and late.
+//! session, die, leave for good or for a while, return, give partitions up late, and want other
+//! topics all the time; what they sent may arrive twice and late.
 //!
 //! Invariants: one heartbeat under way at a time, copies aside; a member acts on an answer only if
 //! it is still what it was when it asked, but notes all that it is told. A copy that says what its
-//! member owns is sent only as long as that is true: the protocol has nothing by which a coordinator
-//! could tell an old word of one epoch from a new one. So no connection follows at once on one
-//! that its member closed: what is on its way there comes first.
+//! member owns is sent only as long as that is true: the protocol has nothing by which a
+//! coordinator could tell an old word of one epoch from a new one. So no connection follows at once
+//! on one that its member closed: what is on its way there comes first.
 
 mod answers;
 mod copies;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Groups of the new protocol. N1: no partition is held by two members at one time. N2: the epoch
-//! of a member never goes back. N3: who names an older epoch than it was told, or was thrown out,
-//! commits nothing. N4: once a group has come to rest, every partition that a member wants is held.
+//! of a member never goes back while it is one. N3: who names an older epoch than it was told, or
+//! was thrown out, commits nothing. N4: once a group has come to rest, every partition that
+//! a member wants is held.
 //!
 //! A member holds what it was told from the answer on that told it, until it gave it up, or until
 //! its session was over or the time that it had to give something up: by its own clock, counted
@@ -44,6 +45,8 @@ struct Known<'a> {
     epochs: BTreeMap<Who<'a>, Epochs>,
     /// Up to which epoch a member is none any more.
     outcasts: BTreeMap<Who<'a>, Epochs>,
+    /// When a member was told last that it is none any more.
+    told_out: BTreeMap<Who<'a>, usize>,
     /// Until when a member holds what it holds.
     until: BTreeMap<Who<'a>, (u64, &'a [Spot])>,
     holders: BTreeMap<(GroupIndex, Spot), &'a str>,
@@ -77,6 +80,15 @@ impl<'a> Known<'a> {
                 epoch,
             } => {
                 let epochs = self.epochs.entry((*group, member)).or_default();
+                let out = self.outcasts.entry((*group, member)).or_default();
+                let told_out = self.told_out.get(&(*group, &**member));
+                if told_out.is_some_and(|moment| moment < called) && *epoch <= out.last() {
+                    // It was told that it is out, and joined again under its id: the group had been
+                    // removed in the meantime, and its epochs began anew.
+                    out.0.push((moment, *epoch - 1));
+                    epochs.0.push((moment, *epoch));
+                    return;
+                }
                 let before = epochs.before(*called);
                 if *epoch < before {
                     wrong.push(format!(
@@ -107,6 +119,7 @@ impl<'a> Known<'a> {
             } => {
                 let out = self.outcasts.entry((*group, member)).or_default();
                 out.raise(moment, *epoch);
+                self.told_out.insert((*group, member), moment);
             }
             OwnerEntry::Wants {
                 group,
@@ -337,6 +350,26 @@ mod tests {
         is_right(&history);
         commit(&mut history, 5, Outcome::Done);
         sample::expect(&history, "when it had been thrown out");
+    }
+
+    #[test]
+    fn epochs_of_a_group_that_was_removed_begin_anew() {
+        let mut history = sample::history();
+        let called = history.entries.len();
+        epoch(&mut history, called, 5);
+        history.push(Entry::Owner(OwnerEntry::Outcast {
+            group: NEW_GROUP,
+            member: "a".to_owned(),
+            epoch: 5,
+        }));
+        let called = history.entries.len();
+        epoch(&mut history, called, 3);
+        commit(&mut history, 3, Outcome::Done);
+        is_right(&history);
+        // An answer to what it had asked before it was thrown out is not a word of that group.
+        epoch(&mut history, called - 2, 4);
+        commit(&mut history, 3, Outcome::Done);
+        sample::expect(&history, "had been told 4");
     }
 
     #[test]

@@ -558,7 +558,11 @@ impl Client for Member {
     }
 
     fn closed(&mut self, context: &mut Context<'_>) {
-        self.link.closed();
+        let lost = self.link.closed();
+        // As real clients do: who was not heard speaks again as soon as there is a connection.
+        if lost.iter().any(|tag| matches!(tag.what, What::Heartbeat)) {
+            self.heartbeat_at_us = context.now_us;
+        }
         self.is_waiting = false;
         self.sleep(context);
     }

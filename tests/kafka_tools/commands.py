@@ -129,7 +129,7 @@ def partitions(furlong):
 
 def trims(furlong):
     found = furlong.json("topic", "trim", "times", "-p", "2", "--before-offset", "2")
-    need(found == [{"partition": 2, "first_offset": 2, "error": None}], found)
+    need(found == [{"topic": "times", "partition": 2, "first_offset": 2, "done": True, "error": None}], found)
     furlong.expect("2 3 4 ", "consume", "times", "-e", "-f", "%o ")
     found = furlong.json("topic", "trim", "times", "--before", "4500")
     need([one["first_offset"] for one in found] == [0, 0, 4], found)

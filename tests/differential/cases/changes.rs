@@ -73,7 +73,12 @@ fn changed(side: &mut Side, version: i16, configs: &[(&str, &str)], changes: &[C
 
 /// Waits until the broker has heard of a change: it hears of one that comes later.
 fn settle(side: &mut Side) {
-    let marker = format!("marker-{}", side.name("m").0);
+    settle_after(side, "m");
+}
+
+/// The same, of a change that is not the only one of its case.
+fn settle_after(side: &mut Side, change: &str) {
+    let marker = format!("marker-{}", side.name(change).0);
     let topic = side.name(&marker);
     side.topic(&marker, 1, &[]);
     side.wait_for_topic(&topic, 1);
@@ -410,7 +415,7 @@ pub const CASES: &[Case] = &[
         }
         alter(side, version, GROUP, "", &[(session, SET, Some("50000"))]);
         alter(side, version, GROUP, &name, &[(session, DELETE, None)]);
-        settle(side);
+        settle_after(side, "delete");
         synonyms(side, "at last", (GROUP, &name), &keys, is_set);
     }),
     case("change/nothing", &[0, 1], |side, version| {
@@ -422,11 +427,11 @@ pub const CASES: &[Case] = &[
     case("replace/settings of a group", &[0, 2], |side, version| {
         let name = format!("replaced-{version}");
         let configs = [("consumer.session.timeout.ms", Some("50000"))];
-        for configs in [&configs[..], &[]] {
+        for (change, configs) in [("some", &configs[..]), ("none", &[])] {
             let resources = vec![replaced(GROUP, &name, configs)];
             let request = AlterConfigsRequest::default().with_resources(resources);
             side.ask("alter", version, &request);
-            settle(side);
+            settle_after(side, change);
             let keys = ["consumer.session.timeout.ms"];
             synonyms(side, "then", (GROUP, &name), &keys, |_| true);
         }

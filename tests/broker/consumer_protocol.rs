@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::commands::{Garden, run};
-use crate::group_commands::{Reader, lag, shares, soon, sow};
+use crate::group_commands::{Reader, come_and_go, lag, shares, soon, sow};
 use crate::process::Broker;
 
 /// Members are heard of often, and missed soon.
@@ -35,39 +35,8 @@ fn garden() -> Garden {
     garden
 }
 
-fn kind(garden: &Garden) -> String {
-    let found = garden.json(&["group", "list"]);
-    found[0]["type"].as_str().expect("a type").to_owned()
-}
-
-/// Two members share, the first leaves, the other takes over: each record comes once.
 fn members_come_and_go(first: &[&str], second: &[&str], kinds: [&str; 3]) {
-    let garden = garden();
-    let address = garden.broker.address.clone();
-    let mut sown = sow(&garden, 0);
-    let one = Reader::start(&address, first);
-    soon("one member has all", || shares(&garden) == [4]);
-    assert_eq!(kind(&garden), kinds[0]);
-    let other = Reader::start(&address, second);
-    soon("two members share", || shares(&garden) == [2, 2]);
-    assert_eq!(kind(&garden), kinds[1]);
-    sown.extend(sow(&garden, 1));
-    soon("all is consumed", || lag(&garden) == Some(0));
-    let mut printed = one.interrupt();
-    soon("the other takes over", || shares(&garden) == [4]);
-    assert_eq!(kind(&garden), kinds[2]);
-    sown.extend(sow(&garden, 2));
-    soon("all is consumed", || lag(&garden) == Some(0));
-    printed.push_str(&other.interrupt());
-    let mut printed: Vec<&str> = printed.lines().collect();
-    printed.sort_unstable();
-    sown.sort_unstable();
-    assert_eq!(printed, sown, "each record once");
-    let found = garden.json(&["group", "describe", "readers"]);
-    assert_eq!(
-        (&found[0]["state"], &found[0]["lag"]),
-        (&"Empty".into(), &0.into())
-    );
+    come_and_go(&garden(), (first, second), kinds);
 }
 
 #[test]

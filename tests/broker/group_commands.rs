@@ -106,22 +106,30 @@ pub fn sow(garden: &Garden, round: usize) -> Vec<String> {
     names
 }
 
-fn members_come_and_go(assignor: &str) {
-    let garden = Garden::start(&AT_ONCE);
-    garden.out(&["topic", "create", "garden", "--partitions", "4"]);
-    let words = ["-G", "readers", "--assignor", assignor];
-    let mut sown = sow(&garden, 0);
-    let first = Reader::start(&garden.broker.address, &words);
-    soon("one member has all", || shares(&garden) == [4]);
-    let second = Reader::start(&garden.broker.address, &words);
-    soon("two members share", || shares(&garden) == [2, 2]);
-    sown.extend(sow(&garden, 1));
-    soon("all is consumed", || lag(&garden) == Some(0));
-    let mut printed = first.interrupt();
-    soon("the other takes over", || shares(&garden) == [4]);
-    sown.extend(sow(&garden, 2));
-    soon("all is consumed", || lag(&garden) == Some(0));
-    printed.push_str(&second.interrupt());
+/// The protocol of the group.
+fn kind(garden: &Garden) -> String {
+    let found = garden.json(&["group", "list"]);
+    found[0]["type"].as_str().expect("a type").to_owned()
+}
+
+/// Two members share, the first leaves, the other takes over: each record comes once.
+pub fn come_and_go(garden: &Garden, (first, second): (&[&str], &[&str]), kinds: [&str; 3]) {
+    let address = garden.broker.address.clone();
+    let mut sown = sow(garden, 0);
+    let one = Reader::start(&address, first);
+    soon("one member has all", || shares(garden) == [4]);
+    assert_eq!(kind(garden), kinds[0]);
+    let other = Reader::start(&address, second);
+    soon("two members share", || shares(garden) == [2, 2]);
+    assert_eq!(kind(garden), kinds[1]);
+    sown.extend(sow(garden, 1));
+    soon("all is consumed", || lag(garden) == Some(0));
+    let mut printed = one.interrupt();
+    soon("the other takes over", || shares(garden) == [4]);
+    assert_eq!(kind(garden), kinds[2]);
+    sown.extend(sow(garden, 2));
+    soon("all is consumed", || lag(garden) == Some(0));
+    printed.push_str(&other.interrupt());
     let mut printed: Vec<&str> = printed.lines().collect();
     printed.sort_unstable();
     sown.sort_unstable();
@@ -131,6 +139,13 @@ fn members_come_and_go(assignor: &str) {
         (&found[0]["state"], &found[0]["lag"]),
         (&"Empty".into(), &0.into())
     );
+}
+
+fn members_come_and_go(assignor: &str) {
+    let garden = Garden::start(&AT_ONCE);
+    garden.out(&["topic", "create", "garden", "--partitions", "4"]);
+    let words = ["-G", "readers", "--assignor", assignor];
+    come_and_go(&garden, (&words, &words), ["classic"; 3]);
 }
 
 #[test]
